@@ -1,0 +1,237 @@
+//! What a statement does, as far as Weir understands it: the vocabulary between the analyser and the rules.
+//!
+//! INVARIANT: absence is never inferred from failure. Whatever was not understood stands in [`Coverage`] and [`Gap`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::relation::{RelationId, RelationName};
+
+/// How much of a statement was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coverage {
+    /// Every relation, column and effect is known.
+    Full,
+    /// The relations named in the text are a superset of the truth, but something else (a function body,
+    /// a construct that the parser refuses) was not read.
+    Partial,
+    /// Nothing can be promised: dynamic SQL, an unknown prepared name, text that does not lex to an end.
+    Opaque,
+}
+
+/// One thing that was not understood, in words for a record and for `weir policy explain`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Gap {
+    /// Stable code for machines: `parser-refused`, `unknown-function`, `dynamic-sql`, `too-long`, …
+    pub code: &'static str,
+    /// What it was about, without literals: a function's name, a keyword.
+    pub subject: String,
+}
+
+/// What is done to a relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Rows or columns are read.
+    Read,
+    /// Rows leave in bulk by COPY … TO, OUTFILE, a dump.
+    Export,
+    /// Rows are inserted, updated, deleted, truncated, copied in.
+    Write,
+    /// The object is created, altered, dropped, commented.
+    Ddl,
+    /// Rights on it are granted or revoked, or its owner changes.
+    Grant,
+    /// The session changes the role it acts as.
+    SetRole,
+}
+
+/// A set of columns that says "all" and "none" apart from a list.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Columns {
+    /// No column.
+    #[default]
+    None,
+    /// Exactly these.
+    Some(BTreeSet<Arc<str>>),
+    /// Every column, or not known which.
+    All,
+}
+
+/// Where the knowledge of a relation use comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The parser's tree.
+    Parser,
+    /// Only the lexer saw the name.
+    Lexer,
+    /// Inside a string literal that may hold SQL or a name.
+    Literal,
+    /// Reached through a view, partition, rule or inheritance.
+    Catalog,
+    /// The server's own result description.
+    Witness,
+}
+
+/// A value in the statement that is not part of its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// The n-th literal of the text (0-based, in [`Shape::literals`](crate::analysis::Shape) order).
+    Literal(usize),
+    /// The n-th parameter (`$1` is 0).
+    Param(usize),
+}
+
+/// One relation that a statement reaches, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelationUse {
+    /// As written, or as the catalog names it.
+    pub written: RelationName,
+    /// The relation, when the catalog holds it.
+    pub relation: Option<RelationId>,
+    /// Its OID; 0 when unknown.
+    pub oid: u32,
+    /// What is done to it.
+    pub access: Access,
+    /// Columns whose values flow to the client as they are or through a value-preserving expression.
+    pub released: Columns,
+    /// Columns that flow to the client packed: many rows' values in one (`string_agg`, `json_agg`, …).
+    pub packed: Columns,
+    /// Whether the packing aggregate runs without any GROUP BY, so that one row may hold the whole relation.
+    pub packed_whole: bool,
+    /// Columns used without flowing out: predicates, joins, ordering, plain aggregates.
+    pub used: Columns,
+    /// Names of the views on the way, outermost first; empty when named directly.
+    pub via: Vec<String>,
+    /// Values that pin the whole primary key by equality at the level where the relation is read, in key order:
+    /// at most one row of this relation can be meant.
+    pub pin: Option<Vec<Operand>>,
+    /// Who saw it.
+    pub source: Source,
+}
+
+/// Something a statement does besides reaching relations, that changes what later statements mean.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionAct {
+    /// SET [LOCAL] name = value; `None` value means DEFAULT or RESET. `local` ends with the transaction.
+    Set { name: String, value: Option<String>, local: bool },
+    /// RESET ALL.
+    ResetAll,
+    /// SET ROLE / SET SESSION AUTHORIZATION / RESET ROLE.
+    SetRole { role: Option<String> },
+    /// BEGIN / START TRANSACTION.
+    Begin,
+    /// COMMIT / END / PREPARE TRANSACTION.
+    Commit,
+    /// ROLLBACK / ABORT (not TO SAVEPOINT).
+    Rollback,
+    /// ROLLBACK TO SAVEPOINT.
+    RollbackTo,
+    /// PREPARE name AS …
+    Prepare { name: String, body: Arc<StatementAnalysis> },
+    /// EXECUTE name.
+    ExecutePrepared { name: String },
+    /// DEALLOCATE name, or ALL when `None`.
+    Deallocate { name: Option<String> },
+    /// DECLARE name CURSOR … FOR …
+    DeclareCursor { name: String, body: Arc<StatementAnalysis> },
+    /// FETCH or MOVE from a cursor.
+    Fetch { name: String },
+    /// CLOSE name, or ALL when `None`.
+    CloseCursor { name: Option<String> },
+    /// DISCARD ALL / PLANS / TEMP / SEQUENCES.
+    Discard { all: bool },
+    /// CREATE TEMP …: the name shadows others for this session.
+    CreateTemporary { name: String },
+    /// Anything that changes the catalog (DDL), so that the snapshot must be renewed.
+    CatalogChanged,
+}
+
+/// What a statement is, in one word, for records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// SELECT, TABLE, VALUES, FETCH, EXECUTE of one.
+    Select,
+    /// INSERT.
+    Insert,
+    /// UPDATE.
+    Update,
+    /// DELETE.
+    Delete,
+    /// MERGE.
+    Merge,
+    /// TRUNCATE.
+    Truncate,
+    /// COPY … TO / FROM.
+    Copy,
+    /// CREATE / ALTER / DROP / COMMENT.
+    Ddl,
+    /// GRANT / REVOKE / ALTER OWNER.
+    Grant,
+    /// SET / RESET / SHOW / DISCARD.
+    Session,
+    /// BEGIN / COMMIT / ROLLBACK / SAVEPOINT.
+    Transaction,
+    /// CALL / DO.
+    Call,
+    /// EXPLAIN.
+    Explain,
+    /// Empty statement.
+    Empty,
+    /// Everything else that is understood to be harmless: LISTEN, VACUUM, CHECKPOINT, …
+    Utility,
+    /// Not understood.
+    Unknown,
+}
+
+/// How many rows a statement may return at most, where its text says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Extent {
+    /// No bound in the text.
+    #[default]
+    Unbounded,
+    /// LIMIT / FETCH FIRST with this operand.
+    Limited(Operand),
+    /// LIMIT with a constant that belongs to the shape.
+    LimitedTo(u64),
+    /// Exactly one row (an un-grouped aggregate).
+    One,
+}
+
+/// One statement, understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementAnalysis {
+    /// What it is.
+    pub verb: Verb,
+    /// Relations it reaches. The superset that the lexer saw is in here when coverage is not full.
+    pub uses: Vec<RelationUse>,
+    /// Accesses that have no relation (`SetRole`, `Grant` on a role, …) beside those in `uses`.
+    pub accesses: BTreeSet<Access>,
+    /// Names of functions called that the server does not ship.
+    pub functions: Vec<String>,
+    /// What it changes for later statements.
+    pub acts: Vec<SessionAct>,
+    /// Row bound in the text.
+    pub extent: Extent,
+    /// How well it was understood.
+    pub coverage: Coverage,
+    /// What was not.
+    pub gaps: Vec<Gap>,
+}
+
+/// A whole text as the client sent it; simple queries may hold several statements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// In order. Never empty: an empty text has one `Verb::Empty`.
+    pub statements: Vec<StatementAnalysis>,
+    /// The text with every literal replaced by `?`, comments dropped, at most 8 KiB.
+    pub redacted: String,
+    /// Hex of the first 8 bytes of the shape key; equal for texts that differ in literals only.
+    pub fingerprint: String,
+    /// The text (strings included) holds words that change prepared names (PREPARE, DEALLOCATE, DISCARD, EXECUTE,
+    /// DO, CALL): the session must not trust names it learned before, unless the acts say precisely what changed.
+    pub touches_names: bool,
+}
