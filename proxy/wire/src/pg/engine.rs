@@ -1,0 +1,288 @@
+//! The state of one PostgreSQL session after its start-up: which replies the server owes, in which order, and to whom.
+//! <https://www.postgresql.org/docs/current/protocol-flow.html>
+//!
+//! Every client message that brings a reply puts an [`Entry`] at the back of the queue; the server's messages take
+//! entries off its front. Legal lives of an entry: awaited → answered | failed | skipped (an earlier error, up to Sync).
+//!
+//! How a refusal works: the refused message is replaced by one that the server must fail (`poison`), and the server's
+//! error is exchanged for Weir's. The order in the pipeline, the skipping up to Sync, the state of the transaction
+//! and the implicit rollback are then the server's own, in every state.
+//!
+//! How a cut works: the client gets the error at once, everything else up to the next ReadyForQuery is swallowed.
+//! Where the server had already finished the result, a poison leaves its transaction failed all the same.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::error::{Severity, put_error};
+use super::frame::put_frame;
+use super::prepared::{Before, Binding, Names, Portal, ShapeSlot};
+use super::row::RowShape;
+use crate::refusal::{Refusal, WireError};
+use crate::step::{ClientStep, Engine, Execution, Outcome, Prepared, Running, Transaction, UpstreamStep};
+
+/// Bounds of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest message in bytes.
+    pub frame_bytes_max: usize,
+    /// Outstanding replies, and names of each kind.
+    pub pipeline_max: usize,
+}
+
+/// A reply that the server owes.
+#[derive(Debug)]
+pub(super) enum Entry<S, X> {
+    /// Parse, Bind or Close, with what its name meant before.
+    Name(Before<S>),
+    /// Describe: where the answer is put down.
+    Describe(Describe<S>),
+    /// Execute, Query or FunctionCall.
+    Run(Run<S, X>),
+    /// A refused message: the server's error is exchanged for this one. `text`: a ReadyForQuery follows.
+    Refused { error: Vec<u8>, text: bool },
+    /// A poison behind a cut: its error is swallowed.
+    Poison { text: bool },
+    /// Sync.
+    Sync,
+    /// CopyDone or CopyFail that came before the server asked for data.
+    CopyEnd,
+}
+
+#[derive(Debug)]
+pub(super) struct Describe<S> {
+    pub(super) statement: Option<Arc<ShapeSlot>>,
+    pub(super) portal: Option<Arc<Portal<S>>>,
+    /// Weir asked; the client must not see the answer.
+    pub(super) injected: bool,
+    /// For the injected description of a portal that Weir never saw bound: the shape goes to the Execute behind it.
+    pub(super) shape: Option<Arc<ShapeSlot>>,
+}
+
+/// How an execution was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Portal,
+    Function,
+}
+
+#[derive(Debug)]
+pub(super) struct Run<S, X> {
+    pub(super) execution: X,
+    pub(super) kind: Kind,
+    pub(super) portal: Option<Arc<Portal<S>>>,
+    pub(super) anonymous: Option<Arc<ShapeSlot>>,
+    /// Shape of the present result.
+    pub(super) shape: Option<Arc<RowShape>>,
+    /// 0-based result within a text.
+    pub(super) index: usize,
+    /// Set once the result has ended, for texts, whose end is ReadyForQuery.
+    pub(super) outcome: Option<Outcome>,
+    pub(super) copying: bool,
+    /// Command tag of the latest result of a text.
+    pub(super) last_tag: String,
+}
+
+/// PostgreSQL's [`Engine`].
+#[derive(Debug)]
+pub struct PgEngine<S, X> {
+    pub(super) limits: Limits,
+    pub(super) queue: VecDeque<Entry<S, X>>,
+    pub(super) names: Names<S>,
+    /// The server discards everything up to the next Sync, which the client has not sent yet.
+    pub(super) skipping: bool,
+    /// The client sees nothing more up to the next ReadyForQuery: a result was cut.
+    pub(super) suppressing: bool,
+    /// The server takes COPY data.
+    pub(super) copy_in: bool,
+    /// Rest of a CopyData frame of the client that is passing in pieces.
+    pub(super) client_rest: usize,
+    /// Rest of a data frame of the upstream that is passing in pieces.
+    pub(super) upstream_rest: usize,
+    /// Executions in the queue that hold later messages back.
+    pub(super) holding: usize,
+    /// Flush was sent on behalf of a held execution.
+    pub(super) flushed: bool,
+    pub(super) skipped: Vec<X>,
+    pub(super) transaction: Transaction,
+}
+
+impl<S: Prepared, X: Execution> PgEngine<S, X> {
+    /// An idle session.
+    pub fn new(limits: Limits) -> Self {
+        PgEngine {
+            limits,
+            queue: VecDeque::new(),
+            names: Names::default(),
+            skipping: false,
+            suppressing: false,
+            copy_in: false,
+            client_rest: 0,
+            upstream_rest: 0,
+            holding: 0,
+            flushed: false,
+            skipped: Vec::new(),
+            transaction: Transaction::Idle,
+        }
+    }
+
+    pub(super) fn push(&mut self, entry: Entry<S, X>) -> Result<(), WireError> {
+        if self.queue.len() >= self.limits.pipeline_max {
+            return Err(WireError::TooMany { what: "outstanding messages", max: self.limits.pipeline_max });
+        }
+        self.queue.push_back(entry);
+        Ok(())
+    }
+
+    /// Takes the front run off the queue.
+    pub(super) fn pop_run(&mut self) -> Option<Run<S, X>> {
+        match self.queue.pop_front() {
+            Some(Entry::Run(run)) => {
+                self.release_hold(&run.execution);
+                Some(run)
+            }
+            Some(other) => {
+                self.queue.push_front(other);
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn release_hold(&mut self, execution: &X) {
+        if execution.holds() {
+            self.holding = self.holding.saturating_sub(1);
+            self.flushed = false;
+        }
+    }
+
+    /// The server has failed a message of the extended protocol: it skips what was sent behind it, up to Sync.
+    pub(super) fn skip_to_sync(&mut self) {
+        let end = self.queue.iter().position(|entry| matches!(entry, Entry::Sync));
+        self.skipping = end.is_none();
+        let mut taken: Vec<_> = self.queue.drain(..end.unwrap_or(self.queue.len())).collect();
+        // Backwards, so that a name changed twice ends as what it was at first.
+        while let Some(entry) = taken.pop() {
+            match entry {
+                Entry::Name(before) => self.names.take_back(before),
+                Entry::Run(run) => {
+                    self.release_hold(&run.execution);
+                    self.skipped.push(run.execution);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Makes the server fail in the extended protocol: no portal has this name. A poison, not a Parse, since even a
+    /// failed Parse would drop the unnamed statement.
+    pub(super) fn put_portal_poison(out: &mut Vec<u8>) {
+        let mut body = b"weir: refused by policy".to_vec();
+        body.push(0);
+        body.extend_from_slice(&0_i32.to_be_bytes());
+        put_frame(out, b'E', &body);
+    }
+
+    /// Makes the server fail in the simple protocol; a DBA reads it in the server's log.
+    pub(super) fn put_text_poison(out: &mut Vec<u8>) {
+        put_frame(out, b'Q', b"weir refused this statement by policy\0");
+    }
+}
+
+impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
+    type Statement = S;
+    type Run = X;
+    type Binding = Arc<Binding>;
+    type Shape = RowShape;
+
+    fn client_step<'b>(
+        &mut self,
+        input: &'b [u8],
+        to_upstream: &mut Vec<u8>,
+    ) -> Result<ClientStep<'b, S, Arc<Binding>>, WireError> {
+        self.next_of_client(input, to_upstream)
+    }
+
+    fn learn(&mut self, frame: &[u8], statement: S, to_upstream: &mut Vec<u8>) -> Result<(), WireError> {
+        self.learn_statement(frame, statement)?;
+        to_upstream.extend_from_slice(frame);
+        Ok(())
+    }
+
+    fn forward(&mut self, frame: &[u8], execution: X, to_upstream: &mut Vec<u8>) -> Result<(), WireError> {
+        self.forward_run(frame, execution, to_upstream)
+    }
+
+    fn refuse(&mut self, frame: &[u8], refusal: &Refusal, to_upstream: &mut Vec<u8>) -> Result<(), WireError> {
+        let mut error = Vec::new();
+        put_error(&mut error, Severity::Error, refusal);
+        if self.skipping {
+            // The server would not have looked at it; neither does the client expect a reply.
+            return Ok(());
+        }
+        let text = matches!(frame.first(), Some(b'Q' | b'F'));
+        self.push(Entry::Refused { error, text })?;
+        if text {
+            Self::put_text_poison(to_upstream);
+        } else {
+            Self::put_portal_poison(to_upstream);
+        }
+        Ok(())
+    }
+
+    fn upstream_step<'b>(
+        &mut self,
+        input: &'b [u8],
+        to_upstream: &mut Vec<u8>,
+    ) -> Result<UpstreamStep<'b, X>, WireError> {
+        self.next_of_upstream(input, to_upstream)
+    }
+
+    fn cut(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>) {
+        if !self.suppressing {
+            put_error(to_client, Severity::Error, refusal);
+            self.suppressing = true;
+        }
+    }
+
+    fn running(&mut self) -> Option<Running<'_, X, RowShape>> {
+        let Some(Entry::Run(run)) = self.queue.front_mut() else { return None };
+        if run.shape.is_none() {
+            run.shape = described(run);
+        }
+        Some(Running { execution: &mut run.execution, shape: run.shape.as_deref(), index: run.index })
+    }
+
+    fn take_skipped(&mut self) -> Vec<X> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    fn forget(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => drop(self.names.statements.remove(name.as_bytes())),
+            None => {
+                self.names.statements.clear();
+                self.names.portals.clear();
+            }
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.queue.is_empty() && !self.suppressing
+    }
+}
+
+/// The shape of a portal's result: as described for the portal, else as described for its statement, with the formats
+/// of the binding.
+fn described<S, X>(run: &Run<S, X>) -> Option<Arc<RowShape>> {
+    if let Some(slot) = &run.anonymous {
+        return slot.get().cloned();
+    }
+    let portal = run.portal.as_ref()?;
+    if let Some(shape) = portal.shape.get() {
+        return Some(Arc::clone(shape));
+    }
+    let shape = portal.statement.as_ref()?.shape.get()?;
+    Some(Arc::new(shape.with_formats(&portal.binding.result_formats)))
+}

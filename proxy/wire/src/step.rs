@@ -1,0 +1,215 @@
+//! The steps between an engine and the trunk, the same for every protocol.
+
+use crate::refusal::{Refusal, WireError};
+
+/// What the trunk remembers of one prepared statement; the engine only stores it under its protocol name.
+pub trait Prepared: Clone {
+    /// Whether parameter values must be kept with each binding (they pin a key).
+    fn wants_values(&self) -> bool;
+}
+
+/// What the trunk remembers of one execution while its reply is awaited.
+pub trait Execution {
+    /// Rows may pass before they are whole: nothing is counted by key and nothing can be cut.
+    fn streams(&self) -> bool;
+    /// Later messages wait until this execution has ended, so that a cut leaves nothing behind it running.
+    fn holds(&self) -> bool;
+}
+
+/// Transaction status as the server last reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Transaction {
+    /// Not in a transaction block.
+    #[default]
+    Idle,
+    /// In a transaction block.
+    Open,
+    /// In a failed transaction block.
+    Failed,
+}
+
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Ran to its end; the command tag (`SELECT 5`), lossily decoded and bounded.
+    Complete(String),
+    /// The row limit of the Execute message was reached; the portal can go on.
+    Suspended,
+    /// An error of the server, by SQLSTATE.
+    Error(String),
+    /// Cut by Weir.
+    Cut,
+    /// Forwarded, but the server skipped it because of an earlier error in the same pipeline.
+    Skipped,
+}
+
+/// Something that needs a decision before it may go to the upstream.
+#[derive(Debug)]
+pub enum Run<'b, S, V> {
+    /// A text that runs at once; it may hold several statements.
+    Text {
+        /// The text without terminator.
+        text: &'b [u8],
+    },
+    /// A bound statement.
+    Portal {
+        /// What was remembered at its preparation; `None` when Weir never saw it.
+        statement: Option<S>,
+        /// The binding, when known.
+        binding: Option<V>,
+        /// Row limit, 0 = none.
+        rows_max: u32,
+    },
+    /// A call of one function by number (PostgreSQL's FunctionCall).
+    Function {
+        /// The function's OID.
+        oid: u32,
+    },
+}
+
+/// What the client's bytes ask for next.
+#[derive(Debug)]
+pub enum ClientStep<'b, S, V> {
+    /// A frame is not whole yet.
+    More,
+    /// Later messages must wait for the running execution; try again when a result has ended.
+    Hold,
+    /// Forward so many bytes as they are.
+    Pass(usize),
+    /// A text to be prepared: analyse it, then call [`Engine::learn`].
+    Prepare {
+        /// Length of its frame.
+        len: usize,
+        /// The text without terminator.
+        text: &'b [u8],
+    },
+    /// A decision is needed: then call [`Engine::forward`] or [`Engine::refuse`] with the frame.
+    Judge {
+        /// Length of its frame.
+        len: usize,
+        /// What wants to run.
+        run: Run<'b, S, V>,
+    },
+    /// The client takes its leave.
+    Terminate(usize),
+}
+
+/// What the upstream's bytes say next.
+#[derive(Debug)]
+pub enum UpstreamStep<'b, X> {
+    /// A frame is not whole yet.
+    More,
+    /// Forward so many bytes as they are.
+    Pass(usize),
+    /// Drop so many bytes: an answer to something that Weir asked, or the rest of a result that was cut.
+    Swallow(usize),
+    /// Drop so many bytes and send these instead.
+    Swap(usize, Vec<u8>),
+    /// The shape of a result is known: review it, then forward.
+    Shape(usize),
+    /// Data of the running execution. Not yet released: the trunk charges, then forwards all or a prefix.
+    Rows {
+        /// Bytes of the run.
+        len: usize,
+        /// Rows that begin in it.
+        rows: usize,
+    },
+    /// A setting that the server reports.
+    Setting {
+        /// Length of its frame; forward it.
+        len: usize,
+        /// Its name.
+        name: &'b [u8],
+        /// Its value.
+        value: &'b [u8],
+    },
+    /// One result of the running text ended; more may follow.
+    ResultEnd(usize),
+    /// An execution ended; forward the bytes unless `swallow`.
+    Finished {
+        /// Length of the frame that ends it.
+        len: usize,
+        /// Whether the client must not see it.
+        swallow: bool,
+        /// The trunk's own memory of it.
+        execution: X,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// The server waits for the next command.
+    Idle {
+        /// Length of the frame.
+        len: usize,
+        /// Whether the client must not see it.
+        swallow: bool,
+        /// A text execution that ends with it.
+        finished: Option<(X, Outcome)>,
+        /// Transaction status now.
+        transaction: Transaction,
+    },
+}
+
+/// A wire protocol's state for one session, after its start-up.
+///
+/// The trunk drives it: one step at a time from either side, strictly in the order of the bytes. What a method
+/// appends to `to_upstream` or `to_client` must be sent after all that was passed before it.
+pub trait Engine {
+    /// What the trunk remembers of a prepared statement.
+    type Statement: Prepared;
+    /// What the trunk remembers of an execution.
+    type Run: Execution;
+    /// A statement's binding: parameter values and result formats.
+    type Binding;
+    /// Description of a result's columns.
+    type Shape;
+
+    /// Looks at the client's next message. Never consumes: the trunk advances by the step's length.
+    fn client_step<'b>(
+        &mut self,
+        input: &'b [u8],
+        to_upstream: &mut Vec<u8>,
+    ) -> Result<ClientStep<'b, Self::Statement, Self::Binding>, WireError>;
+
+    /// Forwards the frame of a [`ClientStep::Prepare`] and remembers `statement` under its name.
+    fn learn(&mut self, frame: &[u8], statement: Self::Statement, to_upstream: &mut Vec<u8>) -> Result<(), WireError>;
+
+    /// Forwards the frame of a [`ClientStep::Judge`]; `execution` comes back when it has ended.
+    fn forward(&mut self, frame: &[u8], execution: Self::Run, to_upstream: &mut Vec<u8>) -> Result<(), WireError>;
+
+    /// Answers the frame of a [`ClientStep::Judge`] or [`ClientStep::Prepare`] with an error, in its place among the
+    /// replies, and leaves the upstream's transaction failed as the server itself would.
+    fn refuse(&mut self, frame: &[u8], refusal: &Refusal, to_upstream: &mut Vec<u8>) -> Result<(), WireError>;
+
+    /// Looks at the upstream's next message.
+    fn upstream_step<'b>(
+        &mut self,
+        input: &'b [u8],
+        to_upstream: &mut Vec<u8>,
+    ) -> Result<UpstreamStep<'b, Self::Run>, WireError>;
+
+    /// Ends the running result for the client now; what the upstream still sends of it is swallowed.
+    fn cut(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>);
+
+    /// The execution whose reply is arriving, with its shape when known and the index of the result in a text.
+    fn running(&mut self) -> Option<Running<'_, Self::Run, Self::Shape>>;
+
+    /// Executions that the server skipped or that a cut has overtaken since the last call.
+    fn take_skipped(&mut self) -> Vec<Self::Run>;
+
+    /// Forgets prepared names (`None`: all), because SQL may have changed what they mean.
+    fn forget(&mut self, name: Option<&str>);
+
+    /// Whether the upstream owes no reply.
+    fn is_quiet(&self) -> bool;
+}
+
+/// The execution whose reply is arriving.
+#[derive(Debug)]
+pub struct Running<'e, X, S> {
+    /// The trunk's memory of it.
+    pub execution: &'e mut X,
+    /// Columns of the present result.
+    pub shape: Option<&'e S>,
+    /// 0-based index of the present result within a text.
+    pub index: usize,
+}
