@@ -13,10 +13,10 @@ use crate::relation::{RelationId, RelationName};
 pub enum Coverage {
     /// Every relation, column and effect is known.
     Full,
-    /// The relations named in the text are a superset of the truth, but something else (a function body,
-    /// a construct that the parser refuses) was not read.
+    /// The relations listed are a superset of the truth, but how their columns are used is not known for certain:
+    /// a construct that the parser refuses, a function or operator that Weir has never heard of.
     Partial,
-    /// Nothing can be promised: dynamic SQL, an unknown prepared name, text that does not lex to an end.
+    /// Nothing can be promised: dynamic SQL, a function body that cannot be read, text that does not lex to an end.
     Opaque,
 }
 
@@ -116,11 +116,21 @@ pub struct RelationUse {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionAct {
     /// SET [LOCAL] name = value; `None` value means DEFAULT or RESET. `local` ends with the transaction.
-    Set { name: String, value: Option<String>, local: bool },
+    Set {
+        /// Name, folded as the server folds it.
+        name: String,
+        /// Value as text; a list is joined by commas.
+        value: Option<String>,
+        /// Ends with the transaction.
+        local: bool,
+    },
     /// RESET ALL.
     ResetAll,
     /// SET ROLE / SET SESSION AUTHORIZATION / RESET ROLE.
-    SetRole { role: Option<String> },
+    SetRole {
+        /// The role; `None` means the one the session began with.
+        role: Option<String>,
+    },
     /// BEGIN / START TRANSACTION.
     Begin,
     /// COMMIT / END / PREPARE TRANSACTION.
@@ -130,21 +140,55 @@ pub enum SessionAct {
     /// ROLLBACK TO SAVEPOINT.
     RollbackTo,
     /// PREPARE name AS …
-    Prepare { name: String, body: Arc<StatementAnalysis> },
+    Prepare {
+        /// Name, folded as the server folds it.
+        name: String,
+        /// What it will do when it runs.
+        body: Arc<StatementAnalysis>,
+    },
     /// EXECUTE name.
-    ExecutePrepared { name: String },
+    ExecutePrepared {
+        /// Name, folded as the server folds it.
+        name: String,
+    },
     /// DEALLOCATE name, or ALL when `None`.
-    Deallocate { name: Option<String> },
+    Deallocate {
+        /// Name, folded as the server folds it.
+        name: Option<String>,
+    },
     /// DECLARE name CURSOR … FOR …
-    DeclareCursor { name: String, body: Arc<StatementAnalysis> },
+    DeclareCursor {
+        /// Name, folded as the server folds it.
+        name: String,
+        /// What it will do when it runs.
+        body: Arc<StatementAnalysis>,
+    },
     /// FETCH or MOVE from a cursor.
-    Fetch { name: String },
+    Fetch {
+        /// Name, folded as the server folds it.
+        name: String,
+    },
     /// CLOSE name, or ALL when `None`.
-    CloseCursor { name: Option<String> },
+    CloseCursor {
+        /// Name, folded as the server folds it.
+        name: Option<String>,
+    },
     /// DISCARD ALL / PLANS / TEMP / SEQUENCES.
-    Discard { all: bool },
-    /// CREATE TEMP …: the name shadows others for this session.
-    CreateTemporary { name: String },
+    Discard {
+        /// ALL rather than PLANS, TEMP or SEQUENCES.
+        all: bool,
+    },
+    /// CREATE TEMP …: the name shadows others for this session, until it is dropped, the transaction that made it
+    /// rolls back, or `DISCARD`. Not reported for `ON COMMIT DROP`, whose end the text does not show.
+    CreateTemporary {
+        /// Name, folded as the server folds it.
+        name: String,
+    },
+    /// DROP or RENAME of an unqualified name: a temporary relation of that name no longer shadows anything.
+    DropTemporary {
+        /// Name, folded as the server folds it.
+        name: String,
+    },
     /// Anything that changes the catalog (DDL), so that the snapshot must be renewed.
     CatalogChanged,
 }

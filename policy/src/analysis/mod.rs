@@ -1,1 +1,93 @@
-//! SQL text to `Analysis`.
+//! SQL text to [`Analysis`](crate::statement::Analysis): which relations a statement reaches, what leaves, and what it changes.
+//!
+//! Two readings stand beside each other. The **lexer** never fails and yields a superset of the relations that a
+//! text can name. The **parser** says which columns flow where, and only counts where it accounts for every name
+//! that the lexer saw; what it refuses or leaves out is answered by the lexer and said in [`Coverage`](crate::statement::Coverage).
+//!
+//! What must never happen here: a panic, a stack overflow, time or memory that grows faster than the text, or an
+//! analysis that depends on a literal which [`Shape`] left out of its key. The last holds by construction: the
+//! parser and the readers only ever see placeholders for those literals.
+
+use std::ops::Range;
+
+use crate::catalog::Catalog;
+
+/// Grammar that a text is read by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// Settings of the session that change where tokens begin and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LexSettings {
+    /// Whether a backslash in `'…'` is an ordinary character.
+    pub standard_conforming_strings: bool,
+}
+
+impl Default for LexSettings {
+    fn default() -> LexSettings {
+        LexSettings { standard_conforming_strings: true }
+    }
+}
+
+/// What the meaning of a text depends on besides the text.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Grammar.
+    pub dialect: Dialect,
+    /// Lexical settings of the session.
+    pub lex: LexSettings,
+    /// Snapshot of the database.
+    pub catalog: &'a Catalog,
+    /// Effective schema path, `pg_catalog` included where the server adds it.
+    pub search_path: &'a [String],
+    /// Names of temporary relations that this session made: they shadow unqualified names.
+    pub temporary: &'a [String],
+}
+
+/// How a literal is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LiteralKind {
+    /// A number.
+    Number,
+    /// A string.
+    String(Quoting),
+    /// `B'…'` or `X'…'`.
+    Bits,
+}
+
+/// How a string is quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Quoting {
+    /// `'…'`, `N'…'`; backslashes count when `standard_conforming_strings` is off.
+    Standard,
+    /// `E'…'`.
+    Escape,
+    /// `U&'…'`, with its UESCAPE.
+    Unicode,
+    /// `$tag$…$tag$`.
+    Dollar,
+}
+
+/// A literal of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Literal {
+    /// Bytes that it covers, quotes included.
+    pub range: Range<usize>,
+    /// How it is written.
+    pub kind: LiteralKind,
+    /// Whether its content is part of the shape's key.
+    pub kept: bool,
+}
+
+/// What texts that differ in plain literals only have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// SHA-256 over the token stream, plain literals left out. Equal keys mean equal analyses under one [`Context`].
+    pub key: [u8; 32],
+    /// Every literal, in text order.
+    pub literals: Vec<Literal>,
+}
+
