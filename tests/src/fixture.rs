@@ -1,0 +1,27 @@
+//! The support database that the tests query, and the accounts that query it.
+
+/// Accounts. Everyone's password is [`PASSWORD`].
+pub const ROLES: &str = include_str!("fixture/roles.sql");
+
+/// Tables, views, functions and rows of one support database.
+pub const SCHEMA: &str = include_str!("fixture/schema.sql");
+
+/// Password of every account but the superuser's.
+pub const PASSWORD: &str = "pw-of-the-tests-1";
+
+/// Rows in `public.customers`.
+pub const CUSTOMERS: u64 = 3_000;
+
+/// Account that Weir reads the catalog with.
+pub const CATALOG_ACCOUNT: &str = "weir_catalog";
+
+/// Who is behind which account: `alice` has two, `bob` one; `nightly` is a service.
+pub const PEOPLE: &str = "\
+people:
+  alice: { accounts: [alice, alice_report], groups: [support] }
+  bob: { accounts: [bob], groups: [support] }
+  carol: { accounts: [carol], groups: [support] }
+  dora: { accounts: [app], groups: [engineering] }
+services:
+  etl: { accounts: [etl_export], groups: [nightly] }
+";
