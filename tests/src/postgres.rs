@@ -57,6 +57,8 @@ impl Postgres {
         let data = scratch.path().join("data");
         std::fs::create_dir(&data).expect("our own directory");
         process::own(&data, user);
+        // Who owns the directory may remove it: the shared cluster ends with the process, when nothing of ours runs.
+        process::own(scratch.path(), user);
         let log = scratch.path().join("server.log");
         process::create_owned(&log, user);
         let mut initdb = Command::new(bin.join("initdb"));
@@ -81,7 +83,10 @@ impl Postgres {
             arguments.extend(["-c".to_owned(), (*setting).to_owned()]);
         }
         // INT is PostgreSQL's fast shutdown: it does not wait for clients.
-        let mut server = Tied::start(&bin.join("postgres"), &arguments, &[], user, &log, "INT");
+        let keep = std::env::var_os("WEIR_TEST_KEEP").is_some();
+        let remove = if keep { String::new() } else { scratch.path().display().to_string() };
+        let environment = [("TIE_REMOVE".to_owned(), remove)];
+        let mut server = Tied::start(&bin.join("postgres"), &arguments, &environment, user, &log, "INT");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         wait::until("PostgreSQL to accept", wait::SOON, || {
             assert!(server.ended().is_none(), "PostgreSQL did not start:\n{}", server.log_tail());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::wait;
 
 /// Starts the program, tells its pid, and ends it when our end of the pipe closes, which the kernel does for us
-/// even when the test run is killed. Its exit code becomes the shell's.
+/// even when the test run is killed. Its exit code becomes the shell's. A directory in `TIE_REMOVE` goes with it.
 const TIE: &str = r#"
 exec 3<&0
 "$@" </dev/null >>"$TIE_LOG" 2>&1 3<&- &
@@ -24,6 +24,7 @@ exec 3<&-
 wait $program
 code=$?
 kill $watcher 2>/dev/null
+[ -z "$TIE_REMOVE" ] || rm -rf "$TIE_REMOVE"
 exit $code
 "#;
 
