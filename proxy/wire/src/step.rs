@@ -70,8 +70,8 @@ pub enum Run<'b, S, V> {
 /// What the client's bytes ask for next.
 #[derive(Debug)]
 pub enum ClientStep<'b, S, V> {
-    /// A frame is not whole yet.
-    More,
+    /// A frame is not whole yet: its length in bytes, 0 while not even that is known.
+    More(usize),
     /// Later messages must wait for the running execution; try again when a result has ended.
     Hold,
     /// Forward so many bytes as they are.
@@ -97,8 +97,8 @@ pub enum ClientStep<'b, S, V> {
 /// What the upstream's bytes say next.
 #[derive(Debug)]
 pub enum UpstreamStep<'b, X> {
-    /// A frame is not whole yet.
-    More,
+    /// A frame is not whole yet: its length in bytes, 0 while not even that is known.
+    More(usize),
     /// Forward so many bytes as they are.
     Pass(usize),
     /// Drop so many bytes: an answer to something that Weir asked, or the rest of a result that was cut.

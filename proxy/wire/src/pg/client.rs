@@ -14,7 +14,7 @@ type Step<'b, S> = Result<ClientStep<'b, S, Arc<super::prepared::Binding>>, Wire
 impl<S: Prepared, X: Execution> PgEngine<S, X> {
     pub(super) fn next_of_client<'b>(&mut self, input: &'b [u8], to_upstream: &mut Vec<u8>) -> Step<'b, S> {
         if input.is_empty() {
-            return Ok(ClientStep::More);
+            return Ok(ClientStep::More(0));
         }
         if self.client_rest > 0 {
             let pass = self.client_rest.min(input.len());
@@ -22,7 +22,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             return Ok(ClientStep::Pass(pass));
         }
         let Some(header) = Header::read_from(input, self.limits.frame_bytes_max, WireSide::Client)? else {
-            return Ok(ClientStep::More);
+            return Ok(ClientStep::More(0));
         };
         let len = header.frame_len;
         if header.kind == b'd' {
@@ -32,7 +32,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             return Ok(ClientStep::Pass(pass));
         }
         if input.len() < len {
-            return known(header.kind).map(|()| ClientStep::More);
+            return known(header.kind).map(|()| ClientStep::More(len));
         }
         let frame = Frame::of(input, header);
         if self.holding > 0 && !matches!(frame.kind, b'S' | b'H' | b'c' | b'f' | b'X') {

@@ -1,0 +1,462 @@
+//! The engine against written-down conversations: what each side sends, what must come out on the other side.
+
+use proptest::prelude::*;
+
+use super::engine::{Limits, PgEngine};
+use super::error::sqlstate;
+use super::frame::{Header, put_frame};
+use crate::refusal::{Refusal, WireError};
+use crate::step::{ClientStep, Engine, Execution, Outcome, Prepared, Run, Transaction, UpstreamStep};
+
+#[derive(Clone, Debug)]
+struct Text(Vec<u8>);
+
+impl Prepared for Text {
+    fn wants_values(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Exec {
+    holds: bool,
+    streams: bool,
+    rows: usize,
+}
+
+impl Execution for Exec {
+    fn streams(&self) -> bool {
+        self.streams
+    }
+    fn holds(&self) -> bool {
+        self.holds
+    }
+}
+
+/// A trunk in small: refuses texts with `refuse`, holds texts with `secret` and cuts them behind `cut_after` rows.
+struct Trunk {
+    engine: PgEngine<Text, Exec>,
+    client: Vec<u8>,
+    upstream: Vec<u8>,
+    to_client: Vec<u8>,
+    to_upstream: Vec<u8>,
+    cut_after: usize,
+    outcomes: Vec<(usize, Outcome)>,
+    transaction: Transaction,
+}
+
+const LIMITS: Limits = Limits { frame_bytes_max: 1 << 20, pipeline_max: 1000 };
+
+impl Trunk {
+    fn new() -> Trunk {
+        Trunk {
+            engine: PgEngine::new(LIMITS),
+            client: Vec::new(),
+            upstream: Vec::new(),
+            to_client: Vec::new(),
+            to_upstream: Vec::new(),
+            cut_after: usize::MAX,
+            outcomes: Vec::new(),
+            transaction: Transaction::Idle,
+        }
+    }
+
+    fn refusal() -> Refusal {
+        Refusal::new("42501", "statement refused", "ask")
+    }
+
+    fn client_says(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        self.client.extend_from_slice(bytes);
+        loop {
+            let input = std::mem::take(&mut self.client);
+            let step = self.engine.client_step(&input, &mut self.to_upstream)?;
+            let used = match step {
+                ClientStep::More(_) | ClientStep::Hold => 0,
+                ClientStep::Pass(len) | ClientStep::Terminate(len) => {
+                    self.to_upstream.extend_from_slice(&input[..len]);
+                    len
+                }
+                ClientStep::Prepare { len, text } => {
+                    self.engine.learn(&input[..len], Text(text.to_vec()), &mut self.to_upstream)?;
+                    len
+                }
+                ClientStep::Judge { len, run } => {
+                    let text = match run {
+                        Run::Text { text } => text.to_vec(),
+                        Run::Portal { statement, .. } => statement.map(|text| text.0).unwrap_or_default(),
+                        Run::Function { .. } => b"refuse".to_vec(),
+                    };
+                    let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
+                    if has(b"refuse") {
+                        self.engine.refuse(&input[..len], &Trunk::refusal(), &mut self.to_upstream)?;
+                    } else {
+                        let secret = has(b"secret");
+                        let execution = Exec { holds: secret, streams: !secret, rows: 0 };
+                        self.engine.forward(&input[..len], execution, &mut self.to_upstream)?;
+                    }
+                    len
+                }
+            };
+            self.client = input[used..].to_vec();
+            if used == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn upstream_says(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        self.upstream.extend_from_slice(bytes);
+        loop {
+            let input = std::mem::take(&mut self.upstream);
+            let mut pass = |len: usize| {
+                self.to_client.extend_from_slice(&input[..len]);
+                len
+            };
+            let used = match self.engine.upstream_step(&input, &mut self.to_upstream)? {
+                UpstreamStep::More(_) => 0,
+                UpstreamStep::Pass(len)
+                | UpstreamStep::Shape(len)
+                | UpstreamStep::ResultEnd(len)
+                | UpstreamStep::Setting { len, .. } => pass(len),
+                UpstreamStep::Swallow(len) => len,
+                UpstreamStep::Swap(len, instead) => {
+                    self.to_client.extend_from_slice(&instead);
+                    len
+                }
+                UpstreamStep::Rows { len, rows } => {
+                    let running = self.engine.running().expect("rows belong to an execution");
+                    let secret = running.execution.holds;
+                    let room = self.cut_after.saturating_sub(running.execution.rows);
+                    if secret && rows > room {
+                        let mut part = 0;
+                        for _ in 0..room {
+                            part += Header::read(&input[part..], 1 << 20)?.expect("whole").frame_len;
+                        }
+                        running.execution.rows += room;
+                        pass(part);
+                        self.engine.cut(&Trunk::refusal(), &mut self.to_client);
+                        if part == 0 {
+                            self.upstream = input;
+                            continue;
+                        }
+                        part
+                    } else {
+                        running.execution.rows += rows;
+                        pass(len)
+                    }
+                }
+                UpstreamStep::Finished { len, swallow, execution, outcome } => {
+                    self.outcomes.push((execution.rows, outcome));
+                    if swallow { len } else { pass(len) }
+                }
+                UpstreamStep::Idle { len, swallow, finished, transaction } => {
+                    self.transaction = transaction;
+                    if let Some((execution, outcome)) = finished {
+                        self.outcomes.push((execution.rows, outcome));
+                    }
+                    if swallow { len } else { pass(len) }
+                }
+            };
+            for skipped in self.engine.take_skipped() {
+                self.outcomes.push((skipped.rows, Outcome::Skipped));
+            }
+            self.upstream = input[used..].to_vec();
+            if used == 0 {
+                break;
+            }
+        }
+        // What was held may go on.
+        self.client_says(&[])
+    }
+}
+
+fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_frame(&mut out, kind, body);
+    out
+}
+
+fn frames(parts: &[(u8, &[u8])]) -> Vec<u8> {
+    parts.iter().flat_map(|(kind, body)| frame(*kind, body)).collect()
+}
+
+fn query(text: &str) -> Vec<u8> {
+    frame(b'Q', format!("{text}\0").as_bytes())
+}
+
+fn parse(name: &str, text: &str) -> Vec<u8> {
+    frame(b'P', [name.as_bytes(), &[0], text.as_bytes(), &[0, 0, 0]].concat().as_slice())
+}
+
+fn bind(portal: &str, name: &str) -> Vec<u8> {
+    frame(b'B', [portal.as_bytes(), &[0], name.as_bytes(), &[0, 0, 0, 0, 0, 0, 0]].concat().as_slice())
+}
+
+fn execute(portal: &str) -> Vec<u8> {
+    frame(b'E', [portal.as_bytes(), &[0, 0, 0, 0, 0]].concat().as_slice())
+}
+
+fn describe(portal: &str) -> Vec<u8> {
+    frame(b'D', [b"P", portal.as_bytes(), &[0]].concat().as_slice())
+}
+
+const COLUMN: &[u8] = b"\0\x01id\0\0\0\x40\0\0\x01\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0";
+const ROW: &[u8] = b"\0\x01\0\0\0\x0242";
+const TYPES: &[u8] = b"\0\0";
+const ERROR: &[u8] = b"SERROR\0C57014\0Mcanceling statement\0\0";
+
+fn kinds(bytes: &[u8]) -> String {
+    let mut kinds = String::new();
+    let mut rest = bytes;
+    while let Some(header) = Header::read(rest, 1 << 24).expect("frames") {
+        kinds.push(char::from(header.kind));
+        rest = &rest[header.frame_len..];
+    }
+    kinds
+}
+
+fn error_codes(bytes: &[u8]) -> Vec<String> {
+    let mut codes = Vec::new();
+    let mut rest = bytes;
+    while let Some(header) = Header::read(rest, 1 << 24).expect("frames") {
+        if header.kind == b'E' {
+            codes.push(sqlstate(&rest[5..header.frame_len]));
+        }
+        rest = &rest[header.frame_len..];
+    }
+    codes
+}
+
+#[test]
+fn a_refused_query_is_an_error_and_ready() {
+    let mut trunk = Trunk::new();
+    trunk.client_says(&query("refuse me")).unwrap();
+    assert!(!trunk.to_upstream.windows(9).any(|part| part == b"refuse me"));
+    trunk.upstream_says(&frames(&[(b'E', ERROR), (b'Z', b"I")])).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "EZ");
+    assert_eq!(error_codes(&trunk.to_client), ["42501"]);
+    assert!(trunk.engine.is_quiet());
+}
+
+#[test]
+fn a_refused_execute_in_a_pipeline_skips_up_to_sync() {
+    let mut trunk = Trunk::new();
+    let pipeline = [
+        parse("a", "select 1"),
+        bind("", "a"),
+        describe(""),
+        execute(""),
+        parse("b", "refuse"),
+        bind("", "b"),
+        execute(""),
+        parse("c", "update t"),
+        bind("", "c"),
+        execute(""),
+        frame(b'S', b""),
+    ]
+    .concat();
+    trunk.client_says(&pipeline).unwrap();
+    // The server answers the first statement, then fails the poison and skips the third.
+    trunk
+        .upstream_says(&frames(&[
+            (b'1', b""),
+            (b'2', b""),
+            (b'T', COLUMN),
+            (b'D', ROW),
+            (b'C', b"SELECT 1\0"),
+            (b'1', b""),
+            (b'2', b""),
+            (b'E', ERROR),
+            (b'Z', b"I"),
+        ]))
+        .unwrap();
+    assert_eq!(kinds(&trunk.to_client), "12TDC12EZ");
+    assert_eq!(error_codes(&trunk.to_client), ["42501"]);
+    assert_eq!(trunk.outcomes, [(1, Outcome::Complete("SELECT 1".into())), (0, Outcome::Skipped)]);
+    // `c` was never prepared on the server: its name must not be known.
+    trunk.client_says(&[bind("", "c"), execute("")].concat()).unwrap();
+    assert!(kinds(&trunk.to_upstream).ends_with("BDE"), "an unknown statement is described by Weir itself");
+}
+
+#[test]
+fn a_cut_ends_the_result_at_the_row_and_swallows_the_rest() {
+    let mut trunk = Trunk::new();
+    trunk.cut_after = 2;
+    trunk.client_says(&query("select secret")).unwrap();
+    let rows = frames(&[(b'T', COLUMN), (b'D', ROW), (b'D', ROW), (b'D', ROW), (b'D', ROW)]);
+    trunk.upstream_says(&rows).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "TDDE");
+    trunk.upstream_says(&frames(&[(b'D', ROW), (b'E', ERROR), (b'Z', b"E")])).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "TDDEZ");
+    assert_eq!(error_codes(&trunk.to_client), ["42501"]);
+    assert_eq!(trunk.outcomes, [(2, Outcome::Cut)]);
+    assert_eq!(trunk.transaction, Transaction::Failed);
+}
+
+#[test]
+fn a_cut_after_the_server_had_finished_still_fails_the_transaction() {
+    let mut trunk = Trunk::new();
+    trunk.cut_after = 0;
+    trunk.client_says(&query("select secret")).unwrap();
+    let all = frames(&[(b'T', COLUMN), (b'D', ROW), (b'C', b"SELECT 1\0"), (b'Z', b"T")]);
+    trunk.upstream_says(&all).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "TE", "ReadyForQuery waits until the transaction is a failed one");
+    assert_eq!(kinds(&trunk.to_upstream), "QQ");
+    trunk.upstream_says(&frames(&[(b'E', ERROR), (b'Z', b"E")])).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "TEZ");
+    assert!(trunk.to_client.ends_with(b"E"));
+    assert!(trunk.engine.is_quiet());
+}
+
+#[test]
+fn what_is_pipelined_behind_a_counted_execution_waits_for_its_end() {
+    let mut trunk = Trunk::new();
+    trunk.cut_after = 1;
+    let head = [parse("", "select secret"), bind("", ""), describe(""), execute("")].concat();
+    let tail = [parse("u", "update t"), bind("", "u"), execute(""), frame(b'S', b"")].concat();
+    trunk.client_says(&[head, tail].concat()).unwrap();
+    assert_eq!(kinds(&trunk.to_upstream), "PBDEH", "a Flush, so that the server does not keep the reply");
+    trunk
+        .upstream_says(&frames(&[
+            (b'1', b""),
+            (b'2', b""),
+            (b'T', COLUMN),
+            (b'D', ROW),
+            (b'D', ROW),
+            (b'C', b"SELECT 2\0"),
+        ]))
+        .unwrap();
+    assert_eq!(kinds(&trunk.to_client), "12TDE");
+    // Poison first, so that the server skips the update (and the description that Weir asks for) up to the Sync.
+    assert_eq!(kinds(&trunk.to_upstream), "PBDEHEPBDES");
+    trunk.upstream_says(&frames(&[(b'E', ERROR), (b'Z', b"I")])).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "12TDEZ");
+}
+
+#[test]
+fn syncs_inside_copy_in_bring_no_ready() {
+    let mut trunk = Trunk::new();
+    let start = [parse("", "copy t from stdin"), bind("", ""), describe(""), execute(""), frame(b'S', b"")].concat();
+    trunk.client_says(&start).unwrap();
+    trunk.upstream_says(&frames(&[(b'1', b""), (b'2', b""), (b'n', b""), (b'G', b"\0\0\0")])).unwrap();
+    trunk.client_says(&frames(&[(b'd', b"1\n"), (b'c', b""), (b'S', b"")])).unwrap();
+    trunk.upstream_says(&frames(&[(b'C', b"COPY 1\0"), (b'Z', b"I")])).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "12nGCZ");
+    assert!(trunk.engine.is_quiet());
+}
+
+#[test]
+fn rows_that_nobody_asked_for_end_the_session() {
+    for conversation in [
+        frames(&[(b'D', ROW)]),
+        frames(&[(b'T', COLUMN), (b'D', ROW), (b'C', b"SELECT 1\0"), (b'D', ROW)]),
+        frames(&[(b'd', ROW)]),
+    ] {
+        let mut trunk = Trunk::new();
+        trunk.client_says(&query("select 1")).unwrap();
+        assert!(trunk.upstream_says(&conversation).is_err());
+        assert!(!kinds(&trunk.to_client).ends_with("CD"));
+    }
+}
+
+#[test]
+fn lengths_are_judged_at_the_header() {
+    for (length, kind) in [(0_i32, b'Q'), (3, b'Q'), (-5, b'P'), (i32::MAX, b'B'), (i32::MIN, b'd'), (2 << 20, b'd')] {
+        let mut trunk = Trunk::new();
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(&length.to_be_bytes());
+        assert!(trunk.client_says(&bytes).is_err(), "{length}");
+        let mut trunk = Trunk::new();
+        assert!(trunk.upstream_says(&bytes).is_err(), "{length}");
+    }
+}
+
+/// A conversation of which every part is allowed: its bytes must come out as they went in.
+fn allowed() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    let part = prop_oneof![
+        (0_usize..20).prop_map(|rows| {
+            let mut answer = frame(b'T', COLUMN);
+            (0..rows).for_each(|_| answer.extend(frame(b'D', ROW)));
+            answer.extend(frames(&[(b'C', b"SELECT 1\0"), (b'Z', b"I")]));
+            (query("select 1"), answer)
+        }),
+        (0_usize..20).prop_map(|rows| {
+            let ask = [parse("", "select 2"), bind("", ""), describe(""), execute(""), frame(b'S', b"")].concat();
+            let mut answer = frames(&[(b'1', b""), (b'2', b""), (b'T', COLUMN)]);
+            (0..rows).for_each(|_| answer.extend(frame(b'D', ROW)));
+            answer.extend(frames(&[(b'N', b"SNOTICE\0\0"), (b's', b""), (b'Z', b"T")]));
+            (ask, answer)
+        }),
+        Just((
+            [parse("x", "select"), frame(b'D', b"Sx\0"), bind("", "x"), execute(""), frame(b'S', b"")].concat(),
+            frames(&[(b'1', b""), (b't', TYPES), (b'T', COLUMN), (b'E', ERROR), (b'Z', b"E")])
+        )),
+        Just((
+            query("copy t to stdout"),
+            frames(&[(b'H', b"\0\0\0"), (b'd', b"1\n"), (b'c', b""), (b'C', b"COPY 1\0"), (b'Z', b"I")])
+        )),
+        Just((query(""), frames(&[(b'I', b""), (b'S', b"a\0b\0"), (b'A', b"\0\0\0\x01c\0\0"), (b'Z', b"I")]))),
+    ];
+    proptest::collection::vec(part, 1..12).prop_map(|parts| {
+        let (asks, answers): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        (asks.concat(), answers.concat())
+    })
+}
+
+fn chunks(bytes: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
+    let mut rest = bytes;
+    let mut out = Vec::new();
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (head, tail) = rest.split_at((*size).min(rest.len()));
+        out.push(head.to_vec());
+        rest = tail;
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn any_chunking_of_what_is_allowed_passes_unchanged(
+        (ask, answer) in allowed(),
+        sizes in proptest::collection::vec(1_usize..40, 1..8),
+    ) {
+        let mut trunk = Trunk::new();
+        for chunk in chunks(&ask, &sizes) {
+            trunk.client_says(&chunk).unwrap();
+        }
+        for chunk in chunks(&answer, &sizes) {
+            trunk.upstream_says(&chunk).unwrap();
+        }
+        prop_assert_eq!(&trunk.to_upstream, &ask);
+        prop_assert_eq!(&trunk.to_client, &answer);
+        prop_assert!(trunk.engine.is_quiet());
+    }
+
+    #[test]
+    fn no_bytes_panic(
+        client in proptest::collection::vec((prop_oneof![Just(b'Q'), Just(b'P'), Just(b'B'), Just(b'E'), Just(b'D'), Just(b'C'), Just(b'S'), Just(b'F'), Just(b'c'), any::<u8>()], proptest::collection::vec(any::<u8>(), 0..24)), 0..12),
+        upstream in proptest::collection::vec((prop_oneof![Just(b'T'), Just(b'D'), Just(b'C'), Just(b'E'), Just(b'Z'), Just(b'G'), Just(b'H'), Just(b'd'), Just(b'1'), Just(b'2'), any::<u8>()], proptest::collection::vec(any::<u8>(), 0..24)), 0..12),
+        junk in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let mut trunk = Trunk::new();
+        trunk.cut_after = 1;
+        for (kind, body) in &client {
+            if trunk.client_says(&frame(*kind, body)).is_err() {
+                break;
+            }
+        }
+        for (kind, body) in &upstream {
+            if trunk.upstream_says(&frame(*kind, body)).is_err() {
+                break;
+            }
+        }
+        let _ = Trunk::new().client_says(&junk);
+        let _ = Trunk::new().upstream_says(&junk);
+        let _ = super::startup::read_first(&junk);
+        let _ = super::auth::upstream_step(&junk, super::auth::ClearText::Refused);
+        let _ = super::auth::client_step(&junk);
+    }
+}

@@ -25,14 +25,14 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
     ) -> Result<UpstreamStep<'b, X>, WireError> {
         if self.upstream_rest > 0 {
             if input.is_empty() {
-                return Ok(UpstreamStep::More);
+                return Ok(UpstreamStep::More(0));
             }
             let len = self.upstream_rest.min(input.len());
             self.upstream_rest -= len;
             return Ok(if self.suppressing { UpstreamStep::Swallow(len) } else { UpstreamStep::Rows { len, rows: 0 } });
         }
         let Some(header) = Header::read_from(input, self.limits.frame_bytes_max, WireSide::Upstream)? else {
-            return Ok(UpstreamStep::More);
+            return Ok(UpstreamStep::More(0));
         };
         while matches!(self.queue.front(), Some(Entry::CopyEnd)) {
             self.queue.pop_front();
@@ -42,7 +42,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         }
         let len = header.frame_len;
         if input.len() < len {
-            return Ok(UpstreamStep::More);
+            return Ok(UpstreamStep::More(len));
         }
         let frame = Frame::of(input, header);
         match frame.kind {
@@ -125,7 +125,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             }
         }
         Ok(match (len, self.suppressing) {
-            (0, _) => UpstreamStep::More,
+            (0, _) => UpstreamStep::More(first.frame_len),
             (_, true) => UpstreamStep::Swallow(len),
             (_, false) => UpstreamStep::Rows { len, rows },
         })
@@ -330,4 +330,3 @@ fn tag(body: &[u8]) -> String {
 fn malformed(frame: Frame<'_>, what: &'static str) -> WireError {
     WireError::Malformed { side: WireSide::Upstream, kind: printable(frame.kind), what }
 }
-
