@@ -19,6 +19,14 @@ pub struct Recording {
     ended: u8,
 }
 
+impl Recording {
+    /// Whether the connecting side's first packet holds this text.
+    pub fn mentions(&self, text: &str) -> bool {
+        let start = &self.client[..self.client.len().min(1024)];
+        start.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+}
+
 /// A recording relay on a loopback port of its own.
 #[derive(Debug)]
 pub struct Tap {
@@ -63,11 +71,12 @@ impl Tap {
         self.address
     }
 
-    /// All recordings so far, in order of connecting, once both directions of each have ended.
-    pub fn finished(&self) -> Vec<Recording> {
+    /// The recordings so far that are `wanted`, in order of connecting, once both directions of each have ended.
+    pub fn finished(&self, wanted: impl Fn(&Recording) -> bool) -> Vec<Recording> {
         wait::until("both directions of every tapped connection to end", wait::SOON, || {
             let recordings = self.recordings.lock().unwrap();
-            let all: Vec<Recording> = recordings.iter().map(|recording| recording.lock().unwrap().clone()).collect();
+            let all = recordings.iter().map(|recording| recording.lock().unwrap().clone());
+            let all: Vec<Recording> = all.filter(&wanted).collect();
             all.iter().all(|recording| recording.ended == 2).then_some(all)
         })
     }

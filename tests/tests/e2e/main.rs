@@ -3,3 +3,4 @@
 
 mod drivers;
 mod harness;
+mod transparency;
