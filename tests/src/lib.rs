@@ -15,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::missing_panics_doc)]
 #![allow(clippy::new_without_default)]
 
+pub mod audit;
 pub mod fixture;
 pub mod frames;
 pub mod net;

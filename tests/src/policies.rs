@@ -113,3 +113,7 @@ rules:
         )
     }
 }
+
+/// SQLSTATE of a statement that policy does not let run, or lets run no further: `insufficient_privilege`, which
+/// every driver knows and none retries.
+pub const DENIED: &str = "42501";

@@ -281,12 +281,22 @@ impl ServerError {
 }
 
 /// The messages of one reply.
-#[derive(Debug)]
 pub struct Reply {
     /// As they came.
     pub messages: Vec<Message>,
     /// Why there is no more, when it did not end as awaited.
     pub end: Option<Failure>,
+}
+
+impl std::fmt::Debug for Reply {
+    /// The outline: a failing test shows what kind of messages came, not three thousand rows.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "reply `{}` of {} rows, errors {:?}", self.tags(), self.rows(), self.errors())?;
+        if let Some(end) = &self.end {
+            write!(f, ", then {end:?}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Reply {

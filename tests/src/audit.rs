@@ -1,0 +1,48 @@
+//! What the audit log says, in the terms of the tests.
+
+use serde_json::Value;
+
+use crate::wait;
+use crate::weir::Weir;
+
+/// Totals of a person's finished executions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Rows that left.
+    pub rows: u64,
+    /// Records charged, over all datasets.
+    pub records: u64,
+}
+
+/// What the completions of `person` add up to, once every admission of theirs has one.
+pub fn released(weir: &Weir, person: &str) -> Released {
+    let what = format!("a completion for each admission of {person}");
+    wait::until(&what, wait::SOON, || {
+        let events = weir.audit_events();
+        let of = |kind: &str| events.iter().filter(|event| self::kind(event) == kind && self::person(event) == person).collect::<Vec<_>>();
+        let completions = of("completion");
+        (of("admission").len() <= completions.len()).then(|| Released {
+            rows: completions.iter().map(|event| number(&event["counts"]["rows"])).sum(),
+            records: completions.iter().flat_map(|event| event["counts"]["records"].as_array()).flatten().map(|line| number(&line["records"])).sum(),
+        })
+    })
+}
+
+/// Kind of an event.
+pub fn kind(event: &Value) -> &str {
+    event["kind"].as_str().unwrap_or_default()
+}
+
+/// Person of an event; empty when it has none.
+pub fn person(event: &Value) -> &str {
+    event["person"]["id"].as_str().unwrap_or_default()
+}
+
+/// The events of this kind.
+pub fn of_kind<'a>(events: &'a [Value], wanted: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| kind(event) == wanted).collect()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
