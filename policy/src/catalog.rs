@@ -3,7 +3,7 @@
 //! INVARIANT: a name that the snapshot does not hold is `Missing`, which callers must treat as "unknown",
 //! never as "not sensitive".
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::relation::{Engine, RelationId, RelationName};
@@ -93,6 +93,7 @@ pub struct Catalog {
     version: u64,
     relations: Vec<Relation>,
     by_name: HashMap<(Arc<str>, Arc<str>), usize>,
+    names: HashSet<Arc<str>>,
     by_oid: HashMap<u32, usize>,
     children: HashMap<u32, Vec<u32>>,
     functions: HashMap<Arc<str>, Vec<Function>>,
@@ -117,7 +118,8 @@ impl Catalog {
         for function in functions {
             functions_by_name.entry(function.name.clone()).or_default().push(function);
         }
-        Catalog { engine, database: database.into(), version, relations, by_name, by_oid, children, functions: functions_by_name }
+        let names = relations.iter().map(|relation| relation.id.name.clone()).collect();
+        Catalog { engine, database: database.into(), version, relations, by_name, names, by_oid, children, functions: functions_by_name }
     }
 
     /// A snapshot that knows nothing: every name is `Missing`.
@@ -143,6 +145,16 @@ impl Catalog {
     /// Every relation.
     pub fn relations(&self) -> &[Relation] {
         &self.relations
+    }
+
+    /// Whether any schema has a relation of this name: a cheap no for most words of a text.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Place of a relation of this snapshot in [`relations`](Catalog::relations).
+    pub(crate) fn index_of(&self, relation: &Relation) -> Option<usize> {
+        self.by_name.get(&(relation.id.schema.clone(), relation.id.name.clone())).copied()
     }
 
     /// The relation with this OID.

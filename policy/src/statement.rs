@@ -60,7 +60,7 @@ pub enum Columns {
 }
 
 /// Where the knowledge of a relation use comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// The parser's tree.

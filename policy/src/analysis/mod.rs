@@ -1,16 +1,41 @@
-//! SQL text to [`Analysis`](crate::statement::Analysis): which relations a statement reaches, what leaves, and what it changes.
+//! SQL text to [`Analysis`]: which relations a statement reaches, what leaves, and what it changes.
 //!
 //! Two readings stand beside each other. The **lexer** never fails and yields a superset of the relations that a
 //! text can name. The **parser** says which columns flow where, and only counts where it accounts for every name
 //! that the lexer saw; what it refuses or leaves out is answered by the lexer and said in [`Coverage`](crate::statement::Coverage).
 //!
 //! What must never happen here: a panic, a stack overflow, time or memory that grows faster than the text, or an
-//! analysis that depends on a literal which [`Shape`] left out of its key. The last holds by construction: the
+//! analysis that depends on a literal which [`shape`] left out of its key. The last holds by construction: the
 //! parser and the readers only ever see placeholders for those literals.
 
+mod bridge;
+mod builtins;
+mod candidates;
+mod effects;
+mod expand;
+mod expression;
+mod found;
+mod functions;
+mod lexer;
+mod lineage;
+mod literals;
+mod modify;
+mod parse;
+mod postgres;
+mod redact;
+mod scope;
+mod session;
+mod shape;
+mod uses;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::catalog::Catalog;
+use crate::statement::Analysis;
 
 /// Grammar that a text is read by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,3 +116,23 @@ pub struct Shape {
     pub literals: Vec<Literal>,
 }
 
+/// The shape of a text. Linear, never fails.
+pub fn shape(text: &[u8], dialect: Dialect, lex: LexSettings) -> Shape {
+    match dialect {
+        Dialect::Postgres => shape::shape(text, lex),
+    }
+}
+
+/// The value of a literal as the server decodes it; numbers in plain decimal where that is exact.
+/// `None`: not a value that the server would accept.
+pub fn literal_value<'t>(text: &'t [u8], literal: &Literal, lex: LexSettings) -> Option<Cow<'t, [u8]>> {
+    let raw = text.get(literal.range.clone())?;
+    literals::value(raw, literal.kind, lex)
+}
+
+/// What a text does, as far as it can be understood. Never fails: what was not understood is said in the analysis.
+pub fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
+    match context.dialect {
+        Dialect::Postgres => postgres::analyse(text, context),
+    }
+}

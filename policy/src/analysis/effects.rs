@@ -1,0 +1,408 @@
+//! Statements that are not queries: COPY, DDL, grants, DO, CALL, PREPARE, cursors, EXPLAIN, maintenance.
+//!
+//! They are read from tokens, since their grammars are flat and the parser's versions of them are neither complete
+//! nor stable. Each keeps the rule that every name which resolves is a use.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::candidates::{self, Candidate};
+use super::found::Found;
+use super::functions;
+use super::lexer::Kind;
+use super::postgres;
+use super::session::Cursor;
+use super::shape::Unit;
+use super::uses::Draft;
+use super::{Context, expand};
+use crate::relation::RelationName;
+use crate::statement::{Access, Columns, Coverage, Extent, SessionAct, Source, StatementAnalysis, Verb};
+
+/// Statements within statements (PREPARE x AS EXPLAIN …) are read this deep.
+pub(super) const INNER_STATEMENTS_MAX: usize = 4;
+
+/// Reads a statement that is not a query.
+pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    let whole = cursor.at..cursor.end;
+    if cursor.take("copy") {
+        copy(cursor, context, found, depth);
+    } else if cursor.take("explain") {
+        explain(cursor, context, found, depth);
+    } else if cursor.take("prepare") {
+        prepare(cursor, context, found, depth);
+    } else if cursor.take("execute") {
+        found.verb = Verb::Select;
+        execute(cursor, context, found);
+    } else if cursor.take("declare") {
+        declare(cursor, context, found, depth);
+    } else if cursor.is("do") {
+        found.verb = Verb::Call;
+        found.gap("dynamic-sql", "do", Coverage::Opaque);
+        bodies(cursor.unit, whole, context, found, Access::Read);
+    } else if cursor.is("call") {
+        found.verb = Verb::Call;
+        call(cursor, context, found);
+    } else if cursor.is("grant") || cursor.is("revoke") {
+        found.verb = Verb::Grant;
+        grant(cursor, context, found);
+    } else if cursor.is("truncate") {
+        found.verb = Verb::Truncate;
+        touch(cursor.unit, whole, context, found, Access::Write);
+    } else if cursor.is("create") {
+        create(cursor, context, found, depth);
+    } else if ["alter", "drop", "comment", "security", "import", "reassign"].iter().any(|word| cursor.is(word)) {
+        define(cursor, context, found);
+    } else if cursor.take("refresh") {
+        found.verb = Verb::Utility;
+        touch(cursor.unit, whole, context, found, Access::Write);
+    } else if ["vacuum", "analyze", "analyse", "cluster", "reindex", "lock"].iter().any(|word| cursor.is(word)) {
+        found.verb = Verb::Utility;
+        touch(cursor.unit, whole, context, found, Access::Read);
+    } else if cursor.is("load") {
+        found.verb = Verb::Utility;
+        found.gap("dynamic-sql", "load", Coverage::Opaque);
+    } else {
+        found.verb = Verb::Unknown;
+        let subject = cursor.peek().map(|token| token.identifier(cursor.unit.text).into_owned()).unwrap_or_default();
+        postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", &subject);
+    }
+}
+
+/// Every name is a use of this kind, from which nothing leaves.
+fn touch(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, access: Access) {
+    for Candidate { name, relation, .. } in candidates::relations(unit, range.clone(), context) {
+        found.draft(Draft::new(name, Some(relation), access, Source::Parser));
+    }
+    for call in candidates::calls(unit, range) {
+        if functions::is_special(&call.name, context) {
+            functions::reach(&call, unit, context, found, &[], 0);
+        }
+    }
+}
+
+/// Texts in a statement that hold code: what they name may be reached when the code runs.
+fn bodies(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, access: Access) {
+    let before = found.drafts.len();
+    for at in range {
+        if let (Kind::Text(_), Some(value)) = (unit.tokens[at].kind, unit.constant(at)) {
+            functions::text(&value, unit.settings, context, found, Source::Literal, &[], 0);
+        }
+    }
+    for draft in found.drafts.iter_mut().skip(before).filter(|_| access != Access::Read) {
+        draft.access = access;
+        draft.released = Columns::None;
+        draft.packed = Columns::None;
+        draft.packed_whole = false;
+    }
+}
+
+fn copy(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    found.verb = Verb::Copy;
+    cursor.take("binary");
+    if let Some(inner) = cursor.parenthesised() {
+        let start = found.drafts.len();
+        postgres::statement(cursor.unit, inner, context, found, depth + 1);
+        found.extent = Extent::Unbounded;
+        found.verb = Verb::Copy;
+        for draft in found.drafts.iter_mut().skip(start).filter(|draft| draft.access == Access::Read) {
+            draft.access = Access::Export;
+        }
+        program(cursor, found);
+        return;
+    }
+    let first = cursor.at;
+    let Some((schema, name)) = cursor.dotted() else {
+        postgres::by_lexer(cursor.unit, first..cursor.end, context, found, "parser-refused", "copy");
+        return;
+    };
+    let columns = cursor.parenthesised().map(|range| {
+        let names = range.filter(|at| cursor.unit.tokens[*at].is_identifier()).map(|at| Arc::from(&*cursor.unit.tokens[at].identifier(cursor.unit.text)));
+        Columns::Some(names.collect())
+    });
+    let out = cursor.is("to");
+    let temporary = schema.is_none() && context.temporary.contains(&name);
+    let written = RelationName { schema, name };
+    let relation = candidates::resolve(&written, context);
+    if !temporary {
+        if relation.is_none() {
+            found.gap("unknown-relation", &written.to_string(), Coverage::Partial);
+        }
+        let mut draft = Draft::new(written, relation, if out { Access::Export } else { Access::Write }, Source::Parser);
+        if out {
+            // The whole relation as a column list writes it; a view's own sources go with it.
+            draft.released = columns.unwrap_or(Columns::All);
+            let view = relation.and_then(|index| context.catalog.relations().get(index)).is_some_and(expand::is_view);
+            if view {
+                let columns = draft.released.clone();
+                let before = found.drafts.len();
+                draft.released = Columns::All;
+                expand::reached(draft, context, found);
+                if let Some(own) = found.drafts.get_mut(before) {
+                    own.released = columns;
+                }
+            } else {
+                found.draft(draft);
+            }
+        } else {
+            found.draft(draft);
+        }
+    }
+    program(cursor, found);
+    if let Some(filter) = cursor.find("where") {
+        for candidate in candidates::calls(cursor.unit, filter..cursor.end) {
+            functions::reach(&candidate, cursor.unit, context, found, &[], 0);
+        }
+    }
+}
+
+/// COPY … FROM PROGRAM runs a command on the server, which can do anything that the server can.
+fn program(cursor: &Cursor<'_, '_>, found: &mut Found) {
+    if cursor.is_at(1, "program") {
+        found.gap("dynamic-sql", "copy program", Coverage::Opaque);
+    }
+}
+
+fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    if cursor.is_punct("(") {
+        cursor.parenthesised();
+    } else {
+        cursor.take_all(&["analyze", "analyse", "verbose"]);
+    }
+    let acts = found.acts.len();
+    postgres::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
+    // The plan is shown, not the rows; EXPLAIN of EXECUTE and DECLARE changes no names.
+    found.acts.retain({
+        let mut index = 0;
+        move |act| {
+            index += 1;
+            index <= acts || matches!(act, SessionAct::ExecutePrepared { .. })
+        }
+    });
+    for draft in &mut found.drafts {
+        let (released, packed) = (std::mem::take(&mut draft.released), std::mem::take(&mut draft.packed));
+        super::uses::merge(&mut draft.used, &released);
+        super::uses::merge(&mut draft.used, &packed);
+        draft.packed_whole = false;
+    }
+    found.extent = Extent::Unbounded;
+    found.verb = Verb::Explain;
+}
+
+/// The analysis of a statement that will run later, under a name. Its literals and parameters are not those of the
+/// statement that runs it, so nothing may point at them.
+fn later(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, depth: usize) -> (Arc<StatementAnalysis>, bool) {
+    let mut found = Found::new(Verb::Unknown);
+    postgres::statement(unit, range, context, &mut found, depth + 1);
+    for draft in &mut found.drafts {
+        draft.pin = None;
+    }
+    if let Extent::Limited(operand) = found.extent {
+        let number = match operand {
+            crate::statement::Operand::Literal(index) => unit.literals.get(index).filter(|(_, literal)| literal.kept).and_then(|(token, _)| unit.constant(*token)),
+            crate::statement::Operand::Param(_) => None,
+        };
+        found.extent = number.and_then(|number| std::str::from_utf8(&number).ok()?.parse().ok()).map_or(Extent::Unbounded, Extent::LimitedTo);
+    }
+    let touches = found.touches_names;
+    (Arc::new(found.finish(context.catalog)), touches)
+}
+
+fn prepare(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    found.verb = Verb::Utility;
+    let whole = cursor.at..cursor.end;
+    let name = cursor.name();
+    cursor.parenthesised();
+    match name {
+        Some(name) if cursor.take("as") => {
+            let (body, touches) = later(cursor.unit, cursor.at..cursor.end, context, depth);
+            found.touches_names |= touches;
+            found.acts.push(SessionAct::Prepare { name, body });
+        }
+        _ => postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", "prepare"),
+    }
+}
+
+fn execute(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
+    let whole = cursor.at..cursor.end;
+    match cursor.name() {
+        Some(name) => found.acts.push(SessionAct::ExecutePrepared { name }),
+        None => found.gap("parser-refused", "execute", Coverage::Opaque),
+    }
+    for call in candidates::calls(cursor.unit, whole.start + 1..whole.end.max(whole.start + 1)) {
+        functions::reach(&call, cursor.unit, context, found, &[], 0);
+    }
+}
+
+fn declare(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    found.verb = Verb::Utility;
+    let whole = cursor.at..cursor.end;
+    let name = cursor.name();
+    match (name, cursor.find("for")) {
+        (Some(name), Some(at)) => {
+            let (body, touches) = later(cursor.unit, at + 1..cursor.end, context, depth);
+            found.touches_names |= touches;
+            found.acts.push(SessionAct::DeclareCursor { name, body });
+        }
+        _ => postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", "declare"),
+    }
+}
+
+fn call(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
+    let calls = candidates::calls(cursor.unit, cursor.at + 1..cursor.end);
+    // CALL of what the catalog does not hold: a procedure is never built in.
+    if calls.first().is_none_or(|call| context.catalog.functions(&call.name).is_empty()) {
+        found.gap("unknown-function", calls.first().map_or("call", |call| call.name.as_str()), Coverage::Opaque);
+    }
+    for call in &calls {
+        functions::reach(call, cursor.unit, context, found, &[], 0);
+    }
+    for candidate in candidates::relations(cursor.unit, cursor.at + 1..cursor.end, context) {
+        if calls.first().is_none_or(|call| call.name != candidate.name.name) {
+            found.draft(Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer).packed_all());
+        }
+    }
+}
+
+fn grant(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
+    found.accesses.insert(Access::Grant);
+    let Some(on) = cursor.find("on") else { return };
+    let end = cursor.find("to").or_else(|| cursor.find("from")).filter(|end| *end > on).unwrap_or(cursor.end);
+    let mut inner = Cursor { unit: cursor.unit, at: on + 1, end };
+    if inner.take_phrase(&["all", "tables", "in", "schema"]) {
+        let schemas: Vec<String> = (inner.at..end).filter(|at| cursor.unit.tokens[*at].is_identifier()).map(|at| cursor.unit.tokens[at].identifier(cursor.unit.text).into_owned()).collect();
+        for (index, relation) in context.catalog.relations().iter().enumerate().filter(|(_, relation)| schemas.iter().any(|schema| **schema == *relation.id.schema)) {
+            if found.is_spent() {
+                found.gap("too-large", "grant", Coverage::Partial);
+                return;
+            }
+            found.draft(Draft::new(functions::catalog_name(relation), Some(index), Access::Grant, Source::Catalog));
+        }
+        return;
+    }
+    for Candidate { name, relation, .. } in candidates::relations(cursor.unit, on + 1..end, context) {
+        found.draft(Draft::new(name, Some(relation), Access::Grant, Source::Parser));
+    }
+}
+
+fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    found.verb = Verb::Ddl;
+    found.accesses.insert(Access::Ddl);
+    let whole = cursor.at..cursor.end;
+    cursor.at += 1;
+    cursor.take_phrase(&["or", "replace"]);
+    let mut temporary = false;
+    while ["global", "local", "temp", "temporary", "unlogged", "recursive", "foreign", "materialized"].iter().any(|word| cursor.is(word)) {
+        temporary |= cursor.is("temp") || cursor.is("temporary");
+        cursor.at += 1;
+    }
+    let view = cursor.is("view");
+    if ["role", "user", "group"].iter().any(|word| cursor.is(word)) && !cursor.is_at(1, "mapping") {
+        found.verb = Verb::Grant;
+        found.accesses = std::collections::BTreeSet::from([Access::Grant]);
+        return;
+    }
+    if !view && !cursor.is("table") {
+        found.acts.push(SessionAct::CatalogChanged);
+        touch(cursor.unit, whole.clone(), context, found, Access::Ddl);
+        bodies(cursor.unit, whole, context, found, Access::Ddl);
+        return;
+    }
+    cursor.at += 1;
+    cursor.take_phrase(&["if", "not", "exists"]);
+    let Some((schema, name)) = cursor.dotted() else {
+        postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", "create");
+        return;
+    };
+    temporary |= schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
+    let query = cursor.find("as").filter(|at| is_query(cursor.unit, at + 1, cursor.end));
+    let body_end = query.map_or(cursor.end, |query| with_data(cursor.unit, query, cursor.end));
+    let reads = found.drafts.len();
+    if let Some(query) = query {
+        if cursor.unit.tokens.get(query + 1).is_some_and(|token| token.is_word(cursor.unit.text, "execute")) {
+            execute(&mut Cursor { unit: cursor.unit, at: query + 2, end: body_end }, context, found);
+        } else {
+            postgres::statement(cursor.unit, query + 1..body_end, context, found, depth + 1);
+        }
+        found.verb = Verb::Ddl;
+        found.extent = Extent::Unbounded;
+    }
+    let releases = found.drafts[reads..].iter().any(|draft| draft.released != Columns::None || draft.packed != Columns::None);
+    if view && temporary && releases {
+        // The name would stand for other relations' rows, and no catalog shows a session's own view.
+        found.gap("temporary-view", &name, Coverage::Opaque);
+    } else if temporary {
+        if !(cursor.find("drop").is_some_and(|at| at > 0 && cursor.unit.tokens[at - 1].is_word(cursor.unit.text, "commit"))) {
+            found.acts.push(SessionAct::CreateTemporary { name: name.clone() });
+        }
+    } else {
+        found.acts.push(SessionAct::CatalogChanged);
+    }
+    let written = RelationName { schema, name };
+    let relation = if temporary { None } else { candidates::resolve(&written, context) };
+    found.draft(Draft::new(written, relation, Access::Ddl, Source::Parser));
+    // LIKE, PARTITION OF, INHERITS, REFERENCES.
+    touch(cursor.unit, cursor.at..query.unwrap_or(cursor.end), context, found, Access::Ddl);
+}
+
+/// Where `WITH [NO] DATA` or `WITH … CHECK OPTION` begins, or the end.
+fn with_data(unit: &Unit<'_>, start: usize, end: usize) -> usize {
+    let word = |at: usize, word: &str| at < end && unit.tokens[at].is_word(unit.text, word);
+    for back in [2_usize, 3, 4] {
+        let Some(at) = end.checked_sub(back).filter(|at| *at > start) else { continue };
+        if word(at, "with") && (word(end - 1, "data") || (word(end - 1, "option") && word(end - 2, "check"))) {
+            return at;
+        }
+    }
+    end
+}
+
+fn is_query(unit: &Unit<'_>, at: usize, end: usize) -> bool {
+    at < end && (candidates::is_any(unit, &unit.tokens[at], &["select", "with", "values", "table", "execute"]) || unit.tokens[at].is_punct(unit.text, "("))
+}
+
+fn define(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
+    found.verb = Verb::Ddl;
+    let whole = cursor.at..cursor.end;
+    let roles = ["role", "user", "group"].iter().any(|word| cursor.is_at(1, word)) && !cursor.is_at(2, "mapping");
+    let owner = cursor.find("owner").is_some_and(|at| at + 1 < cursor.end && cursor.unit.tokens[at + 1].is_word(cursor.unit.text, "to"));
+    let privileges = cursor.is_at(1, "default") && cursor.is_at(2, "privileges");
+    if roles || owner || privileges || cursor.is("reassign") || (cursor.is("drop") && cursor.is_at(1, "owned")) {
+        found.verb = Verb::Grant;
+        found.accesses.insert(Access::Grant);
+        if owner {
+            touch(cursor.unit, whole, context, found, Access::Grant);
+            found.acts.push(SessionAct::CatalogChanged);
+        }
+        return;
+    }
+    found.accesses.insert(Access::Ddl);
+    touch(cursor.unit, whole.clone(), context, found, Access::Ddl);
+    bodies(cursor.unit, whole.clone(), context, found, Access::Ddl);
+    dropped(cursor, found);
+    found.acts.push(SessionAct::CatalogChanged);
+}
+
+/// Names that stop standing for what they stood for: DROP TABLE a, b; ALTER TABLE a RENAME TO b, SET SCHEMA s.
+fn dropped(cursor: &mut Cursor<'_, '_>, found: &mut Found) {
+    let drop = cursor.is("drop");
+    let moves = cursor.is("alter") && (cursor.find("rename").is_some() || cursor.find("schema").is_some());
+    if !drop && !moves {
+        return;
+    }
+    cursor.at += 1;
+    cursor.take_all(&["materialized", "foreign"]);
+    if !["table", "view", "sequence"].iter().any(|word| cursor.is(word)) {
+        return;
+    }
+    cursor.at += 1;
+    cursor.take_phrase(&["if", "exists"]);
+    cursor.take("only");
+    while let Some((schema, name)) = cursor.dotted() {
+        if schema.is_none_or(|schema| schema.starts_with("pg_temp")) {
+            found.acts.push(SessionAct::DropTemporary { name });
+        }
+        if !drop || !cursor.take_punct(",") {
+            break;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Relations: the name in a FROM clause to the use that it is, and through views to what they read.
+
+use sqlparser::ast::{ObjectName, Statement};
+
+use super::candidates;
+use super::found::Found;
+use super::functions::catalog_name;
+use super::lineage::{Walker, parts};
+use super::parse;
+use super::scope::{Column, Ctes, Item, Rows, join, single};
+use super::shape::Unit;
+use super::uses::{Atom, Draft, Flow, Pack};
+use super::{Context, LexSettings};
+use crate::catalog::{Relation, RelationKind};
+use crate::relation::RelationName;
+use crate::statement::{Access, Coverage, Source};
+
+/// Views that read views, at most this deep: a statement's stack has to hold them all.
+const VIEW_DEPTH_MAX: usize = 16;
+
+impl Walker<'_> {
+    /// The FROM item that a name is, without its alias.
+    pub(super) fn relation(&mut self, name: &ObjectName, ctes: &Ctes<'_>) -> Item {
+        let mut parts = parts(name);
+        let own = parts.pop().unwrap_or_default();
+        let schema = parts.pop();
+        if schema.is_none() {
+            if let Some(rows) = ctes.find(&own) {
+                self.found.spend(rows.columns.len());
+                return Item { alias: Some(own.as_str().into()), schema: None, rows: rows.clone(), usage: None };
+            }
+        }
+        let temporary_schema = schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
+        if self.via.is_empty() && (schema.is_none() || temporary_schema) && self.context.temporary.iter().any(|temporary| *temporary == own) {
+            return Item { alias: Some(own.as_str().into()), schema: None, rows: Rows::open(Flow::default()), usage: None };
+        }
+        let written = RelationName { schema, name: own };
+        let rows = match self.find(&written) {
+            Some(relation) => return self.known(relation, written, Access::Read),
+            None => {
+                self.found.gap("unknown-relation", &written.to_string(), Coverage::Partial);
+                let usage = self.found.draft(Draft::new(written.clone(), None, Access::Read, self.source()).via(&self.via));
+                Rows::open(single(Atom { usage, column: None, pack: Pack::Single }))
+            }
+        };
+        Item { alias: Some(written.name.as_str().into()), schema: written.schema.as_deref().map(Into::into), rows, usage: None }
+    }
+
+    /// The relation of this name: in a view's definition, first the one that the server says the view depends on.
+    pub(super) fn find(&self, name: &RelationName) -> Option<usize> {
+        if name.schema.is_none() {
+            let depended = self.depends.iter().filter_map(|(oid, _)| self.context.catalog.by_oid(*oid)).find(|relation| *relation.id.name == *name.name);
+            if let Some(relation) = depended {
+                return self.context.catalog.index_of(relation);
+            }
+        }
+        candidates::resolve(name, self.context)
+    }
+
+    pub(super) fn source(&self) -> Source {
+        if self.via.is_empty() { Source::Parser } else { Source::Catalog }
+    }
+
+    /// The item of a relation of the catalog.
+    pub(super) fn known(&mut self, index: usize, written: RelationName, access: Access) -> Item {
+        let alias = Some(written.name.as_str().into());
+        let schema = written.schema.as_deref().map(Into::into);
+        let Some(relation) = self.context.catalog.relations().get(index) else {
+            return Item { alias, schema, rows: Rows::default(), usage: None };
+        };
+        let schema = schema.or_else(|| Some((&*relation.id.schema).into()));
+        let usage = self.found.draft(Draft::new(written, Some(index), access, self.source()).via(&self.via));
+        self.found.spend(relation.columns.len());
+        let inner = if is_view(relation) { Some(self.view(relation)) } else { None };
+        let columns: Vec<Column> = relation
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(place, column)| {
+                let own = single(Atom { usage, column: Some(column.name.clone()), pack: Pack::Single });
+                let flow = match &inner {
+                    None => own,
+                    Some(rows) if !rows.unordered && rows.open.is_none() => rows.columns.get(place).map_or_else(|| own.clone(), |column| join(&own, &column.flow)),
+                    Some(rows) => join(&own, &rows.all()),
+                };
+                Column { name: Some((&*column.name).into()), flow }
+            })
+            .collect();
+        let open = columns.is_empty().then(|| single(Atom { usage, column: None, pack: Pack::Single }));
+        Item { alias, schema, rows: Rows { unordered: open.is_some(), columns, open }, usage: Some(usage) }
+    }
+
+    /// What a view yields, read from its definition; where that cannot be read, everything it depends on.
+    fn view(&mut self, view: &Relation) -> Rows {
+        let label = view.id.to_string();
+        let before = self.found.drafts.len();
+        let mut path = self.via.clone();
+        path.push(label.clone());
+        let rows = if self.via.contains(&label) || self.via.len() >= VIEW_DEPTH_MAX { None } else { self.definition(view, &path) };
+        let rows = rows.unwrap_or_else(|| {
+            self.found.drafts.truncate(before);
+            self.depended_on(view, &path)
+        });
+        // The server's word on what the view reads is final: what the reading missed is added as a whole.
+        let missed: Vec<u32> = {
+            let reached: Vec<Option<usize>> = self.found.drafts[before..].iter().map(|draft| draft.relation).collect();
+            let of = |oid: &u32| self.context.catalog.by_oid(*oid).and_then(|relation| self.context.catalog.index_of(relation));
+            let mut oids: Vec<u32> = view.depends.iter().map(|(oid, _)| *oid).filter(|oid| *oid != view.oid && of(oid).is_some_and(|index| !reached.contains(&Some(index)))).collect();
+            oids.sort_unstable();
+            oids.dedup();
+            oids
+        };
+        if missed.is_empty() {
+            return rows;
+        }
+        let mut all = rows.all();
+        for oid in missed {
+            if let Some(relation) = self.context.catalog.by_oid(oid) {
+                let flow = self.whole(relation, &path);
+                all = self.join(&all, &flow);
+            }
+        }
+        Rows::open(all)
+    }
+
+    fn definition(&mut self, view: &Relation, path: &[String]) -> Option<Rows> {
+        let definition = view.definition.as_deref()?;
+        let unit = Unit::new(definition.as_bytes(), LexSettings::default());
+        let end = unit.tokens.len() - usize::from(unit.tokens.last().is_some_and(|token| token.is_punct(unit.text, ";")));
+        let bridged = super::bridge::bridge(&unit, 0..end)?;
+        if unit.unterminated || !(bridged.shallow || parse::on_large_stack()) {
+            return None;
+        }
+        let Ok(Statement::Query(query)) = parse::statement(bridged.tokens) else { return None };
+        for operator in &bridged.unknown_operators {
+            self.found.gap("unknown-operator", operator, Coverage::Partial);
+        }
+        let refused = self.found.is_refused();
+        let mut inner = Walker { context: self.context, unit: &unit, found: self.found, via: path.to_vec(), depends: &view.depends };
+        let rows = inner.query(&query, None, &Ctes::default());
+        (self.found.is_refused() == refused && !self.found.is_spent()).then_some(rows)
+    }
+
+    fn depended_on(&mut self, view: &Relation, path: &[String]) -> Rows {
+        if view.depends.is_empty() {
+            self.found.gap("unread-view", &view.id.to_string(), Coverage::Partial);
+            return Rows::open(Flow::default());
+        }
+        let mut all = Flow::default();
+        for (oid, _) in &view.depends {
+            if let Some(relation) = self.context.catalog.by_oid(*oid).filter(|relation| relation.oid != view.oid) {
+                let flow = self.whole(relation, path);
+                all = self.join(&all, &flow);
+            }
+        }
+        Rows::open(all)
+    }
+
+    /// Every column of a relation and of all that it depends on.
+    fn whole(&mut self, relation: &Relation, path: &[String]) -> Flow {
+        let before = self.found.drafts.len();
+        reached(Draft::new(catalog_name(relation), self.context.catalog.index_of(relation), Access::Read, Source::Catalog).via(path), self.context, self.found);
+        (before..self.found.drafts.len()).fold(Flow::default(), |flow, usage| join(&flow, &single(Atom { usage, column: None, pack: Pack::Single })))
+    }
+}
+
+/// Whether reading it reads something else.
+pub(super) fn is_view(relation: &Relation) -> bool {
+    matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView)
+}
+
+/// Adds a use, and one like it for everything that its relation depends on: what is said without lineage.
+pub(super) fn reached(draft: Draft, context: &Context<'_>, found: &mut Found) {
+    let Some(relation) = draft.relation.and_then(|index| context.catalog.relations().get(index)) else {
+        found.draft(draft);
+        return;
+    };
+    let mut todo = vec![(relation, draft.via.clone())];
+    let mut seen = std::collections::BTreeSet::from([relation.oid]);
+    let template = draft.clone();
+    found.draft(draft);
+    while let Some((relation, via)) = todo.pop() {
+        if !is_view(relation) || found.is_spent() {
+            continue;
+        }
+        let mut path = via;
+        path.push(relation.id.to_string());
+        for (oid, _) in &relation.depends {
+            let Some(base) = context.catalog.by_oid(*oid).filter(|base| seen.insert(base.oid)) else { continue };
+            let mut use_of_base = template.clone();
+            use_of_base.written = catalog_name(base);
+            use_of_base.relation = context.catalog.index_of(base);
+            use_of_base.source = Source::Catalog;
+            use_of_base.via = path.clone();
+            found.draft(use_of_base);
+            todo.push((base, path.clone()));
+        }
+    }
+}

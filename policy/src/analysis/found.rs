@@ -1,0 +1,127 @@
+//! What is known of one statement so far.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::uses::{Draft, USES_MAX};
+use crate::statement::{Access, Coverage, Extent, Gap, SessionAct, StatementAnalysis, Verb};
+
+/// Work that one statement may cost, in values moved about. Ten thousand columns through ten levels fit; common
+/// table expressions that double each other do not, and are then answered by the lexer.
+const FUEL: usize = 200_000;
+
+/// Gathers what the readers find.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) verb: Verb,
+    pub(super) drafts: Vec<Draft>,
+    pub(super) accesses: BTreeSet<Access>,
+    pub(super) functions: BTreeSet<String>,
+    pub(super) acts: Vec<SessionAct>,
+    pub(super) extent: Extent,
+    pub(super) coverage: Coverage,
+    pub(super) gaps: BTreeSet<Gap>,
+    /// A function body that is reached changes prepared names, or may.
+    pub(super) touches_names: bool,
+    /// User functions that were read already, by name and body.
+    pub(super) bodies: HashSet<(String, String)>,
+    /// Tokens that the tree accounts for, by index.
+    seen: HashSet<usize>,
+    fuel: usize,
+    refused: bool,
+}
+
+impl Found {
+    pub(super) fn new(verb: Verb) -> Found {
+        Found {
+            verb,
+            drafts: Vec::new(),
+            accesses: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            acts: Vec::new(),
+            extent: Extent::Unbounded,
+            coverage: Coverage::Full,
+            gaps: BTreeSet::new(),
+            touches_names: false,
+            bodies: HashSet::new(),
+            seen: HashSet::new(),
+            fuel: FUEL,
+            refused: false,
+        }
+    }
+
+    /// A use; its index.
+    pub(super) fn draft(&mut self, draft: Draft) -> usize {
+        if self.drafts.len() >= USES_MAX {
+            self.fuel = 0;
+        }
+        self.drafts.push(draft);
+        self.drafts.len() - 1
+    }
+
+    /// Something was not understood, and the coverage is at most this.
+    pub(super) fn gap(&mut self, code: &'static str, subject: &str, coverage: Coverage) {
+        /// Gaps of one statement beyond this say nothing new.
+        const GAPS_MAX: usize = 64;
+        if self.gaps.len() < GAPS_MAX {
+            self.gaps.insert(Gap { code, subject: subject.chars().take(128).collect() });
+        }
+        self.coverage = self.coverage.max(coverage);
+    }
+
+    /// The tree holds a form that nobody reads.
+    pub(super) fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// A statement inside of this one changes rows: that is what this one is.
+    pub(super) fn effect(&mut self, verb: Verb) {
+        if matches!(self.verb, Verb::Select | Verb::Unknown) {
+            self.verb = verb;
+        }
+    }
+
+    pub(super) fn see(&mut self, token: usize) {
+        self.seen.insert(token);
+    }
+
+    pub(super) fn has_seen(&self, token: usize) -> bool {
+        self.seen.contains(&token)
+    }
+
+    pub(super) fn spend(&mut self, amount: usize) {
+        self.fuel = self.fuel.saturating_sub(amount);
+    }
+
+    /// Whether the statement has cost all that it may.
+    pub(super) fn is_spent(&self) -> bool {
+        self.fuel == 0
+    }
+
+    /// Forgets what a tree said, when it turns out not to be trusted.
+    pub(super) fn forget_tree(&mut self, drafts: usize) {
+        self.drafts.truncate(drafts);
+        self.bodies.clear();
+        self.fuel = FUEL;
+        self.refused = false;
+        self.extent = Extent::Unbounded;
+    }
+
+    pub(super) fn finish(self, catalog: &crate::catalog::Catalog) -> StatementAnalysis {
+        let mut gaps = self.gaps;
+        let uses = super::uses::finish(self.drafts, catalog, &mut gaps);
+        StatementAnalysis {
+            verb: self.verb,
+            uses,
+            accesses: self.accesses,
+            functions: self.functions.into_iter().collect(),
+            acts: self.acts,
+            extent: self.extent,
+            coverage: self.coverage,
+            gaps: gaps.into_iter().collect(),
+        }
+    }
+}

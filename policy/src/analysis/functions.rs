@@ -1,0 +1,310 @@
+//! Calls: what a function's value is made of, and what it reaches that its arguments do not show.
+
+use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, ObjectName, Value, WindowType};
+
+use super::builtins::{self, Passing, Reach};
+use super::bridge;
+use super::candidates::{self, Call};
+use super::found::Found;
+use super::lineage::{Walker, parts};
+use super::scope::{Scope, map, single};
+use super::shape::Unit;
+use super::uses::{Atom, Draft, Flow, Pack};
+use super::{Context, expand, session};
+use crate::catalog::Function as UserFunction;
+use crate::relation::RelationName;
+use crate::statement::{Access, Coverage, Source};
+
+/// Strings within strings are read this deep.
+const NESTED_TEXTS_MAX: usize = 4;
+/// A function body longer than this is not read.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+impl Walker<'_> {
+    /// A call in an expression.
+    pub(super) fn function(&mut self, function: &Function, scope: &Scope<'_>) -> Flow {
+        self.see_name(&function.name);
+        let mut names = parts(&function.name);
+        let Some(name) = names.pop() else {
+            self.found.refuse();
+            return scope.everything();
+        };
+        let schema = names.pop();
+        let mut flow = Flow::default();
+        if let FunctionArguments::List(list) = &function.parameters {
+            for argument in &list.args {
+                let more = self.argument(argument, scope);
+                flow = self.join(&flow, &more);
+            }
+        }
+        let mut constants = Some(Vec::new());
+        match &function.args {
+            FunctionArguments::None => {}
+            FunctionArguments::Subquery(subquery) => {
+                // ARRAY(SELECT …): many rows in one value.
+                let depends_before = scope.asked.replace(false);
+                let rows = self.query(subquery, Some(scope), scope.ctes);
+                let grouped = scope.asked.get();
+                scope.asked.set(depends_before || grouped);
+                flow = pack(&rows.all(), grouped);
+                constants = None;
+            }
+            FunctionArguments::List(list) => {
+                if !(name == "count" && list.args.len() == 1) {
+                    for argument in &list.args {
+                        let more = self.argument(argument, scope);
+                        flow = self.join(&flow, &more);
+                    }
+                } else if let Some(argument) = list.args.first() {
+                    if !matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)) {
+                        flow = self.argument(argument, scope);
+                    }
+                }
+                for clause in &list.clauses {
+                    match clause {
+                        FunctionArgumentClause::OrderBy(orders) => self.orders(orders, scope),
+                        FunctionArgumentClause::Where(expr) | FunctionArgumentClause::Limit(expr) => self.condition(expr, scope),
+                        _ => {}
+                    }
+                }
+                constants = list.args.iter().map(constant_argument).collect();
+            }
+        }
+        if !function.within_group.is_empty() {
+            for order in &function.within_group {
+                let more = self.expr(&order.expr, scope);
+                flow = self.join(&flow, &more);
+            }
+        }
+        if let Some(filter) = &function.filter {
+            self.condition(filter, scope);
+        }
+        let mut partitioned = true;
+        match &function.over {
+            Some(WindowType::WindowSpec(spec)) => {
+                partitioned = !spec.partition_by.is_empty();
+                self.window(spec, scope);
+            }
+            Some(WindowType::NamedWindow(window)) => {
+                self.see(window);
+                partitioned = false;
+            }
+            None => {}
+        }
+        let reached = self.reached_by(schema.as_deref(), &name, constants.as_deref());
+        let flow = match builtins::passing(&name) {
+            Passing::Summed if self.context.catalog.functions(&name).is_empty() => {
+                self.mark_used(&flow);
+                Flow::default()
+            }
+            Passing::Packed => {
+                let whole = if function.over.is_some() { !partitioned } else { !scope.grouped.get() };
+                pack(&flow, !whole || scope.correlated.get())
+            }
+            _ => flow,
+        };
+        self.join(&flow, &reached)
+    }
+
+    /// A call in FROM.
+    pub(super) fn table_call(&mut self, name: &ObjectName, args: &[FunctionArg], scope: &Scope<'_>) -> Flow {
+        self.see_name(name);
+        let mut names = parts(name);
+        let Some(own) = names.pop() else {
+            self.found.refuse();
+            return scope.everything();
+        };
+        let mut flow = Flow::default();
+        for argument in args {
+            let more = self.argument(argument, scope);
+            flow = self.join(&flow, &more);
+        }
+        let constants: Option<Vec<usize>> = args.iter().map(constant_argument).collect();
+        let reached = self.reached_by(names.pop().as_deref(), &own, constants.as_deref());
+        self.join(&flow, &reached)
+    }
+
+    /// What calling this function reaches beside its arguments. `constants`: tokens of its arguments, when each is
+    /// one literal.
+    pub(super) fn reached_by(&mut self, schema: Option<&str>, name: &str, constants: Option<&[usize]>) -> Flow {
+        let before = self.found.drafts.len();
+        let call = Call { schema: schema.map(str::to_owned), name: name.to_owned(), constants: constants.map(<[usize]>::to_vec) };
+        self::reach(&call, self.unit, self.context, self.found, &self.via, 0);
+        let mut flow = Flow::default();
+        for usage in before..self.found.drafts.len() {
+            let atom = Atom { usage, column: None, pack: Pack::Single };
+            flow = self.join(&flow, &single(atom));
+        }
+        flow
+    }
+}
+
+fn pack(flow: &Flow, grouped: bool) -> Flow {
+    map(flow, &|atom| {
+        let pack = if grouped || atom.pack == Pack::Bounded { Pack::Grouped } else { Pack::Whole };
+        Atom { pack: if atom.pack == Pack::Single { pack } else { atom.pack.max(Pack::Grouped) }, ..atom.clone() }
+    })
+}
+
+/// The token of an argument that is one literal; TRUE, FALSE and NULL have none of their own and are `usize::MAX`.
+fn constant_argument(argument: &FunctionArg) -> Option<usize> {
+    let (FunctionArg::Unnamed(value) | FunctionArg::Named { arg: value, .. }) = argument else { return None };
+    let FunctionArgExpr::Expr(Expr::Value(value)) = value else { return None };
+    match &value.value {
+        Value::Number(..) | Value::SingleQuotedString(_) => bridge::position(value.span),
+        Value::Boolean(_) | Value::Null => bridge::position(value.span).or(Some(usize::MAX)),
+        _ => None,
+    }
+}
+
+/// Whether a function of this name reaches more than its arguments show.
+pub(super) fn is_special(name: &str, context: &Context<'_>) -> bool {
+    builtins::reach(name).is_some() || !context.catalog.functions(name).is_empty()
+}
+
+/// Adds what a call reaches: bodies of user functions, texts that built-ins run.
+pub(super) fn reach(call: &Call, unit: &Unit<'_>, context: &Context<'_>, found: &mut Found, via: &[String], depth: usize) {
+    let shipped_schema = matches!(call.schema.as_deref(), Some("pg_catalog" | "information_schema"));
+    if !shipped_schema {
+        let candidates: Vec<&UserFunction> =
+            context.catalog.functions(&call.name).iter().filter(|function| call.schema.as_deref().is_none_or(|schema| *function.schema == *schema)).collect();
+        if !candidates.is_empty() {
+            found.functions.insert(call.name.clone());
+            for function in candidates {
+                user_function(function, context, found, via, depth);
+            }
+        } else if call.schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp")) {
+            found.gap("unknown-function", &call.name, Coverage::Opaque);
+        } else if !builtins::is_function(&call.name) && builtins::reach(&call.name).is_none() {
+            found.gap("unknown-function", &call.name, Coverage::Partial);
+        }
+    }
+    match builtins::reach(&call.name) {
+        None => {}
+        Some(Reach::SetConfig) => session::set_config(call, unit, found),
+        Some(Reach::Elsewhere) => {
+            found.gap("dynamic-sql", &call.name, Coverage::Opaque);
+            constant_texts(call, unit, context, found, via, depth);
+        }
+        Some(Reach::Named) => {
+            let whole_schema = call.name.starts_with("schema_to_") || call.name.starts_with("database_to_");
+            let read = call.constants.is_some() && constant_texts(call, unit, context, found, via, depth);
+            if !read || whole_schema {
+                found.gap("dynamic-sql", &call.name, Coverage::Opaque);
+            }
+        }
+    }
+}
+
+/// Reads the constant arguments of a call as SQL or names. Whether all of them could be read.
+fn constant_texts(call: &Call, unit: &Unit<'_>, context: &Context<'_>, found: &mut Found, via: &[String], depth: usize) -> bool {
+    let mut all = true;
+    for token in call.constants.iter().flatten() {
+        let Some(argument) = unit.tokens.get(*token) else { continue };
+        if !matches!(argument.kind, super::lexer::Kind::Text(_)) {
+            continue;
+        }
+        all &= match unit.constant(*token) {
+            Some(value) => text(&value, unit.settings, context, found, Source::Literal, via, depth + 1),
+            None => false,
+        };
+    }
+    all
+}
+
+/// Reads a text that may be SQL: everything that it names is reached, packed, in unknown columns. Whether it lexed
+/// to an end and held nothing dynamic.
+pub(super) fn text(value: &[u8], settings: super::LexSettings, context: &Context<'_>, found: &mut Found, source: Source, via: &[String], depth: usize) -> bool {
+    if depth > NESTED_TEXTS_MAX || value.len() > BODY_BYTES_MAX {
+        return false;
+    }
+    let unit = Unit::new(value, settings);
+    let range = 0..unit.tokens.len();
+    for candidate in candidates::relations(&unit, range.clone(), context) {
+        let draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, source).via(via).packed_all();
+        expand::reached(draft, context, found);
+    }
+    for call in candidates::calls(&unit, range) {
+        if is_special(&call.name, context) {
+            reach(&call, &unit, context, found, via, depth + 1);
+        }
+    }
+    for (_, literal) in &unit.literals {
+        if let (super::LiteralKind::String(_), Some(value)) = (literal.kind, unit.text.get(literal.range.clone()).and_then(|raw| super::literals::value(raw, literal.kind, settings))) {
+            text(&value, settings, context, found, source, via, depth + 1);
+        }
+    }
+    found.touches_names |= touches_names(&unit);
+    !unit.unterminated
+}
+
+/// Whether the text holds words that change prepared names.
+pub(super) fn touches_names(unit: &Unit<'_>) -> bool {
+    unit.tokens.iter().enumerate().any(|(at, token)| {
+        if candidates::is_any(unit, token, &["prepare", "deallocate", "discard", "execute", "call"]) {
+            return true;
+        }
+        // ON CONFLICT DO NOTHING, rules' DO INSTEAD: not the statement DO.
+        token.is_word(unit.text, "do") && !unit.tokens.get(at + 1).is_some_and(|next| candidates::is_any(unit, next, &["nothing", "update", "instead", "also", "select"]))
+    })
+}
+
+/// Adds what the body of a user function names.
+fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Found, via: &[String], depth: usize) {
+    if function.from_extension {
+        return;
+    }
+    let label = format!("{}.{}", function.schema, function.name);
+    if !found.bodies.insert((label.clone(), function.body.clone().unwrap_or_default())) {
+        return;
+    }
+    let readable = matches!(&*function.language, "sql" | "plpgsql");
+    let body = function.body.as_deref().filter(|body| readable && body.len() <= BODY_BYTES_MAX);
+    if function.body.as_deref().is_some_and(|body| body.trim() == "aggregate_dummy") {
+        found.gap("unknown-function", &function.name, Coverage::Partial);
+        return;
+    }
+    let (Some(body), true) = (body, depth <= NESTED_TEXTS_MAX * 4) else {
+        found.gap("unknown-function", &function.name, Coverage::Opaque);
+        return;
+    };
+    let unit = Unit::new(body.as_bytes(), super::LexSettings::default());
+    let range = 0..unit.tokens.len();
+    let dynamic = &*function.language == "plpgsql" && unit.tokens.iter().any(|token| token.is_word(unit.text, "execute"));
+    if dynamic || unit.unterminated {
+        found.gap("unknown-function", &function.name, Coverage::Opaque);
+    }
+    found.touches_names |= touches_names(&unit);
+    // A loop can put any number of rows into one value.
+    let packs = &*function.language == "plpgsql" || candidates::packs(&unit, range.clone());
+    let mut path = via.to_vec();
+    path.push(label);
+    for candidate in candidates::relations(&unit, range.clone(), context) {
+        let mut draft = Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Read, Source::Catalog).via(&path).released_all();
+        if packs {
+            draft.packed = crate::statement::Columns::All;
+        }
+        if candidate.written {
+            found.draft(Draft::new(candidate.name, Some(candidate.relation), Access::Write, Source::Catalog).via(&path));
+        }
+        expand::reached(draft, context, found);
+    }
+    for call in candidates::calls(&unit, range.clone()) {
+        if is_special(&call.name, context) {
+            reach(&call, &unit, context, found, &path, depth + 1);
+        }
+    }
+    if dynamic {
+        for (_, literal) in &unit.literals {
+            let value = unit.text.get(literal.range.clone()).and_then(|raw| super::literals::value(raw, literal.kind, unit.settings));
+            if let (super::LiteralKind::String(_), Some(value)) = (literal.kind, value) {
+                text(&value, unit.settings, context, found, Source::Catalog, &path, depth + 1);
+            }
+        }
+    }
+}
+
+/// The name of a relation as the catalog has it.
+pub(super) fn catalog_name(relation: &crate::catalog::Relation) -> RelationName {
+    RelationName { schema: Some(relation.id.schema.to_string()), name: relation.id.name.to_string() }
+}

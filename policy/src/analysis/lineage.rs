@@ -1,0 +1,655 @@
+//! Queries: which columns of which relations each output column comes from.
+
+use std::rc::Rc;
+
+use sqlparser::ast::{
+    Cte, Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, Statement, TableAlias, TableFactor, TableWithJoins, Value, With,
+};
+
+use super::bridge;
+use super::builtins;
+use super::Context;
+use super::scope::{Column, Ctes, Item, Rows, Scope, join};
+use super::found::Found;
+use super::shape::Unit;
+use super::uses::{Atom, Flow, Pack, add};
+use crate::statement::{Extent, Operand, Verb};
+
+/// Walks one parsed tree.
+#[derive(Debug)]
+pub(super) struct Walker<'a> {
+    pub(super) context: &'a Context<'a>,
+    /// Text that the tree was read from.
+    pub(super) unit: &'a Unit<'a>,
+    pub(super) found: &'a mut Found,
+    /// Views on the way here, outermost first; empty in the statement's own text.
+    pub(super) via: Vec<String>,
+    /// Relations that a view in whose definition this is depends on, as the server resolved them.
+    pub(super) depends: &'a [(u32, i16)],
+}
+
+impl Walker<'_> {
+    /// A whole query. `outer`: what it can see of the query around it.
+    pub(super) fn query(&mut self, query: &Query, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> Rows {
+        if self.found.is_spent() {
+            return Rows::default();
+        }
+        if query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
+            self.found.refuse();
+        }
+        let mut own = Ctes { list: Vec::new(), outer: Some(ctes) };
+        if let Some(with) = &query.with {
+            self.with(with, outer, &mut own);
+        }
+        for lock in &query.locks {
+            if let Some(of) = &lock.of {
+                self.see_name(of);
+            }
+        }
+        let rows = self.set_expr(&query.body, query.order_by.as_ref(), outer, &own);
+        let bounded = self.limits(query, outer, &own);
+        if bounded { rows.map(|atom| Atom { pack: atom.pack.max(Pack::Bounded), ..atom.clone() }) } else { rows }
+    }
+
+    /// How many rows a statement that is this query returns at most.
+    pub(super) fn extent(&self, query: &Query) -> Extent {
+        let limit = match (&query.limit_clause, &query.fetch) {
+            (Some(LimitClause::LimitOffset { limit: Some(limit), .. }), _) => Some(limit),
+            (_, Some(fetch)) if fetch.with_ties || fetch.percent => return Extent::Unbounded,
+            (_, Some(fetch)) => match &fetch.quantity {
+                Some(quantity) => Some(quantity),
+                None => return Extent::LimitedTo(1),
+            },
+            _ => None,
+        };
+        if let Some(operand) = limit.and_then(|limit| self.operand(limit)) {
+            return Extent::Limited(operand);
+        }
+        match &*query.body {
+            SetExpr::Select(select) if self.is_one_row(select) => Extent::One,
+            SetExpr::Query(inner) if limit.is_none() => self.extent(inner),
+            _ => Extent::Unbounded,
+        }
+    }
+
+    /// An un-grouped aggregate: one row.
+    fn is_one_row(&self, select: &Select) -> bool {
+        let GroupByExpr::Expressions(exprs, _) = &select.group_by else { return false };
+        let aggregate = |expr: &Expr| match expr {
+            Expr::Function(function) if function.over.is_none() => {
+                parts(&function.name).pop().is_some_and(|name| builtins::is_aggregate(&name) && self.context.catalog.functions(&name).is_empty())
+            }
+            _ => false,
+        };
+        let one = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } if aggregate(expr));
+        exprs.is_empty() && !select.projection.is_empty() && select.projection.iter().all(one)
+    }
+
+    /// The literal or parameter that an expression is, brackets aside.
+    pub(super) fn operand(&self, expr: &Expr) -> Option<Operand> {
+        match expr {
+            Expr::Nested(inner) => self.operand(inner),
+            Expr::Value(value) => match &value.value {
+                Value::Placeholder(name) => name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1).map(Operand::Param),
+                Value::Number(..) | Value::SingleQuotedString(_) => self.unit.literal_index(bridge::position(value.span)?).map(Operand::Literal),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(super) fn with(&mut self, with: &With, outer: Option<&Scope<'_>>, own: &mut Ctes<'_>) {
+        for cte in &with.cte_tables {
+            self.see(&cte.alias.name);
+            let name: Rc<str> = cte.alias.name.value.as_str().into();
+            let rows = if with.recursive { self.recursive_cte(cte, &name, outer, own) } else { self.query(&cte.query, outer, own) };
+            let rows = rows.rename(&self.alias_columns(&cte.alias));
+            own.list.push((name, rows));
+        }
+    }
+
+    /// A recursive term can move values between columns at each round, so each column may hold what any holds.
+    fn recursive_cte(&mut self, cte: &Cte, name: &Rc<str>, outer: Option<&Scope<'_>>, own: &Ctes<'_>) -> Rows {
+        let SetExpr::SetOperation { left, right, .. } = &*cte.query.body else { return self.query(&cte.query, outer, own) };
+        if cte.query.with.is_some() {
+            // Rare: the names are still all found, and everything that is found may be anywhere.
+            let mut inner = Ctes { list: vec![(name.clone(), Rows::open(Flow::default()))], outer: Some(own) };
+            if let Some(with) = &cte.query.with {
+                self.with(with, outer, &mut inner);
+            }
+            let rows = self.set_expr(&cte.query.body, None, outer, &inner);
+            return spread(rows);
+        }
+        let first = self.set_expr(left, None, outer, own);
+        let names = self.alias_columns(&cte.alias);
+        let base = spread(first.rename(&names));
+        let inner = Ctes { list: vec![(name.clone(), base.clone())], outer: Some(own) };
+        let second = self.set_expr(right, None, outer, &inner);
+        self.limits(&cte.query, outer, &inner);
+        let all = self.join(&base.all(), &second.all());
+        Rows { columns: base.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect(), open: base.open.map(|_| all.clone()), unordered: base.unordered }
+    }
+
+    fn set_expr(&mut self, body: &SetExpr, order_by: Option<&OrderBy>, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> Rows {
+        if self.found.is_spent() {
+            return Rows::default();
+        }
+        match body {
+            SetExpr::Select(select) => self.select(select, order_by, outer, ctes),
+            SetExpr::Query(query) => {
+                let rows = self.query(query, outer, ctes);
+                self.order_output(order_by, &rows, ctes);
+                rows
+            }
+            SetExpr::SetOperation { left, op, right, .. } => {
+                let left = self.set_expr(left, None, outer, ctes);
+                let right = self.set_expr(right, None, outer, ctes);
+                let rows = if *op == SetOperator::Except || *op == SetOperator::Minus {
+                    let removed = right.all();
+                    self.mark_used(&removed);
+                    left
+                } else {
+                    self.union(left, right)
+                };
+                self.order_output(order_by, &rows, ctes);
+                rows
+            }
+            SetExpr::Values(values) => {
+                let scope = Scope::new(outer, ctes);
+                let mut rows = Rows::default();
+                for row in &values.rows {
+                    for (place, expr) in row.content.iter().enumerate() {
+                        let flow = self.expr(expr, &scope);
+                        match rows.columns.get_mut(place) {
+                            Some(column) => column.flow = join(&column.flow, &flow),
+                            None => rows.columns.push(Column { name: Some(format!("column{}", place + 1).into()), flow }),
+                        }
+                    }
+                }
+                rows
+            }
+            SetExpr::Insert(statement) | SetExpr::Update(statement) | SetExpr::Delete(statement) | SetExpr::Merge(statement) => self.modification(statement, ctes),
+            SetExpr::Table(_) => {
+                // Never produced: TABLE is written as SELECT before the parser sees it.
+                self.found.refuse();
+                Rows::default()
+            }
+        }
+    }
+
+    fn modification(&mut self, statement: &Statement, ctes: &Ctes<'_>) -> Rows {
+        match statement {
+            Statement::Insert(insert) => {
+                self.found.effect(Verb::Insert);
+                self.insert(insert, ctes)
+            }
+            Statement::Update(update) => {
+                self.found.effect(Verb::Update);
+                self.update(update, ctes)
+            }
+            Statement::Delete(delete) => {
+                self.found.effect(Verb::Delete);
+                self.delete(delete, ctes)
+            }
+            Statement::Merge(merge) => {
+                self.found.effect(Verb::Merge);
+                self.merge(merge, ctes)
+            }
+            _ => {
+                self.found.refuse();
+                Rows::default()
+            }
+        }
+    }
+
+    fn select(&mut self, select: &Select, order_by: Option<&OrderBy>, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> Rows {
+        let foreign = select.top.is_some() || select.prewhere.is_some() || !select.connect_by.is_empty() || !select.lateral_views.is_empty() || select.qualify.is_some();
+        let foreign = foreign || !select.cluster_by.is_empty() || !select.distribute_by.is_empty() || !select.sort_by.is_empty() || select.exclude.is_some() || select.value_table_mode.is_some();
+        if foreign {
+            self.found.refuse();
+        }
+        let mut scope = Scope::new(outer, ctes);
+        for table in &select.from {
+            self.table_with_joins(table, &mut scope);
+        }
+        if let Some(selection) = &select.selection {
+            self.condition(selection, &scope);
+            self.pin(selection, &scope);
+        }
+        self.group_by(&select.group_by, &scope);
+        if let Some(having) = &select.having {
+            self.condition(having, &scope);
+        }
+        for window in &select.named_window {
+            self.see(&window.0);
+            match &window.1 {
+                NamedWindowExpr::NamedWindow(name) => self.see(name),
+                NamedWindowExpr::WindowSpec(spec) => self.window(spec, &scope),
+            }
+        }
+        if let Some(Distinct::On(exprs)) = &select.distinct {
+            for expr in exprs {
+                self.condition(expr, &scope);
+            }
+        }
+        if let Some(into) = &select.into {
+            for target in &into.targets {
+                self.copy_target(target, into.temporary);
+            }
+        }
+        let rows = self.projection(&select.projection, &scope);
+        if let Some(order_by) = order_by {
+            self.order(order_by, &rows, &scope);
+        }
+        rows
+    }
+
+    /// Output columns of a select list or RETURNING.
+    pub(super) fn projection(&mut self, items: &[SelectItem], scope: &Scope<'_>) -> Rows {
+        let mut rows = Rows::default();
+        for item in items {
+            if self.found.is_spent() {
+                break;
+            }
+            match item {
+                SelectItem::UnnamedExpr(expr) => {
+                    let flow = self.expr(expr, scope);
+                    rows.columns.push(Column { name: output_name(expr), flow });
+                }
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    self.see(alias);
+                    let flow = self.expr(expr, scope);
+                    rows.columns.push(Column { name: Some(alias.value.as_str().into()), flow });
+                }
+                SelectItem::Wildcard(_) => {
+                    rows.unordered |= scope.merged;
+                    for item in &scope.items {
+                        self.append(&mut rows, &item.rows);
+                    }
+                }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                    self.see_name(name);
+                    let parts = parts(name);
+                    let found = match parts.as_slice() {
+                        [.., schema, qualifier] => scope.rows_of(Some(schema), qualifier),
+                        [qualifier] => scope.rows_of(None, qualifier),
+                        [] => None,
+                    };
+                    match found {
+                        Some(more) => self.append(&mut rows, &more),
+                        None => {
+                            let flow = self.unknown_column(&name.to_string(), scope);
+                            self.append(&mut rows, &Rows::open(flow));
+                        }
+                    }
+                }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), _) => {
+                    let flow = self.expr(expr, scope);
+                    self.append(&mut rows, &Rows::open(flow));
+                }
+                SelectItem::ExprWithAliases { expr, aliases } => {
+                    let flow = self.expr(expr, scope);
+                    for alias in aliases {
+                        self.see(alias);
+                    }
+                    self.append(&mut rows, &Rows::open(flow));
+                    self.found.refuse();
+                }
+            }
+        }
+        rows
+    }
+
+    fn append(&mut self, rows: &mut Rows, more: &Rows) {
+        self.found.spend(more.columns.len() + 1);
+        rows.columns.extend(more.columns.iter().cloned());
+        rows.unordered |= more.unordered;
+        if let Some(open) = &more.open {
+            rows.open = Some(rows.open.as_ref().map_or_else(|| open.clone(), |known| join(known, open)));
+        }
+    }
+
+    fn union(&mut self, left: Rows, right: Rows) -> Rows {
+        self.found.spend(left.columns.len() + 1);
+        let in_order = !left.unordered && !right.unordered && left.open.is_none() && right.open.is_none() && left.columns.len() == right.columns.len();
+        if in_order {
+            let columns = left.columns.into_iter().zip(right.columns).map(|(left, right)| Column { flow: self.join(&left.flow, &right.flow), name: left.name }).collect();
+            return Rows { columns, open: None, unordered: false };
+        }
+        let all = self.join(&left.all(), &right.all());
+        let columns = left.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect();
+        let open = (left.open.is_some() || right.open.is_some() || left.unordered || right.unordered).then(|| all.clone());
+        Rows { columns, open, unordered: true }
+    }
+
+    fn group_by(&mut self, group_by: &GroupByExpr, scope: &Scope<'_>) {
+        let GroupByExpr::Expressions(exprs, modifiers) = group_by else {
+            self.found.refuse();
+            return;
+        };
+        let mut grouped = false;
+        for expr in exprs {
+            // ROLLUP, CUBE and GROUPING SETS may hold the empty set: one row of everything.
+            grouped |= match expr {
+                Expr::Rollup(_) | Expr::Cube(_) => false,
+                Expr::GroupingSets(sets) => sets.iter().all(|set| !set.is_empty()),
+                Expr::Tuple(parts) => !parts.is_empty(),
+                _ => true,
+            };
+            self.condition(expr, scope);
+        }
+        scope.grouped.set(grouped && modifiers.is_empty());
+    }
+
+    fn order(&mut self, order_by: &OrderBy, rows: &Rows, scope: &Scope<'_>) {
+        let OrderByKind::Expressions(exprs) = &order_by.kind else { return };
+        for order in exprs {
+            if let Expr::Identifier(name) = &order.expr {
+                if let Some(flow) = rows.named(&name.value) {
+                    self.see(name);
+                    self.mark_used(&flow);
+                    continue;
+                }
+            }
+            self.condition(&order.expr, scope);
+        }
+    }
+
+    fn order_output(&mut self, order_by: Option<&OrderBy>, rows: &Rows, ctes: &Ctes<'_>) {
+        if let Some(order_by) = order_by {
+            let scope = Scope { items: vec![Item { alias: None, schema: None, rows: rows.clone(), usage: None }], ..Scope::new(None, ctes) };
+            self.order(order_by, rows, &scope);
+        }
+    }
+
+    /// Visits LIMIT and OFFSET; whether the text bounds the rows.
+    fn limits(&mut self, query: &Query, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> bool {
+        let scope = Scope::new(outer, ctes);
+        let mut bounded = false;
+        match &query.limit_clause {
+            Some(LimitClause::LimitOffset { limit, offset, limit_by }) => {
+                for expr in limit.iter().chain(offset.as_ref().map(|offset| &offset.value)).chain(limit_by) {
+                    self.condition(expr, &scope);
+                }
+                bounded = limit.as_ref().is_some_and(|limit| self.operand(limit).is_some());
+            }
+            Some(LimitClause::OffsetCommaLimit { .. }) => self.found.refuse(),
+            None => {}
+        }
+        if let Some(fetch) = &query.fetch {
+            if let Some(quantity) = &fetch.quantity {
+                self.condition(quantity, &scope);
+            }
+            bounded = !fetch.with_ties && fetch.quantity.as_ref().is_none_or(|quantity| self.operand(quantity).is_some());
+        }
+        bounded
+    }
+
+    pub(super) fn table_with_joins(&mut self, table: &TableWithJoins, scope: &mut Scope<'_>) {
+        self.factor(&table.relation, scope);
+        for join in &table.joins {
+            self.joined(join, scope);
+        }
+    }
+
+    fn joined(&mut self, join: &Join, scope: &mut Scope<'_>) {
+        let left = scope.items.len();
+        self.factor(&join.relation, scope);
+        let constraint = match &join.join_operator {
+            JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint)
+            | JoinOperator::CrossJoin(constraint) => constraint,
+            _ => {
+                self.found.refuse();
+                return;
+            }
+        };
+        match constraint {
+            JoinConstraint::On(expr) => self.condition(expr, scope),
+            JoinConstraint::Using(names) => {
+                scope.merged = true;
+                for name in names {
+                    self.see_name(name);
+                    if let Some(last) = parts(name).last() {
+                        self.use_everywhere(last, &scope.items);
+                    }
+                }
+            }
+            JoinConstraint::Natural => {
+                scope.merged = true;
+                let common: Vec<Rc<str>> = scope.items[left..]
+                    .iter()
+                    .flat_map(|item| item.rows.columns.iter().filter_map(|column| column.name.clone()))
+                    .filter(|name| scope.items[..left].iter().any(|item| item.rows.named(name).is_some()))
+                    .collect();
+                for name in common {
+                    self.use_everywhere(&name, &scope.items);
+                }
+            }
+            JoinConstraint::None => {}
+        }
+    }
+
+    fn use_everywhere(&mut self, name: &str, items: &[Item]) {
+        for item in items {
+            if let Some(flow) = item.rows.named(name) {
+                self.mark_used(&flow);
+            }
+        }
+    }
+
+    /// One item of FROM, put into the scope.
+    pub(super) fn factor(&mut self, factor: &TableFactor, scope: &mut Scope<'_>) {
+        if self.found.is_spent() {
+            return;
+        }
+        match factor {
+            TableFactor::Table { name, alias, args: None, with_hints, version, partitions, json_path, sample, .. } => {
+                if !with_hints.is_empty() || version.is_some() || !partitions.is_empty() || json_path.is_some() {
+                    self.found.refuse();
+                }
+                let _ = sample;
+                self.see_name(name);
+                let item = self.relation(name, scope.ctes);
+                self.push(item, alias.as_ref(), scope);
+            }
+            TableFactor::Table { name, alias, args: Some(args), .. } => {
+                let flow = self.table_call(name, &args.args, scope);
+                self.push_function(name, flow, alias.as_ref(), scope);
+            }
+            TableFactor::Function { name, args, alias, .. } => {
+                let flow = self.table_call(name, args, scope);
+                self.push_function(name, flow, alias.as_ref(), scope);
+            }
+            TableFactor::TableFunction { expr, alias } => {
+                let flow = self.expr(expr, scope);
+                self.push(Item { alias: None, schema: None, rows: Rows::open(flow), usage: None }, alias.as_ref(), scope);
+            }
+            TableFactor::UNNEST { alias, array_exprs, .. } => {
+                let flow = array_exprs.iter().fold(Flow::default(), |flow, expr| {
+                    let more = self.expr(expr, scope);
+                    self.join(&flow, &more)
+                });
+                self.push_function(&ObjectName::from(vec![Ident::new("unnest")]), flow, alias.as_ref(), scope);
+            }
+            TableFactor::Derived { lateral, subquery, alias, .. } => {
+                let rows = self.query(subquery, if *lateral { Some(scope) } else { scope.outer }, scope.ctes);
+                self.push(Item { alias: None, schema: None, rows, usage: None }, alias.as_ref(), scope);
+            }
+            TableFactor::NestedJoin { table_with_joins, alias } => {
+                let before = scope.items.len();
+                self.table_with_joins(table_with_joins, scope);
+                if alias.is_some() {
+                    let inner: Vec<Item> = scope.items.drain(before..).collect();
+                    let mut rows = Rows { unordered: scope.merged, ..Rows::default() };
+                    for item in inner {
+                        self.append(&mut rows, &item.rows);
+                    }
+                    self.push(Item { alias: None, schema: None, rows, usage: None }, alias.as_ref(), scope);
+                }
+            }
+            TableFactor::XmlTable { row_expression, passing, columns, alias, .. } => {
+                let mut flow = self.expr(row_expression, scope);
+                for argument in &passing.arguments {
+                    let more = self.expr(&argument.expr, scope);
+                    flow = self.join(&flow, &more);
+                }
+                let columns = columns
+                    .iter()
+                    .map(|column| {
+                        self.see(&column.name);
+                        Column { name: Some(column.name.value.as_str().into()), flow: flow.clone() }
+                    })
+                    .collect();
+                self.push(Item { alias: Some("xmltable".into()), schema: None, rows: Rows { columns, open: None, unordered: false }, usage: None }, alias.as_ref(), scope);
+            }
+            _ => {
+                self.found.refuse();
+                let flow = scope.everything();
+                self.push(Item { alias: None, schema: None, rows: Rows::open(flow), usage: None }, None, scope);
+            }
+        }
+    }
+
+    fn push(&mut self, mut item: Item, alias: Option<&TableAlias>, scope: &mut Scope<'_>) {
+        if let Some(alias) = alias {
+            self.see(&alias.name);
+            item.alias = Some(alias.name.value.as_str().into());
+            item.schema = None;
+            let names = self.alias_columns(alias);
+            if !names.is_empty() {
+                item.rows = item.rows.rename(&names);
+                // A renamed key is not looked for under its own name.
+                item.usage = None;
+            }
+        }
+        scope.items.push(item);
+    }
+
+    fn push_function(&mut self, name: &ObjectName, flow: Flow, alias: Option<&TableAlias>, scope: &mut Scope<'_>) {
+        let own: Option<Rc<str>> = parts(name).pop().map(Rc::from);
+        let rows = match alias.filter(|alias| !alias.columns.is_empty()) {
+            Some(alias) => {
+                let names = self.alias_columns(alias);
+                for column in &alias.columns {
+                    if let Some(data_type) = &column.data_type {
+                        self.see_type(data_type);
+                    }
+                }
+                let columns = names.into_iter().map(|name| Column { name: Some(name), flow: flow.clone() }).collect();
+                // A function may yield more columns than the alias renames.
+                Rows { columns, open: Some(flow), unordered: true }
+            }
+            None => Rows::open(flow),
+        };
+        let item = Item { alias: alias.map(|alias| alias.name.value.as_str().into()).or(own), schema: None, rows, usage: None };
+        if let Some(alias) = alias {
+            self.see(&alias.name);
+        }
+        scope.items.push(item);
+    }
+
+    pub(super) fn alias_columns(&mut self, alias: &TableAlias) -> Vec<Rc<str>> {
+        alias
+            .columns
+            .iter()
+            .map(|column| {
+                self.see(&column.name);
+                column.name.value.as_str().into()
+            })
+            .collect()
+    }
+
+    /// An expression whose values do not leave.
+    pub(super) fn condition(&mut self, expr: &Expr, scope: &Scope<'_>) {
+        let flow = self.expr(expr, scope);
+        self.mark_used(&flow);
+    }
+
+    pub(super) fn mark_used(&mut self, flow: &Flow) {
+        for atom in flow.iter() {
+            if let Some(draft) = self.found.drafts.get_mut(atom.usage) {
+                add(&mut draft.used, atom.column.as_ref());
+            }
+        }
+    }
+
+    /// What leaves with these rows.
+    pub(super) fn release(&mut self, rows: &Rows) {
+        for flow in rows.columns.iter().map(|column| &column.flow).chain(rows.open.as_ref()) {
+            self.release_flow(flow);
+        }
+    }
+
+    pub(super) fn release_flow(&mut self, flow: &Flow) {
+        for atom in flow.iter() {
+            let Some(draft) = self.found.drafts.get_mut(atom.usage) else { continue };
+            match atom.pack {
+                Pack::Single | Pack::Bounded => add(&mut draft.released, atom.column.as_ref()),
+                Pack::Grouped => add(&mut draft.packed, atom.column.as_ref()),
+                Pack::Whole => {
+                    add(&mut draft.packed, atom.column.as_ref());
+                    draft.packed_whole = true;
+                }
+            }
+        }
+    }
+
+    pub(super) fn join(&mut self, left: &Flow, right: &Flow) -> Flow {
+        self.found.spend(1 + right.len() / 8);
+        join(left, right)
+    }
+
+    /// Notes that an identifier of the statement's own text has been understood.
+    pub(super) fn see(&mut self, name: &Ident) {
+        if self.via.is_empty() {
+            if let Some(at) = bridge::position(name.span) {
+                self.found.see(at);
+            }
+        }
+    }
+
+    pub(super) fn see_name(&mut self, name: &ObjectName) {
+        for part in &name.0 {
+            if let ObjectNamePart::Identifier(part) = part {
+                self.see(part);
+            }
+        }
+    }
+}
+
+/// The parts of a dotted name.
+pub(super) fn parts(name: &ObjectName) -> Vec<String> {
+    name.0
+        .iter()
+        .filter_map(|part| match part {
+            ObjectNamePart::Identifier(part) => Some(part.value.clone()),
+            ObjectNamePart::Function(_) => None,
+        })
+        .collect()
+}
+
+/// Each column holds what any holds.
+fn spread(rows: Rows) -> Rows {
+    let all = rows.all();
+    Rows { columns: rows.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect(), open: rows.open.map(|_| all), unordered: rows.unordered }
+}
+
+/// The name that the server gives an output column, where it follows from the expression.
+fn output_name(expr: &Expr) -> Option<Rc<str>> {
+    match expr {
+        Expr::Identifier(name) => Some(name.value.as_str().into()),
+        Expr::CompoundIdentifier(names) => names.last().map(|name| name.value.as_str().into()),
+        Expr::Function(function) => parts(&function.name).pop().map(Rc::from),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => output_name(inner),
+        Expr::Cast { expr, .. } => output_name(expr),
+        Expr::Exists { .. } => Some("exists".into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,362 @@
+//! INSERT, UPDATE, DELETE, MERGE: what is written, what is read for it, and what RETURNING lets out.
+
+use sqlparser::ast::{
+    Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, DataType, Delete, Expr, FromTable, Insert, Merge, MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction,
+    OnInsert, SelectItem, TableFactor, TableObject, Update, UpdateTableFromKind,
+};
+
+use super::lineage::{Walker, parts};
+use super::scope::{Ctes, Item, Rows, Scope, map};
+use super::uses::{Atom, Draft, Flow, Pack, key_names};
+use crate::relation::RelationName;
+use crate::statement::{Access, Coverage, Operand, SessionAct};
+
+impl Walker<'_> {
+    pub(super) fn insert(&mut self, insert: &Insert, ctes: &Ctes<'_>) -> Rows {
+        let TableObject::TableName(name) = &insert.table else {
+            self.found.refuse();
+            return Rows::default();
+        };
+        let foreign = insert.or.is_some() || insert.replace_into || insert.overwrite || insert.partitioned.is_some() || insert.output.is_some() || insert.multi_table_insert_type.is_some();
+        if foreign || !insert.assignments.is_empty() {
+            self.found.refuse();
+        }
+        let mut scope = Scope::new(None, ctes);
+        self.target(name, &mut scope);
+        if let (Some(alias), Some(item)) = (&insert.table_alias, scope.items.last_mut()) {
+            self.see(&alias.alias);
+            item.alias = Some(alias.alias.value.as_str().into());
+        }
+        for column in &insert.columns {
+            self.see_name(column);
+        }
+        if let Some(source) = &insert.source {
+            let rows = self.query(source, None, ctes);
+            // What goes into a copy counts as released: the copy has no label of its own.
+            self.release(&rows);
+        }
+        match &insert.on {
+            Some(OnInsert::OnConflict(conflict)) => {
+                match &conflict.conflict_target {
+                    Some(ConflictTarget::Columns(columns)) => columns.iter().for_each(|column| self.see(column)),
+                    Some(ConflictTarget::OnConstraint(constraint)) => self.see_name(constraint),
+                    None => {}
+                }
+                if let OnConflictAction::DoUpdate(update) = &conflict.action {
+                    let mut inner = Scope::new(None, ctes);
+                    inner.items = scope.items.clone();
+                    let excluded = scope.items.first().map(|item| Item { alias: Some("excluded".into()), schema: None, rows: item.rows.clone().map(Atom::clone), usage: None });
+                    self.assignments(&update.assignments, &scope_with(&inner, excluded));
+                    if let Some(selection) = &update.selection {
+                        let excluded = scope.items.first().map(|item| Item { alias: Some("excluded".into()), schema: None, rows: item.rows.clone(), usage: None });
+                        self.condition(selection, &scope_with(&inner, excluded));
+                    }
+                }
+            }
+            Some(_) => self.found.refuse(),
+            None => {}
+        }
+        self.returning(insert.returning.as_deref(), &mut scope)
+    }
+
+    pub(super) fn update(&mut self, update: &Update, ctes: &Ctes<'_>) -> Rows {
+        if update.output.is_some() || update.or.is_some() || update.limit.is_some() || !update.order_by.is_empty() || !update.table.joins.is_empty() {
+            self.found.refuse();
+        }
+        let mut scope = Scope::new(None, ctes);
+        self.target_factor(&update.table.relation, &mut scope);
+        match &update.from {
+            Some(UpdateTableFromKind::AfterSet(tables) | UpdateTableFromKind::BeforeSet(tables)) => {
+                for table in tables {
+                    self.table_with_joins(table, &mut scope);
+                }
+            }
+            None => {}
+        }
+        self.assignments(&update.assignments, &scope);
+        if let Some(selection) = &update.selection {
+            self.condition(selection, &scope);
+            self.pin(selection, &scope);
+        }
+        self.returning(update.returning.as_deref(), &mut scope)
+    }
+
+    pub(super) fn delete(&mut self, delete: &Delete, ctes: &Ctes<'_>) -> Rows {
+        if !delete.tables.is_empty() || delete.output.is_some() || delete.limit.is_some() || !delete.order_by.is_empty() {
+            self.found.refuse();
+        }
+        let mut scope = Scope::new(None, ctes);
+        let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = &delete.from;
+        for table in tables {
+            self.target_factor(&table.relation, &mut scope);
+            if !table.joins.is_empty() {
+                self.found.refuse();
+            }
+        }
+        for table in delete.using.iter().flatten() {
+            self.table_with_joins(table, &mut scope);
+        }
+        if let Some(selection) = &delete.selection {
+            self.condition(selection, &scope);
+            self.pin(selection, &scope);
+        }
+        self.returning(delete.returning.as_deref(), &mut scope)
+    }
+
+    pub(super) fn merge(&mut self, merge: &Merge, ctes: &Ctes<'_>) -> Rows {
+        if merge.output.is_some() {
+            self.found.refuse();
+        }
+        let mut scope = Scope::new(None, ctes);
+        self.target_factor(&merge.table, &mut scope);
+        self.factor(&merge.source, &mut scope);
+        self.condition(&merge.on, &scope);
+        for clause in &merge.clauses {
+            if let Some(predicate) = &clause.predicate {
+                self.condition(predicate, &scope);
+            }
+            match &clause.action {
+                MergeAction::Insert(insert) => {
+                    for column in &insert.columns {
+                        self.see_name(column);
+                    }
+                    match &insert.kind {
+                        MergeInsertKind::Values(values) => {
+                            for expr in values.rows.iter().flat_map(|row| &row.content) {
+                                let flow = self.expr(expr, &scope);
+                                self.release_flow(&flow);
+                            }
+                        }
+                        _ => self.found.refuse(),
+                    }
+                }
+                MergeAction::Update(update) => match &update.kind {
+                    MergeUpdateKind::Set(assignments) => self.assignments(assignments, &scope),
+                    MergeUpdateKind::Wildcard => self.found.refuse(),
+                },
+                MergeAction::Delete { .. } | MergeAction::DoNothing { .. } => {}
+            }
+        }
+        Rows::default()
+    }
+
+    /// The values that an assignment copies from elsewhere are released to where they go; a relation's own values
+    /// that stay in it are used.
+    fn assignments(&mut self, assignments: &[Assignment], scope: &Scope<'_>) {
+        let own = scope.items.first().and_then(|item| item.usage);
+        for assignment in assignments {
+            match &assignment.target {
+                AssignmentTarget::ColumnName(name) => self.see_name(name),
+                AssignmentTarget::Tuple(names) => names.iter().for_each(|name| self.see_name(name)),
+            }
+            let flow = self.expr(&assignment.value, scope);
+            let (stays, leaves): (std::collections::BTreeSet<Atom>, std::collections::BTreeSet<Atom>) = flow.iter().cloned().partition(|atom| Some(atom.usage) == own);
+            self.mark_used(&Flow::new(stays));
+            self.release_flow(&Flow::new(leaves));
+        }
+    }
+
+    fn target_factor(&mut self, factor: &TableFactor, scope: &mut Scope<'_>) {
+        let TableFactor::Table { name, alias, args: None, .. } = factor else {
+            self.found.refuse();
+            return;
+        };
+        self.target(name, scope);
+        if let (Some(alias), Some(item)) = (alias, scope.items.last_mut()) {
+            self.see(&alias.name);
+            item.alias = Some(alias.name.value.as_str().into());
+            item.schema = None;
+        }
+    }
+
+    /// The relation that is written, as the first item of the scope.
+    fn target(&mut self, name: &ObjectName, scope: &mut Scope<'_>) {
+        self.see_name(name);
+        let mut parts = parts(name);
+        let own = parts.pop().unwrap_or_default();
+        let schema = parts.pop();
+        if own == "pg_settings" {
+            // An UPDATE of this view sets variables of the session.
+            self.found.gap("dynamic-sql", "pg_settings", Coverage::Opaque);
+        }
+        let temporary = schema.as_deref().is_none_or(|schema| schema.starts_with("pg_temp")) && self.context.temporary.iter().any(|temporary| *temporary == own);
+        if temporary && self.via.is_empty() {
+            scope.items.push(Item { alias: Some(own.as_str().into()), schema: None, rows: Rows::open(Flow::default()), usage: None });
+            return;
+        }
+        let written = RelationName { schema, name: own };
+        let item = match self.find(&written) {
+            Some(index) => {
+                let before = self.found.drafts.len();
+                let item = self.known(index, written, Access::Write);
+                // A view that is written writes through.
+                for draft in &mut self.found.drafts[before..] {
+                    draft.access = Access::Write;
+                }
+                item
+            }
+            None => {
+                self.found.gap("unknown-relation", &written.to_string(), Coverage::Partial);
+                let usage = self.found.draft(Draft::new(written.clone(), None, Access::Write, self.source()).via(&self.via));
+                let rows = Rows::open(super::scope::single(Atom { usage, column: None, pack: Pack::Single }));
+                Item { alias: Some(written.name.as_str().into()), schema: None, rows, usage: Some(usage) }
+            }
+        };
+        scope.items.push(item);
+    }
+
+    /// RETURNING: what is let out of a written relation is a read of it, beside the write.
+    fn returning(&mut self, items: Option<&[SelectItem]>, scope: &mut Scope<'_>) -> Rows {
+        let Some(items) = items else { return Rows::default() };
+        let mut reads: std::collections::HashMap<usize, usize> = std::collections::HashMap::new();
+        for item in &mut scope.items {
+            let usages: Vec<usize> = item.rows.all().iter().map(|atom| atom.usage).collect();
+            for usage in usages {
+                let Some(draft) = self.found.drafts.get(usage).filter(|draft| draft.access == Access::Write) else { continue };
+                let read = Draft { access: Access::Read, used: crate::statement::Columns::None, ..draft.clone() };
+                reads.entry(usage).or_insert_with(|| self.found.draft(read));
+            }
+            item.rows = Rows {
+                columns: item.rows.columns.iter().map(|column| super::scope::Column { name: column.name.clone(), flow: map(&column.flow, &|atom| moved(atom, &reads)) }).collect(),
+                open: item.rows.open.as_ref().map(|flow| map(flow, &|atom| moved(atom, &reads))),
+                unordered: item.rows.unordered,
+            };
+        }
+        // PostgreSQL 18: RETURNING old.x, new.x.
+        for alias in ["old", "new"] {
+            if let Some(target) = scope.items.first() {
+                let item = Item { alias: Some(alias.into()), schema: None, rows: Rows { columns: Vec::new(), open: Some(target.rows.all()), unordered: true }, usage: None };
+                if items.iter().any(|item| item.to_string().starts_with(&format!("{alias}."))) {
+                    scope.items.push(item);
+                }
+            }
+        }
+        self.projection(items, scope)
+    }
+
+    /// SELECT … INTO: the name of the copy.
+    pub(super) fn copy_target(&mut self, target: &Expr, temporary: bool) {
+        let names: Vec<String> = match target {
+            Expr::Identifier(name) => {
+                self.see(name);
+                vec![name.value.clone()]
+            }
+            Expr::CompoundIdentifier(names) => names
+                .iter()
+                .map(|name| {
+                    self.see(name);
+                    name.value.clone()
+                })
+                .collect(),
+            _ => {
+                self.found.refuse();
+                return;
+            }
+        };
+        let mut names = names;
+        let Some(name) = names.pop() else { return };
+        let schema = names.pop();
+        let temporary = temporary || schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
+        self.found.acts.push(if temporary { SessionAct::CreateTemporary { name: name.clone() } } else { SessionAct::CatalogChanged });
+        let written = RelationName { schema, name };
+        let relation = if temporary { None } else { super::candidates::resolve(&written, self.context) };
+        self.found.draft(Draft::new(written, relation, Access::Ddl, self.source()));
+    }
+
+    /// Looks for `key = value` that pins the whole primary key of a relation read here.
+    pub(super) fn pin(&mut self, selection: &Expr, scope: &Scope<'_>) {
+        if !self.via.is_empty() {
+            return;
+        }
+        let mut equalities: Vec<(Option<String>, String, Operand)> = Vec::new();
+        self.equalities(selection, &mut equalities);
+        if equalities.is_empty() {
+            return;
+        }
+        for item in &scope.items {
+            let Some(usage) = item.usage else { continue };
+            let Some(relation) = self.found.drafts.get(usage).and_then(|draft| draft.relation).and_then(|index| self.context.catalog.relations().get(index)) else { continue };
+            let key = key_names(relation);
+            if key.is_empty() || key.len() != relation.key.len() {
+                continue;
+            }
+            let value = |column: &str| {
+                equalities.iter().find(|(qualifier, name, _)| {
+                    name == column
+                        && match qualifier {
+                            Some(qualifier) => item.alias.as_deref() == Some(qualifier),
+                            // Unqualified: only where no other item could be meant.
+                            None => scope.items.iter().filter(|other| other.rows.named(column).is_some() || other.rows.open.is_some()).count() == 1,
+                        }
+                })
+            };
+            let pinned: Option<Vec<Operand>> = key.iter().map(|column| value(column).map(|(_, _, operand)| *operand)).collect();
+            if let (Some(pinned), Some(draft)) = (pinned, self.found.drafts.get_mut(usage)) {
+                draft.pin = Some(pinned);
+            }
+        }
+    }
+
+    fn equalities(&self, expr: &Expr, found: &mut Vec<(Option<String>, String, Operand)>) {
+        match expr {
+            Expr::Nested(inner) => self.equalities(inner, found),
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+                self.equalities(left, found);
+                self.equalities(right, found);
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+                for (column, value) in [(left, right), (right, left)] {
+                    let column = match &**column {
+                        Expr::Identifier(name) => (None, name.value.clone()),
+                        Expr::CompoundIdentifier(names) => match names.as_slice() {
+                            [.., qualifier, name] => (Some(qualifier.value.clone()), name.value.clone()),
+                            _ => continue,
+                        },
+                        _ => continue,
+                    };
+                    if let Some(operand) = self.pinning(value) {
+                        found.push((column.0, column.1, operand));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A value that stands for itself: a cast may only be one that cannot turn two spellings into one value, or one
+    /// spelling into several.
+    fn pinning(&self, expr: &Expr) -> Option<Operand> {
+        match expr {
+            Expr::Nested(inner) => self.pinning(inner),
+            Expr::Cast { expr, data_type, .. } => {
+                let faithful = matches!(
+                    data_type,
+                    DataType::Int(None)
+                        | DataType::Integer(None)
+                        | DataType::BigInt(None)
+                        | DataType::SmallInt(None)
+                        | DataType::Int2(None)
+                        | DataType::Int4(None)
+                        | DataType::Int8(None)
+                        | DataType::Text
+                        | DataType::Uuid
+                        | DataType::Varchar(None)
+                );
+                if faithful { self.operand(expr) } else { None }
+            }
+            _ => self.operand(expr),
+        }
+    }
+}
+
+fn moved(atom: &Atom, reads: &std::collections::HashMap<usize, usize>) -> Atom {
+    Atom { usage: reads.get(&atom.usage).copied().unwrap_or(atom.usage), ..atom.clone() }
+}
+
+fn scope_with<'a>(scope: &Scope<'a>, item: Option<Item>) -> Scope<'a> {
+    let mut items = scope.items.clone();
+    items.extend(item);
+    let mut with = Scope::new(scope.outer, scope.ctes);
+    with.items = items;
+    with
+}

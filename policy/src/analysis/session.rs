@@ -1,0 +1,341 @@
+//! Statements that change the session: variables, roles, transactions, prepared names, cursors.
+
+use super::candidates::Call;
+use super::found::Found;
+use super::lexer::{Kind, Token};
+use super::shape::Unit;
+use crate::statement::{Access, Coverage, SessionAct, Verb};
+
+/// Variables whose unknown value would change how later statements are read.
+const READING_VARIABLES: [&str; 8] =
+    ["search_path", "role", "session_authorization", "standard_conforming_strings", "client_encoding", "backslash_quote", "row_security", "session_preload_libraries"];
+
+/// Walks over the tokens of one statement.
+#[derive(Clone, Debug)]
+pub(super) struct Cursor<'u, 't> {
+    pub(super) unit: &'u Unit<'t>,
+    pub(super) at: usize,
+    pub(super) end: usize,
+}
+
+impl<'u, 't> Cursor<'u, 't> {
+    pub(super) fn peek(&self) -> Option<Token> {
+        (self.at < self.end).then(|| self.unit.tokens[self.at])
+    }
+
+    pub(super) fn is(&self, word: &str) -> bool {
+        self.peek().is_some_and(|token| token.is_word(self.unit.text, word))
+    }
+
+    pub(super) fn is_at(&self, ahead: usize, word: &str) -> bool {
+        self.at + ahead < self.end && self.unit.tokens[self.at + ahead].is_word(self.unit.text, word)
+    }
+
+    pub(super) fn is_punct(&self, punct: &str) -> bool {
+        self.peek().is_some_and(|token| token.is_punct(self.unit.text, punct))
+    }
+
+    /// Takes the word, if it is next.
+    pub(super) fn take(&mut self, word: &str) -> bool {
+        let found = self.is(word);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Takes any of the words, as long as one is next.
+    pub(super) fn take_all(&mut self, words: &[&str]) {
+        while words.iter().any(|word| self.take(word)) {}
+    }
+
+    /// Takes the words, if all are next.
+    pub(super) fn take_phrase(&mut self, words: &[&str]) -> bool {
+        let found = words.iter().enumerate().all(|(ahead, word)| self.is_at(ahead, word));
+        self.at += if found { words.len() } else { 0 };
+        found
+    }
+
+    pub(super) fn take_punct(&mut self, punct: &str) -> bool {
+        let found = self.is_punct(punct);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Takes an identifier.
+    pub(super) fn name(&mut self) -> Option<String> {
+        let token = self.peek().filter(Token::is_identifier)?;
+        self.at += 1;
+        Some(token.identifier(self.unit.text).into_owned())
+    }
+
+    /// Takes a dotted name; its last two parts.
+    pub(super) fn dotted(&mut self) -> Option<(Option<String>, String)> {
+        let mut schema = None;
+        let mut name = self.name()?;
+        while self.is_punct(".") {
+            self.at += 1;
+            schema = Some(std::mem::replace(&mut name, self.name()?));
+        }
+        Some((schema, name))
+    }
+
+    /// Takes from an opening parenthesis to the one that closes it; the tokens between.
+    pub(super) fn parenthesised(&mut self) -> Option<std::ops::Range<usize>> {
+        if !self.is_punct("(") {
+            return None;
+        }
+        let first = self.at + 1;
+        let mut depth = 0_usize;
+        for at in self.at..self.end {
+            let token = self.unit.tokens[at];
+            if token.is_punct(self.unit.text, "(") {
+                depth += 1;
+            } else if token.is_punct(self.unit.text, ")") {
+                depth -= 1;
+                if depth == 0 {
+                    self.at = at + 1;
+                    return Some(first..at);
+                }
+            }
+        }
+        None
+    }
+
+    /// The first place, outside of parentheses, where this word stands.
+    pub(super) fn find(&self, word: &str) -> Option<usize> {
+        let mut depth = 0_usize;
+        for at in self.at..self.end {
+            let token = self.unit.tokens[at];
+            if token.is_punct(self.unit.text, "(") {
+                depth += 1;
+            } else if token.is_punct(self.unit.text, ")") {
+                depth = depth.saturating_sub(1);
+            } else if depth == 0 && token.is_word(self.unit.text, word) {
+                return Some(at);
+            }
+        }
+        None
+    }
+}
+
+/// Reads SET, RESET, DISCARD, transactions, prepared names and cursors. Whether the statement was one of them.
+pub(super) fn read(cursor: &mut Cursor<'_, '_>, found: &mut Found) -> bool {
+    let verb = if cursor.take("set") {
+        set(cursor, found);
+        Verb::Session
+    } else if cursor.take("reset") {
+        reset(cursor, found);
+        Verb::Session
+    } else if cursor.take("show") {
+        Verb::Session
+    } else if cursor.take("discard") {
+        found.acts.push(SessionAct::Discard { all: cursor.is("all") });
+        Verb::Session
+    } else if cursor.is("begin") || (cursor.is("start") && cursor.is_at(1, "transaction")) {
+        found.acts.push(SessionAct::Begin);
+        Verb::Transaction
+    } else if cursor.is("commit") || cursor.is("end") {
+        if !cursor.is_at(1, "prepared") {
+            found.acts.push(SessionAct::Commit);
+            chain(cursor, found);
+        }
+        Verb::Transaction
+    } else if cursor.take("rollback") || cursor.take("abort") {
+        cursor.take_all(&["work", "transaction"]);
+        if cursor.is("to") {
+            found.acts.push(SessionAct::RollbackTo);
+        } else if !cursor.is("prepared") {
+            found.acts.push(SessionAct::Rollback);
+            chain(cursor, found);
+        }
+        Verb::Transaction
+    } else if cursor.is("prepare") && cursor.is_at(1, "transaction") {
+        found.acts.push(SessionAct::Commit);
+        Verb::Transaction
+    } else if cursor.is("savepoint") || cursor.is("release") {
+        Verb::Transaction
+    } else if cursor.take("deallocate") {
+        if !(cursor.is("prepare") && cursor.at + 1 == cursor.end) {
+            cursor.take("prepare");
+        }
+        let all = cursor.is("all");
+        let name = cursor.name();
+        found.acts.push(SessionAct::Deallocate { name: name.filter(|_| !all) });
+        Verb::Session
+    } else if cursor.take("close") {
+        let all = cursor.is("all");
+        let name = cursor.name();
+        found.acts.push(SessionAct::CloseCursor { name: name.filter(|_| !all) });
+        Verb::Utility
+    } else if cursor.is("fetch") || cursor.is("move") {
+        let name = cursor.end.checked_sub(1).and_then(|last| cursor.unit.tokens.get(last)).filter(|last| last.is_identifier()).map(|last| last.identifier(cursor.unit.text).into_owned());
+        match name {
+            Some(name) => found.acts.push(SessionAct::Fetch { name }),
+            None => found.gap("parser-refused", "fetch", Coverage::Opaque),
+        }
+        Verb::Select
+    } else if cursor.is("listen") || cursor.is("unlisten") || cursor.is("notify") || cursor.is("checkpoint") {
+        Verb::Utility
+    } else {
+        return false;
+    };
+    found.verb = verb;
+    true
+}
+
+fn chain(cursor: &Cursor<'_, '_>, found: &mut Found) {
+    let chained = cursor.find("chain").is_some_and(|at| at > 0 && !cursor.unit.tokens[at - 1].is_word(cursor.unit.text, "no"));
+    if chained {
+        found.acts.push(SessionAct::Begin);
+    }
+}
+
+fn set(cursor: &mut Cursor<'_, '_>, found: &mut Found) {
+    if cursor.take_phrase(&["session", "characteristics"]) || cursor.is("transaction") || cursor.is("constraints") {
+        return;
+    }
+    if cursor.take_phrase(&["session", "authorization"]) {
+        return role(cursor, found);
+    }
+    let local = cursor.take("local");
+    if !local && !cursor.is_at(1, "to") {
+        cursor.take("session");
+    }
+    if cursor.take_phrase(&["session", "authorization"]) {
+        return role(cursor, found);
+    }
+    if cursor.is("role") && !cursor.is_at(1, "to") && !is_equals(cursor, 1) {
+        cursor.at += 1;
+        return role(cursor, found);
+    }
+    let (name, value) = if cursor.take_phrase(&["time", "zone"]) {
+        ("timezone".to_owned(), list(cursor))
+    } else if cursor.is("names") && !cursor.is_at(1, "to") && !is_equals(cursor, 1) {
+        cursor.at += 1;
+        ("client_encoding".to_owned(), list(cursor))
+    } else if cursor.is("schema") && !cursor.is_at(1, "to") && !is_equals(cursor, 1) {
+        cursor.at += 1;
+        ("search_path".to_owned(), list_of("search_path", cursor))
+    } else if cursor.take_phrase(&["xml", "option"]) {
+        ("xmloption".to_owned(), list(cursor))
+    } else {
+        let Some((prefix, last)) = cursor.dotted() else {
+            found.gap("parser-refused", "set", Coverage::Opaque);
+            return;
+        };
+        let name = prefix.map_or_else(|| last.clone(), |prefix| format!("{prefix}.{last}")).to_lowercase();
+        if !cursor.take("to") && is_equals(cursor, 0) {
+            cursor.at += 1;
+        }
+        let value = list_of(&name, cursor);
+        (name, value)
+    };
+    variable(name, value, local, found);
+}
+
+fn is_equals(cursor: &Cursor<'_, '_>, ahead: usize) -> bool {
+    cursor.at + ahead < cursor.end && cursor.unit.tokens[cursor.at + ahead].raw(cursor.unit.text) == b"="
+}
+
+/// `SET role = x` is SET ROLE.
+fn variable(name: String, value: Option<String>, local: bool, found: &mut Found) {
+    if matches!(name.as_str(), "role" | "session_authorization") {
+        found.accesses.insert(Access::SetRole);
+        let role = value.filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"));
+        found.acts.push(SessionAct::SetRole { role });
+    } else {
+        found.acts.push(SessionAct::Set { name, value, local });
+    }
+}
+
+fn role(cursor: &mut Cursor<'_, '_>, found: &mut Found) {
+    found.accesses.insert(Access::SetRole);
+    let original = cursor.is("none") || cursor.is("default");
+    let role = match cursor.peek() {
+        Some(token) if matches!(token.kind, Kind::Text(_)) => constant(cursor, cursor.at),
+        _ => cursor.name(),
+    };
+    found.acts.push(SessionAct::SetRole { role: role.filter(|_| !original) });
+}
+
+fn reset(cursor: &mut Cursor<'_, '_>, found: &mut Found) {
+    if cursor.take("all") {
+        found.acts.push(SessionAct::ResetAll);
+    } else if cursor.is("role") || cursor.take_phrase(&["session", "authorization"]) {
+        found.accesses.insert(Access::SetRole);
+        found.acts.push(SessionAct::SetRole { role: None });
+    } else if cursor.take_phrase(&["time", "zone"]) {
+        found.acts.push(SessionAct::Set { name: "timezone".to_owned(), value: None, local: false });
+    } else if let Some((prefix, last)) = cursor.dotted() {
+        let name = prefix.map_or_else(|| last.clone(), |prefix| format!("{prefix}.{last}")).to_lowercase();
+        variable(name, None, false, found);
+    }
+}
+
+fn list(cursor: &mut Cursor<'_, '_>) -> Option<String> {
+    list_of("", cursor)
+}
+
+/// The rest of the statement as the server stores it; `None` for DEFAULT.
+fn list_of(name: &str, cursor: &mut Cursor<'_, '_>) -> Option<String> {
+    if cursor.is("default") && cursor.at + 1 == cursor.end {
+        return None;
+    }
+    let mut parts: Vec<String> = Vec::new();
+    let mut part = String::new();
+    for at in cursor.at..cursor.end {
+        let token = cursor.unit.tokens[at];
+        if token.is_punct(cursor.unit.text, ",") {
+            parts.push(std::mem::take(&mut part));
+            continue;
+        }
+        let text = match token.kind {
+            Kind::Text(_) => constant(cursor, at).unwrap_or_default(),
+            _ => token.identifier(cursor.unit.text).into_owned(),
+        };
+        // In this list each element is one name, whatever it holds.
+        let name_list = name == "search_path" && (matches!(token.kind, Kind::Text(_)) || token.is_identifier());
+        part.push_str(&if name_list { quoted(&text) } else { text });
+    }
+    parts.push(part);
+    Some(parts.join(", "))
+}
+
+fn quoted(name: &str) -> String {
+    let plain = name.bytes().enumerate().all(|(at, byte)| byte.is_ascii_lowercase() || byte == b'_' || (at > 0 && byte.is_ascii_digit()));
+    if plain && !name.is_empty() { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+fn constant(cursor: &Cursor<'_, '_>, at: usize) -> Option<String> {
+    cursor.unit.constant(at).map(|value| String::from_utf8_lossy(&value).into_owned())
+}
+
+/// `set_config(name, value, local)`: SET by another name.
+pub(super) fn set_config(call: &Call, unit: &Unit<'_>, found: &mut Found) {
+    let constants = call.constants.as_deref().unwrap_or_default();
+    let text = |place: usize| constants.get(place).and_then(|token| unit.constant(*token)).map(|value| String::from_utf8_lossy(&value).into_owned());
+    let local = constants.get(2).and_then(|token| unit.tokens.get(*token)).is_some_and(|token| token.is_word(unit.text, "true"));
+    match (text(0), text(1)) {
+        (Some(name), Some(value)) if constants.len() == 3 => variable(name.to_lowercase(), Some(value), local, found),
+        _ => {
+            let name = call_first_constant(call, unit);
+            match name {
+                // A variable that does not change how statements are read: its value is the client's own affair.
+                Some(name) if !READING_VARIABLES.contains(&name.as_str()) => {}
+                _ => found.gap("dynamic-sql", "set_config", Coverage::Opaque),
+            }
+        }
+    }
+}
+
+/// The variable that a call with a computed value names: the literal right behind its parenthesis.
+fn call_first_constant(call: &Call, unit: &Unit<'_>) -> Option<String> {
+    let mut names = Vec::new();
+    for at in 0..unit.tokens.len().saturating_sub(2) {
+        if unit.tokens[at].is_identifier() && unit.tokens[at].identifier(unit.text) == call.name && unit.tokens[at + 1].is_punct(unit.text, "(") {
+            let comma = unit.tokens.get(at + 3).is_some_and(|token| token.is_punct(unit.text, ","));
+            names.push(unit.constant(at + 2).filter(|_| comma).map(|value| String::from_utf8_lossy(&value).to_lowercase()));
+        }
+    }
+    // Several calls: all must be harmless, so the worst one answers.
+    names.into_iter().collect::<Option<Vec<String>>>().and_then(|names| names.iter().find(|name| READING_VARIABLES.contains(&name.as_str())).or(names.first()).cloned())
+}

@@ -1,0 +1,204 @@
+//! The relation uses of one statement while they are being found, and the values that flow from them.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Relation};
+use crate::relation::RelationName;
+use crate::statement::{Access, Columns, Gap, Operand, RelationUse, Source};
+
+/// More uses than this in one statement end the reading: views of views can name each other without end.
+pub(super) const USES_MAX: usize = 2048;
+
+/// How many records one value may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Pack {
+    /// One.
+    Single,
+    /// One, of a set whose size the text bounds (LIMIT, or a correlation with an outer row).
+    Bounded,
+    /// Those of a group.
+    Grouped,
+    /// The whole relation's.
+    Whole,
+}
+
+/// A column of a use, on its way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Atom {
+    /// Index of the use.
+    pub(super) usage: usize,
+    /// `None`: every column.
+    pub(super) column: Option<Arc<str>>,
+    pub(super) pack: Pack,
+}
+
+/// Where the values of an expression come from.
+pub(super) type Flow = Rc<BTreeSet<Atom>>;
+
+/// A use that is being filled.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) written: RelationName,
+    /// Index into the catalog's relations.
+    pub(super) relation: Option<usize>,
+    pub(super) access: Access,
+    pub(super) released: Columns,
+    pub(super) packed: Columns,
+    pub(super) packed_whole: bool,
+    pub(super) used: Columns,
+    pub(super) via: Vec<String>,
+    pub(super) pin: Option<Vec<Operand>>,
+    pub(super) source: Source,
+}
+
+impl Draft {
+    pub(super) fn new(written: RelationName, relation: Option<usize>, access: Access, source: Source) -> Draft {
+        Draft {
+            written,
+            relation,
+            access,
+            released: Columns::None,
+            packed: Columns::None,
+            packed_whole: false,
+            used: Columns::None,
+            via: Vec::new(),
+            pin: None,
+            source,
+        }
+    }
+
+    pub(super) fn via(mut self, via: &[String]) -> Draft {
+        self.via = via.to_vec();
+        self
+    }
+
+    /// Everything that could leave leaves: what is said where nothing better is known.
+    pub(super) fn released_all(mut self) -> Draft {
+        self.released = Columns::All;
+        self
+    }
+
+    /// As [`released_all`](Draft::released_all), many records to a row, perhaps all.
+    pub(super) fn packed_all(mut self) -> Draft {
+        self.released = Columns::All;
+        self.packed = Columns::All;
+        self.packed_whole = true;
+        self
+    }
+}
+
+/// Adds one column, or every one.
+pub(super) fn add(columns: &mut Columns, column: Option<&Arc<str>>) {
+    match (columns, column) {
+        (Columns::All, _) => {}
+        (columns, None) => *columns = Columns::All,
+        (Columns::Some(set), Some(column)) => {
+            set.insert(column.clone());
+        }
+        (columns, Some(column)) => *columns = Columns::Some(BTreeSet::from([column.clone()])),
+    }
+}
+
+/// Adds all of `more`.
+pub(super) fn merge(columns: &mut Columns, more: &Columns) {
+    match more {
+        Columns::None => {}
+        Columns::All => *columns = Columns::All,
+        Columns::Some(set) => {
+            for column in set {
+                add(columns, Some(column));
+            }
+        }
+    }
+}
+
+/// Drafts to what the statement says of itself: kin of partitioned tables added, pins checked, equal ones joined.
+pub(super) fn finish(drafts: Vec<Draft>, catalog: &Catalog, gaps: &mut BTreeSet<Gap>) -> Vec<RelationUse> {
+    let mut drafts = drafts;
+    let kin: Vec<Draft> = drafts.iter().flat_map(|draft| kin(draft, catalog)).collect();
+    drafts.extend(kin);
+    if drafts.len() > USES_MAX {
+        // Nothing is dropped; the reader of the record is told that it is coarse.
+        gaps.insert(Gap { code: "too-large", subject: "relations".to_owned() });
+    }
+    // A relation that is read in two places is not pinned by what pins it in one.
+    for index in 0..drafts.len() {
+        if drafts[index].pin.is_some() && drafts.iter().enumerate().any(|(other, draft)| other != index && draft.relation == drafts[index].relation && draft.access == drafts[index].access) {
+            drafts[index].pin = None;
+        }
+    }
+    let mut uses: Vec<RelationUse> = Vec::with_capacity(drafts.len());
+    let mut index: std::collections::HashMap<(Option<usize>, RelationName, Access, Vec<String>, Source), usize> = std::collections::HashMap::new();
+    for draft in drafts {
+        let relation = draft.relation.and_then(|index| catalog.relations().get(index));
+        let packed_whole = draft.packed_whole && draft.pin.is_none();
+        let key = (draft.relation, draft.written.clone(), draft.access, draft.via.clone(), draft.source);
+        if let Some(same) = index.get(&key).and_then(|index| uses.get_mut(*index)) {
+            merge(&mut same.released, &draft.released);
+            merge(&mut same.packed, &draft.packed);
+            merge(&mut same.used, &draft.used);
+            same.packed_whole |= packed_whole;
+            continue;
+        }
+        index.insert(key, uses.len());
+        uses.push(RelationUse {
+            written: draft.written,
+            relation: relation.map(|relation| relation.id.clone()),
+            oid: relation.map_or(0, |relation| relation.oid),
+            access: draft.access,
+            released: draft.released,
+            packed: draft.packed,
+            packed_whole,
+            used: draft.used,
+            via: draft.via,
+            pin: draft.pin,
+            source: draft.source,
+        });
+    }
+    uses
+}
+
+/// What a use reaches through partitioning and inheritance: all descendants, and all ancestors, since policy may
+/// name either.
+fn kin(draft: &Draft, catalog: &Catalog) -> Vec<Draft> {
+    let Some(relation) = draft.relation.and_then(|index| catalog.relations().get(index)) else { return Vec::new() };
+    if relation.oid == 0 || (relation.parents.is_empty() && catalog.children(relation.oid).is_empty()) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::from([relation.oid]);
+    let mut todo: Vec<(u32, bool)> = relation.parents.iter().map(|oid| (*oid, true)).chain(catalog.children(relation.oid).iter().map(|oid| (*oid, false))).collect();
+    while let Some((oid, upwards)) = todo.pop() {
+        if !seen.insert(oid) || found.len() >= USES_MAX {
+            continue;
+        }
+        let Some(other) = catalog.by_oid(oid) else { continue };
+        if upwards {
+            todo.extend(other.parents.iter().map(|oid| (*oid, true)));
+        } else {
+            todo.extend(catalog.children(oid).iter().map(|oid| (*oid, false)));
+        }
+        let mut twin = draft.clone();
+        twin.written = RelationName { schema: Some(other.id.schema.to_string()), name: other.id.name.to_string() };
+        twin.relation = position(catalog, other);
+        twin.source = Source::Catalog;
+        twin.via.push(relation.id.to_string());
+        if key_names(relation) != key_names(other) {
+            twin.pin = None;
+        }
+        found.push(twin);
+    }
+    found
+}
+
+/// Index of a relation of the catalog.
+pub(super) fn position(catalog: &Catalog, relation: &Relation) -> Option<usize> {
+    catalog.index_of(relation)
+}
+
+/// Names of the primary key's columns, in key order.
+pub(super) fn key_names(relation: &Relation) -> Vec<Arc<str>> {
+    relation.key.iter().filter_map(|number| relation.columns.iter().find(|column| column.number == *number).map(|column| column.name.clone())).collect()
+}
