@@ -9,6 +9,9 @@ pub const SCHEMA: &str = include_str!("fixture/schema.sql");
 /// Password of every account but the superuser's.
 pub const PASSWORD: &str = "pw-of-the-tests-1";
 
+/// How many accounts `evader_0`, `evader_1` … there are.
+pub const EVADERS: usize = 100;
+
 /// Rows in `public.customers`.
 pub const CUSTOMERS: u64 = 3_000;
 
@@ -25,3 +28,10 @@ people:
 services:
   etl: { accounts: [etl_export], groups: [nightly] }
 ";
+
+/// [`PEOPLE`] and a person behind each evader's account.
+pub fn people_and_evaders() -> String {
+    let evaders: String =
+        (0..EVADERS).map(|n| format!("  evader_{n}: {{ accounts: [evader_{n}], groups: [support] }}\n")).collect();
+    PEOPLE.replacen("people:\n", &format!("people:\n{evaders}"), 1)
+}

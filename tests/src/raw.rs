@@ -360,7 +360,6 @@ impl Reply {
     }
 
     /// Panics when it holds an error or did not end as awaited; returns itself.
-    #[must_use]
     pub fn fine(self) -> Reply {
         assert!(self.errors().is_empty() && self.end.is_none(), "an untroubled reply expected: {self:?}");
         self

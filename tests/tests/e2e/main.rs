@@ -3,5 +3,6 @@
 
 mod cut;
 mod drivers;
+mod evade;
 mod harness;
 mod transparency;
