@@ -1,1 +1,15 @@
-//! weir-proxy
+//! The trunk of Weir: listeners, sessions, and everything that has effects.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod admin;
+pub mod cancel;
+pub mod config;
+pub mod end;
+pub mod identity;
+pub mod listener;
+pub mod route;
+pub mod run;
+pub mod session;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,109 @@
+//! Cancel keys: clients are given Weir's own, so that a key tells nothing of the server and can be answered here.
+//! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::rand;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use weir_wire::pg::startup::cancel_request;
+
+use crate::route::Upstream;
+
+/// A cancellation that the server has not acknowledged by then is given up; the statement's own end is waited for.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A key as the client holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeirKey {
+    /// Process number.
+    pub pid: u32,
+    /// Secret: 4 bytes, 32 in protocol 3.2.
+    pub secret: Vec<u8>,
+}
+
+/// How to cancel what one session runs.
+#[derive(Clone)]
+pub struct CancelTarget {
+    upstream: Arc<Upstream>,
+    server_key: Option<(u32, Arc<[u8]>)>,
+}
+
+impl CancelTarget {
+    /// For a session that was given this key by its server; without one nothing can be cancelled.
+    pub fn new(upstream: Arc<Upstream>, server_key: Option<(u32, Vec<u8>)>) -> CancelTarget {
+        CancelTarget { upstream, server_key: server_key.map(|(pid, key)| (pid, key.into())) }
+    }
+
+    /// Asks the server and waits until it has passed the request on, so that it cannot hit a later statement.
+    /// The key is worth only this session's statement, so it travels as libpq before 17 sends it: without TLS.
+    pub async fn cancel(&self) {
+        let Some((pid, key)) = &self.server_key else { return };
+        let attempt = async {
+            let mut socket = self.upstream.connect().await?;
+            socket.write_all(&cancel_request(*pid, key)).await?;
+            // The server closes once the signal is on its way.
+            let mut nothing = [0; 1];
+            socket.read(&mut nothing).await
+        };
+        match tokio::time::timeout(CANCEL_TIMEOUT, attempt).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(upstream = %self.upstream.name, %error, "cancel request failed"),
+            Err(_) => tracing::warn!(upstream = %self.upstream.name, "cancel request timed out"),
+        }
+    }
+}
+
+/// Keys of all open sessions.
+#[derive(Default)]
+pub struct CancelKeys {
+    sessions: Arc<Mutex<HashMap<u32, (WeirKey, CancelTarget)>>>,
+}
+
+impl CancelKeys {
+    /// A fresh key whose secret has `len` bytes.
+    pub fn new_key(&self, len: usize) -> WeirKey {
+        let mut pid = [0; 4];
+        let mut secret = vec![0; len];
+        // The generator of aws-lc cannot fail once the process runs; a key of zeros would only be refused by nobody.
+        if rand::fill(&mut pid).is_err() || rand::fill(&mut secret).is_err() {
+            tracing::error!("the random generator failed: cancel requests will not work");
+        }
+        // Process numbers are positive everywhere, and drivers know it.
+        WeirKey { pid: u32::from_be_bytes(pid) & 0x7fff_ffff, secret }
+    }
+
+    /// Makes a key findable as long as the guard lives.
+    pub fn register(&self, key: WeirKey, target: CancelTarget) -> Registered {
+        let pid = key.pid;
+        lock(&self.sessions).insert(pid, (key, target));
+        Registered { sessions: Arc::clone(&self.sessions), pid }
+    }
+
+    /// The session of a key; the secret is compared in constant time.
+    pub fn find(&self, pid: u32, secret: &[u8]) -> Option<CancelTarget> {
+        let sessions = lock(&self.sessions);
+        let (key, target) = sessions.get(&pid)?;
+        verify_slices_are_equal(&key.secret, secret).ok()?;
+        Some(target.clone())
+    }
+}
+
+/// Takes a key off the list when the session ends.
+pub struct Registered {
+    sessions: Arc<Mutex<HashMap<u32, (WeirKey, CancelTarget)>>>,
+    pid: u32,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        lock(&self.sessions).remove(&self.pid);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A panic of another session cannot leave the map half-changed: every change is one call.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,94 @@
+//! From one listener to one upstream: everything that a session needs to know of its surroundings.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+
+use crate::session::gate::FunctionCalls;
+
+/// How long an idle peer may be silent before the kernel asks whether it still lives.
+const KEEPALIVE_IDLE_SECS: u64 = 30;
+/// Between two such questions.
+const KEEPALIVE_INTERVAL_SECS: u64 = 10;
+/// Unanswered questions before the connection is over: a half-open peer is gone within a minute.
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long sent bytes may stay unacknowledged.
+const UNACKNOWLEDGED_SECS: u64 = 60;
+
+/// One listener's way to its upstream.
+pub struct Route {
+    /// Name of the listener.
+    pub name: String,
+    /// TLS towards clients, when offered.
+    pub client_tls: Option<ClientTls>,
+    /// The server.
+    pub upstream: Arc<Upstream>,
+    /// Longest message in bytes.
+    pub frame_bytes_max: usize,
+    /// Outstanding messages of one session.
+    pub pipeline_max: usize,
+    /// From acceptance to the first ReadyForQuery.
+    pub startup_timeout: Duration,
+    /// Whether FunctionCall messages pass.
+    pub function_calls: FunctionCalls,
+}
+
+/// TLS on a listener.
+pub struct ClientTls {
+    /// Certificate and protocols.
+    pub config: Arc<rustls::ServerConfig>,
+    /// Whether plain connections are refused.
+    pub required: bool,
+}
+
+/// A database server.
+pub struct Upstream {
+    /// Its name in the configuration.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// TLS, verified, unless it is off.
+    pub tls: Option<UpstreamTls>,
+    /// How long a connection attempt may take.
+    pub connect_timeout: Duration,
+}
+
+/// TLS towards an upstream.
+pub struct UpstreamTls {
+    /// Trusted roots and protocols.
+    pub config: Arc<rustls::ClientConfig>,
+    /// Name that the certificate must bear.
+    pub server_name: ServerName<'static>,
+}
+
+impl Upstream {
+    /// Opens a socket, without TLS yet.
+    ///
+    /// # Errors
+    /// The network's, or `TimedOut`.
+    pub async fn connect(&self) -> io::Result<TcpStream> {
+        let socket = tokio::time::timeout(self.connect_timeout, TcpStream::connect(&self.address))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        tune(&socket)?;
+        Ok(socket)
+    }
+}
+
+/// Sets what every socket of Weir must have: no delay, and a way to notice a peer that is gone without a word.
+///
+/// # Errors
+/// The kernel's.
+pub fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(socket);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(KEEPALIVE_IDLE_SECS))
+        .with_interval(Duration::from_secs(KEEPALIVE_INTERVAL_SECS))
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(UNACKNOWLEDGED_SECS)))
+}

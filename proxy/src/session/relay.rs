@@ -1,0 +1,347 @@
+//! The hot path: bytes from either side become steps, steps become bytes for the other side.
+//!
+//! What must never happen here: a byte of a statement goes upstream before the gate has let it pass, or a byte of a
+//! row goes to the client before the gate has charged it. What happens in what order: send what is unsent, read one
+//! side, take its steps to the end, send. A side waits while the other is full or while a record is not durable yet.
+
+use std::task::{Context, Poll};
+
+use weir_wire::{ClientStep, Engine, Outcome, Transaction, UpstreamStep};
+
+use super::gate::{Gate, Judgement, Release};
+use super::leg::{Leg, ReadBuffer};
+use super::{End, PgSessionEngine};
+
+/// A side is not read while the other has more than this unsent: a slow peer's share of memory.
+const UNSENT_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a side takes no further steps now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Until this record is durable; then the parked frame goes.
+    Durable(u64),
+    /// Until the running execution has ended, its cancellation included.
+    Result,
+}
+
+/// What the session's task has to do next.
+pub(super) enum Next {
+    /// The session is over.
+    End(End),
+    /// Cancel what runs upstream, then go on.
+    Cancel,
+    /// Nothing runs and no transaction is open; told only when asked.
+    Idle,
+}
+
+/// Both sides of an open session.
+pub(super) struct Relay {
+    pub(super) client: Leg,
+    pub(super) upstream: Leg,
+    pub(super) engine: PgSessionEngine,
+    pub(super) gate: Gate,
+    client_wait: Option<Wait>,
+    upstream_wait: Option<u64>,
+    to_upstream: Vec<u8>,
+    to_client: Vec<u8>,
+    /// A cut wants the upstream cancelled; what the client sends waits, so that the cancellation hits nothing else.
+    pub(super) cancelling: bool,
+    /// A result has ended since the client began to wait for one.
+    result_ended: bool,
+    transaction: Transaction,
+}
+
+impl Relay {
+    pub(super) fn new(client: Leg, upstream: Leg, engine: PgSessionEngine, gate: Gate) -> Relay {
+        Relay {
+            client,
+            upstream,
+            engine,
+            gate,
+            client_wait: None,
+            upstream_wait: None,
+            to_upstream: Vec::new(),
+            to_client: Vec::new(),
+            cancelling: false,
+            result_ended: false,
+            transaction: Transaction::Idle,
+        }
+    }
+
+    /// Moves what can be moved; ready when the session has ended or when something must be awaited outside.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, tell_idle: bool) -> Poll<Next> {
+        loop {
+            if tell_idle && self.is_between_transactions() {
+                return Poll::Ready(Next::Idle);
+            }
+            let (Poll::Ready(Ok(())) | Poll::Pending) = self.client.poll_drain(cx) else {
+                return Poll::Ready(Next::End(End::ClientGone));
+            };
+            let (Poll::Ready(Ok(())) | Poll::Pending) = self.upstream.poll_drain(cx) else {
+                return Poll::Ready(Next::End(End::UpstreamGone));
+            };
+            if let Some(next) = self.resume(cx) {
+                return Poll::Ready(next);
+            }
+            let mut moved = false;
+            // A vanished client must be noticed while its statement runs, so its side is read while it waits, too;
+            // what it sends meanwhile is bounded by one read.
+            let client_may = self.upstream.unsent_len() <= UNSENT_BYTES_MAX
+                && (self.client_wait.is_none() || !self.client.has_kept());
+            if client_may && let Poll::Ready(next) = self.read_client(cx) {
+                if let Some(next) = next {
+                    return Poll::Ready(next);
+                }
+                moved = true;
+            }
+            if self.client.unsent_len() <= UNSENT_BYTES_MAX
+                && self.upstream_wait.is_none()
+                && let Poll::Ready(next) = self.read_upstream(cx)
+            {
+                if let Some(next) = next {
+                    return Poll::Ready(next);
+                }
+                moved = true;
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Goes on with what waited for a record or for a result, once that is there.
+    fn resume(&mut self, cx: &mut Context<'_>) -> Option<Next> {
+        let durable = self.gate.durable();
+        if self.upstream_wait.is_some_and(|sequence| sequence <= durable) {
+            self.upstream_wait = None;
+            let kept = self.upstream.take_kept();
+            let next = self.take_upstream(cx, &kept);
+            if next.is_some() {
+                return next;
+            }
+        }
+        let go = match self.client_wait {
+            None => false,
+            Some(Wait::Durable(sequence)) => sequence <= durable,
+            Some(Wait::Result) => std::mem::take(&mut self.result_ended) && !self.cancelling,
+        };
+        if go {
+            self.client_wait = None;
+            let kept = self.client.take_kept();
+            return self.take_client(cx, &kept);
+        }
+        None
+    }
+
+    fn read_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+        ReadBuffer::lend(|buffer| match self.client.poll_read(cx, buffer) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(_)) => Poll::Ready(Some(Next::End(End::ClientGone))),
+            Poll::Ready(Ok(bytes)) => Poll::Ready(self.take_client(cx, bytes)),
+        })
+    }
+
+    fn read_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+        ReadBuffer::lend(|buffer| match self.upstream.poll_read(cx, buffer) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(_)) => Poll::Ready(Some(Next::End(End::UpstreamGone))),
+            Poll::Ready(Ok(bytes)) => Poll::Ready(self.take_upstream(cx, bytes)),
+        })
+    }
+
+    /// Takes all steps that the client's bytes allow, and sends what they gave.
+    fn take_client(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<Next> {
+        if self.client_wait.is_some() {
+            self.client.keep(bytes, 0);
+            return None;
+        }
+        let (used, need, next) = self.client_steps(bytes);
+        self.client.keep(bytes.get(used..).unwrap_or(&[]), need);
+        let sent = self.send_upstream(cx);
+        next.or(sent)
+    }
+
+    /// Takes the client's steps; returns how many bytes they consumed.
+    fn client_steps(&mut self, bytes: &[u8]) -> (usize, usize, Option<Next>) {
+        let mut used = 0;
+        loop {
+            let rest = &bytes[used..];
+            let step = match self.engine.client_step(rest, &mut self.to_upstream) {
+                Ok(step) => step,
+                Err(error) => return (used, 0, Some(Next::End(End::Broken(error)))),
+            };
+            let result = match step {
+                ClientStep::More(need) => return (used, need, None),
+                ClientStep::Hold => {
+                    self.client_wait = Some(Wait::Result);
+                    return (used, 0, None);
+                }
+                ClientStep::Pass(len) => {
+                    self.to_upstream.extend_from_slice(&rest[..len]);
+                    used += len;
+                    continue;
+                }
+                ClientStep::Terminate(len) => {
+                    self.to_upstream.extend_from_slice(&rest[..len]);
+                    return (used + len, 0, Some(Next::End(End::Terminated)));
+                }
+                ClientStep::Prepare { len, text } => {
+                    let statement = self.gate.prepare(text);
+                    used += len;
+                    self.engine.learn(&rest[..len], statement, &mut self.to_upstream)
+                }
+                ClientStep::Judge { len, run } => match self.gate.judge(&run) {
+                    Judgement::Forward(execution) => {
+                        used += len;
+                        self.engine.forward(&rest[..len], execution, &mut self.to_upstream)
+                    }
+                    Judgement::Refuse(refusal) => {
+                        used += len;
+                        self.engine.refuse(&rest[..len], &refusal, &mut self.to_upstream)
+                    }
+                    Judgement::Park(sequence) => {
+                        self.client_wait = Some(Wait::Durable(sequence));
+                        return (used, 0, None);
+                    }
+                },
+            };
+            if let Err(error) = result {
+                return (used, 0, Some(Next::End(End::Broken(error))));
+            }
+        }
+    }
+
+    /// Takes all steps that the upstream's bytes allow, and sends what they gave.
+    fn take_upstream(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<Next> {
+        let mut used = 0;
+        // Bytes from here to `used` pass unchanged and go out in one piece.
+        let mut run = 0;
+        let mut need = 0;
+        let mut next = None;
+        while next.is_none() && self.upstream_wait.is_none() {
+            let rest = &bytes[used..];
+            let step = match self.engine.upstream_step(rest, &mut self.to_upstream) {
+                Ok(step) => step,
+                Err(error) => {
+                    next = Some(Next::End(End::Broken(error)));
+                    break;
+                }
+            };
+            match step {
+                UpstreamStep::More(len) => {
+                    need = len;
+                    break;
+                }
+                UpstreamStep::Pass(len)
+                | UpstreamStep::Shape(len)
+                | UpstreamStep::ResultEnd(len)
+                | UpstreamStep::Setting { len, .. } => used += len,
+                UpstreamStep::Swallow(len) => {
+                    self.to_client.extend_from_slice(&bytes[run..used]);
+                    used += len;
+                    run = used;
+                }
+                UpstreamStep::Swap(len, instead) => {
+                    self.to_client.extend_from_slice(&bytes[run..used]);
+                    self.to_client.extend_from_slice(&instead);
+                    used += len;
+                    run = used;
+                }
+                UpstreamStep::Rows { len, rows } => {
+                    let Some(running) = self.engine.running() else {
+                        used += len;
+                        continue;
+                    };
+                    match self.gate.release(running, &rest[..len], rows) {
+                        Release::All => used += len,
+                        Release::Part { bytes: part, wait } => {
+                            used += part;
+                            self.upstream_wait = Some(wait);
+                        }
+                        Release::Cut { bytes: part, refusal } => {
+                            used += part;
+                            self.to_client.extend_from_slice(&bytes[run..used]);
+                            run = used;
+                            self.engine.cut(&refusal, &mut self.to_client);
+                            self.cancelling = true;
+                            next = Some(Next::Cancel);
+                        }
+                    }
+                }
+                UpstreamStep::Finished { len, swallow, execution, outcome } => {
+                    self.gate.finished(&execution, &outcome);
+                    (run, used) = self.pass_or_drop(bytes, run, used, len, swallow);
+                    self.free_client();
+                }
+                UpstreamStep::Idle { len, swallow, finished, transaction } => {
+                    if let Some((execution, outcome)) = finished {
+                        self.gate.finished(&execution, &outcome);
+                    }
+                    self.transaction = transaction;
+                    (run, used) = self.pass_or_drop(bytes, run, used, len, swallow);
+                    self.free_client();
+                }
+            }
+        }
+        for skipped in self.engine.take_skipped() {
+            self.gate.finished(&skipped, &Outcome::Skipped);
+        }
+        if let Err(end) = self.send_client(cx, &bytes[run..used]) {
+            next = next.or(Some(Next::End(end)));
+        }
+        self.upstream.keep(bytes.get(used..).unwrap_or(&[]), need);
+        let sent = self.send_upstream(cx);
+        next.or(sent)
+    }
+
+    /// Moves behind a frame that passes or that the client must not see; returns the new run and position.
+    fn pass_or_drop(&mut self, bytes: &[u8], run: usize, used: usize, len: usize, drop: bool) -> (usize, usize) {
+        if !drop {
+            return (run, used + len);
+        }
+        self.to_client.extend_from_slice(&bytes[run..used]);
+        (used + len, used + len)
+    }
+
+    /// Whether the upstream owes nothing.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.engine.is_quiet()
+    }
+
+    /// Whether nothing runs, no transaction is open and the client has everything.
+    pub(super) fn is_between_transactions(&self) -> bool {
+        self.engine.is_quiet()
+            && self.transaction == Transaction::Idle
+            && self.client.unsent_len() == 0
+            && self.upstream.unsent_len() == 0
+    }
+
+    /// A result has ended: what the client sent meanwhile may go on, as soon as no cancellation is under way.
+    fn free_client(&mut self) {
+        self.result_ended = true;
+    }
+
+    fn send_client(&mut self, cx: &mut Context<'_>, run: &[u8]) -> Result<(), End> {
+        let sent = if self.to_client.is_empty() {
+            self.client.poll_send(cx, run)
+        } else {
+            self.to_client.extend_from_slice(run);
+            let sent = self.client.poll_send(cx, &self.to_client);
+            self.to_client.clear();
+            sent
+        };
+        sent.map_err(|_| End::ClientGone)
+    }
+
+    fn send_upstream(&mut self, cx: &mut Context<'_>) -> Option<Next> {
+        if self.to_upstream.is_empty() {
+            return None;
+        }
+        let sent = self.upstream.poll_send(cx, &self.to_upstream);
+        self.to_upstream.clear();
+        if self.to_upstream.capacity() > UNSENT_BYTES_MAX {
+            self.to_upstream = Vec::new();
+        }
+        sent.err().map(|_| Next::End(End::UpstreamGone))
+    }
+}

@@ -1,0 +1,300 @@
+//! From the first byte of a client to an open session on both sides.
+//! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
+//!
+//! INVARIANT: bytes that arrived before a TLS upgrade are never read after it (CVE-2021-23214 and its kind), and one
+//! session has one StartupMessage.
+
+use std::io;
+
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use weir_wire::pg::auth::{self, AuthStep, ClearText};
+use weir_wire::pg::startup::{First, STARTUP_BYTES_MAX, Startup, read_first, ssl_request};
+use weir_wire::{Refusal, WireError};
+
+use super::leg::{Leg, Stream};
+use super::{End, Shared};
+use crate::cancel::{CancelTarget, WeirKey};
+use crate::route::{ClientTls, Route};
+
+/// Requests for encryption that one connection may make: GSS and TLS, as libpq does, with one to spare.
+const ENCRYPTION_REQUESTS_MAX: usize = 3;
+/// What a login may send in either direction before it is whole.
+const LOGIN_BYTES_MAX: usize = 256 * 1024;
+
+/// What the start-up led to.
+pub enum Opened {
+    /// An open session.
+    Session(Box<Open>),
+    /// The connection has served its purpose: a cancel request.
+    Done,
+}
+
+/// An authenticated session, before its first statement.
+pub struct Open {
+    /// The upstream leg.
+    pub upstream: Leg,
+    /// Account, database and parameters.
+    pub startup: Startup,
+    /// Settings that the server reported.
+    pub settings: Vec<(String, String)>,
+    /// Cancel key that the client was given.
+    pub key: WeirKey,
+    /// How to cancel what this session runs.
+    pub cancel: CancelTarget,
+    /// Whether the client's leg is under TLS.
+    pub client_tls: bool,
+}
+
+/// Serves the start-up. Not cancel safe: on a time-out the connection is over.
+///
+/// # Errors
+/// Why the connection ends; a refusal is still to be told to the client.
+pub async fn open(shared: &Shared, route: &Route, client: &mut Leg) -> Result<Opened, End> {
+    let (startup, client_tls) = match first_packets(shared, route, client).await? {
+        Some(found) => found,
+        None => return Ok(Opened::Done),
+    };
+    if startup.wants_replication() {
+        return Err(End::Refused(Refusal::new(
+            "0A000",
+            "replication connections do not pass weir",
+            "a replication stream cannot be counted by person; replicas connect to the server itself",
+        )));
+    }
+    let mut upstream = connect(route).await.map_err(|error| {
+        tracing::warn!(upstream = %route.upstream.name, %error, "upstream cannot be reached");
+        End::Refused(Refusal::new(
+            "08001",
+            format!("the database server behind weir (`{}`) cannot be reached", route.upstream.name),
+            "try again later; the operator finds the reason in weir's log",
+        ))
+    })?;
+    upstream.queue(&startup.rebuild());
+    if startup.needs_negotiation() {
+        let mut bytes = Vec::new();
+        auth::put_negotiation(&mut bytes, &startup);
+        client.queue(&bytes);
+    }
+    authenticate(shared, route, client, upstream, startup, client_tls).await
+}
+
+/// TLS, GSS and cancel requests, up to the StartupMessage. `None`: a cancel request was served.
+async fn first_packets(shared: &Shared, route: &Route, client: &mut Leg) -> Result<Option<(Startup, bool)>, End> {
+    let mut encrypted = false;
+    for _ in 0..=ENCRYPTION_REQUESTS_MAX {
+        let first = client
+            .read_until(STARTUP_BYTES_MAX, |bytes| match read_first(bytes) {
+                Ok(First::More) => None,
+                Ok(First::Tls { len }) => Some((len, Ok(First::Tls { len }))),
+                Ok(First::Gss { len }) => Some((len, Ok(First::Gss { len }))),
+                Ok(First::Startup(startup)) => Some((startup.len, Ok(First::Startup(startup)))),
+                Ok(other) => Some((0, Ok(other))),
+                Err(refusal) => Some((0, Err(refusal))),
+            })
+            .await
+            .map_err(|_| End::ClientGone)?
+            .map_err(End::Refused)?;
+        match first {
+            First::Tls { .. } | First::Gss { .. } if encrypted => {
+                return Err(refused("08P01", "encryption was asked for twice", "ask once"));
+            }
+            First::Tls { .. } => match &route.client_tls {
+                Some(tls) => {
+                    answer(client, b"S").await?;
+                    upgrade(client, tls).await?;
+                    encrypted = true;
+                }
+                None => answer(client, b"N").await?,
+            },
+            First::Gss { .. } => answer(client, b"N").await?,
+            First::DirectTls => match &route.client_tls {
+                Some(tls) if !encrypted => {
+                    direct(client, tls).await?;
+                    encrypted = true;
+                }
+                _ => return Err(End::ClientGone),
+            },
+            First::Cancel { pid, key } => {
+                if let Some(target) = shared.cancels.find(pid, &key) {
+                    target.cancel().await;
+                }
+                return Ok(None);
+            }
+            First::Startup(startup) => {
+                let required = route.client_tls.as_ref().is_some_and(|tls| tls.required);
+                if required && !encrypted {
+                    return Err(refused(
+                        "28000",
+                        "this listener serves TLS only",
+                        "connect with sslmode=require or better",
+                    ));
+                }
+                return Ok(Some((startup, encrypted)));
+            }
+            First::More => {}
+        }
+    }
+    Err(refused("08P01", "too many encryption requests", "ask once"))
+}
+
+fn refused(sqlstate: &'static str, message: &str, hint: &str) -> End {
+    End::Refused(Refusal::new(sqlstate, message, hint))
+}
+
+async fn answer(client: &mut Leg, byte: &[u8]) -> Result<(), End> {
+    client.queue(byte);
+    client.drain().await.map_err(|_| End::ClientGone)
+}
+
+/// Puts TLS on the client's leg after an SSLRequest. Whatever is already buffered came unprotected: the end.
+async fn upgrade(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
+    let Some(Stream::Plain(socket)) = client.take_stream() else {
+        return Err(refused("08P01", "bytes arrived before TLS was set up", "wait for the answer to SSLRequest"));
+    };
+    let stream = TlsAcceptor::from(tls.config.clone()).accept(socket).await.map_err(|_| End::ClientGone)?;
+    *client = Leg::new(Stream::Client(Box::new(stream)));
+    Ok(())
+}
+
+/// TLS without a request: the client must name the protocol (ALPN), as the server demands.
+async fn direct(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
+    let hello = client.take_kept();
+    let Some(Stream::Plain(socket)) = client.take_stream() else { return Err(End::ClientGone) };
+    let acceptor = TlsAcceptor::from(tls.config.clone());
+    let stream = acceptor.accept(super::leg::Replayed::new(hello, socket)).await.map_err(|_| End::ClientGone)?;
+    if stream.get_ref().1.alpn_protocol() != Some(b"postgresql") {
+        return Err(refused(
+            "08P01",
+            "direct TLS without the ALPN protocol `postgresql`",
+            "use sslnegotiation=postgres",
+        ));
+    }
+    *client = Leg::new(Stream::Direct(Box::new(stream)));
+    Ok(())
+}
+
+/// Connects to the upstream, with TLS as configured.
+async fn connect(route: &Route) -> io::Result<Leg> {
+    let socket = route.upstream.connect().await?;
+    let Some(tls) = &route.upstream.tls else { return Ok(Leg::new(Stream::Plain(socket))) };
+    let mut plain = Leg::new(Stream::Plain(socket));
+    plain.queue(&ssl_request());
+    plain.drain().await?;
+    let answer = plain.read_until(1, |bytes| bytes.first().map(|byte| (1, *byte))).await?;
+    if answer != b'S' {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the upstream does not offer TLS (set tls = \"off\" only on a trusted host)",
+        ));
+    }
+    // A server that answers `S` and more bytes at once tries to be read as if it were inside TLS.
+    let Some(Stream::Plain(socket)) = plain.take_stream() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the upstream sent bytes before TLS was set up"));
+    };
+    let stream = TlsConnector::from(tls.config.clone()).connect(tls.server_name.clone(), socket).await?;
+    Ok(Leg::new(Stream::Upstream(Box::new(stream))))
+}
+
+/// Relays the authentication until the server is ready.
+async fn authenticate(
+    shared: &Shared,
+    route: &Route,
+    client: &mut Leg,
+    mut upstream: Leg,
+    startup: Startup,
+    client_tls: bool,
+) -> Result<Opened, End> {
+    let protected = client_tls && route.upstream.tls.is_some();
+    let clear_text = if protected { ClearText::Allowed } else { ClearText::Refused };
+    let mut authenticated = false;
+    let mut settings = Vec::new();
+    let mut server_key = None;
+    let key = shared.cancels.new_key(if startup.minor >= 2 { 32 } else { 4 });
+    loop {
+        upstream.drain().await.map_err(|_| End::UpstreamGone)?;
+        let from_upstream = |bytes: &[u8]| match auth::upstream_step(bytes, clear_text) {
+            Ok(AuthStep::More) => None,
+            Ok(step) => {
+                let len = step_len(&step);
+                Some((len, Ok((step, bytes.get(..len).unwrap_or(&[]).to_vec()))))
+            }
+            Err(error) => Some((0, Err(error))),
+        };
+        let from_client = |bytes: &[u8]| match auth::client_step(bytes) {
+            Ok(None) => None,
+            Ok(Some(len)) => Some((len, Ok(bytes.get(..len).unwrap_or(&[]).to_vec()))),
+            Err(error) => Some((0, Err::<Vec<u8>, WireError>(error))),
+        };
+        let step = if authenticated {
+            // Nothing may come from the client now; what it pipelines stays in its socket.
+            upstream.read_until(LOGIN_BYTES_MAX, from_upstream).await.map_err(|_| End::UpstreamGone)?
+        } else {
+            client.drain().await.map_err(|_| End::ClientGone)?;
+            tokio::select! {
+                biased;
+                step = upstream.read_until(LOGIN_BYTES_MAX, from_upstream) => step.map_err(|_| End::UpstreamGone)?,
+                frame = client.read_until(LOGIN_BYTES_MAX, from_client) => {
+                    let frame = frame.map_err(|_| End::ClientGone)?.map_err(End::Broken)?;
+                    upstream.queue(&frame);
+                    continue;
+                }
+            }
+        };
+        let (step, frame) = step.map_err(End::Broken)?;
+        match step {
+            AuthStep::More => {}
+            AuthStep::Pass(_) => client.queue(&frame),
+            AuthStep::Swap(_, instead) => client.queue(&instead),
+            AuthStep::Authenticated(_) => {
+                authenticated = true;
+                client.queue(&frame);
+            }
+            AuthStep::Setting { name, value, .. } => {
+                client.queue(&frame);
+                settings.push((name, value));
+            }
+            AuthStep::Key { pid, key: secret, .. } => {
+                server_key = Some((pid, secret));
+                let mut bytes = Vec::new();
+                auth::put_key(&mut bytes, key.pid, &key.secret);
+                client.queue(&bytes);
+            }
+            AuthStep::Failed { .. } => {
+                client.queue(&frame);
+                let _ = client.drain().await;
+                return Err(End::UpstreamGone);
+            }
+            AuthStep::Ready(_) if authenticated => {
+                client.queue(&frame);
+                let cancel = CancelTarget::new(route.upstream.clone(), server_key);
+                let open = Open { upstream, startup, settings, key, cancel, client_tls };
+                return Ok(Opened::Session(Box::new(open)));
+            }
+            AuthStep::Ready(_) => {
+                return Err(refused("08P01", "the server was ready before any login", "ask its operator"));
+            }
+            AuthStep::ClearTextRefused => {
+                return Err(refused(
+                    "28000",
+                    "the database server asks for a password in clear text, which weir does not relay without TLS on both sides",
+                    "use scram-sha-256 in pg_hba.conf",
+                ));
+            }
+            AuthStep::MethodRefused(method) => {
+                return Err(End::Refused(Refusal::new(
+                    "28000",
+                    format!("weir does not relay authentication method {method} (GSSAPI, SSPI)"),
+                    "use scram-sha-256 or certificates in pg_hba.conf",
+                )));
+            }
+        }
+    }
+}
+
+fn step_len(step: &AuthStep) -> usize {
+    match step {
+        AuthStep::More | AuthStep::ClearTextRefused | AuthStep::MethodRefused(_) => 0,
+        AuthStep::Pass(len) | AuthStep::Swap(len, _) | AuthStep::Authenticated(len) | AuthStep::Ready(len) => *len,
+        AuthStep::Setting { len, .. } | AuthStep::Key { len, .. } | AuthStep::Failed { len, .. } => *len,
+    }
+}
