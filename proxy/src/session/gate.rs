@@ -33,6 +33,10 @@ impl weir_wire::Execution for Execution {
         true
     }
 
+    fn wants_shape(&self) -> bool {
+        false
+    }
+
     fn holds(&self) -> bool {
         false
     }

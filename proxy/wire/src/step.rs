@@ -12,6 +12,9 @@ pub trait Prepared: Clone {
 pub trait Execution {
     /// Rows may pass before they are whole: nothing is counted by key and nothing can be cut.
     fn streams(&self) -> bool;
+    /// The shape of its result must be known before its first row: where the client does not ask for a description,
+    /// the engine does, and keeps the answer to itself.
+    fn wants_shape(&self) -> bool;
     /// Later messages wait until this execution has ended, so that a cut leaves nothing behind it running.
     fn holds(&self) -> bool;
 }

@@ -175,7 +175,9 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
                 let (name, _) = execute_fields(frame)?;
                 run.kind = Kind::Portal;
                 run.portal = self.names.portals.get(name).cloned();
-                self.describe_for(name, &mut run, to_upstream)?;
+                if run.execution.wants_shape() {
+                    self.describe_for(name, &mut run, to_upstream)?;
+                }
             }
             b'F' => run.kind = Kind::Function,
             _ => {}

@@ -28,6 +28,9 @@ impl Execution for Exec {
     fn streams(&self) -> bool {
         self.streams
     }
+    fn wants_shape(&self) -> bool {
+        true
+    }
     fn holds(&self) -> bool {
         self.holds
     }
