@@ -192,6 +192,11 @@ impl Raw {
         while self.receive().is_ok() {}
     }
 
+    /// Tells the other side that nothing more will come; replies are still read.
+    pub fn close_sending(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Vanishes: closes the socket with no word. Unread replies make the kernel send a reset.
     pub fn vanish(self) {
         let _ = self.stream.shutdown(Shutdown::Both);

@@ -15,6 +15,7 @@ use crate::policies;
 use crate::process::{self, Output, Tied};
 use crate::raw::Raw;
 use crate::scratch::Scratch;
+use crate::target::direct_only;
 use crate::tools;
 use crate::wait;
 
@@ -86,6 +87,7 @@ pub struct Weir {
 impl Weir {
     /// Writes the configuration, starts the binary and waits until it says that it is ready.
     pub fn start(upstream: SocketAddr, options: &WeirOptions) -> Weir {
+        assert!(!direct_only(), "this test needs Weir, and WEIR_TEST_TARGET=direct leaves it out");
         let mut weir = Weir { home: Home::new(upstream, options), process: None };
         weir.start_again();
         weir

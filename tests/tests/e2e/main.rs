@@ -1,6 +1,7 @@
 //! The end-to-end tests, in one binary so that they share one PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod bad_input;
 mod cut;
 mod drivers;
 mod evade;
