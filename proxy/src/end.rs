@@ -23,9 +23,14 @@ pub enum Phase {
 pub async fn watch_signals(phase: watch::Sender<Phase>, drain: Duration) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            // Its default action would end every session.
+            _ = hangup.recv() => tracing::warn!("SIGHUP: this version reloads nothing; restart weir to change its configuration"),
+        }
     }
     tracing::info!(drain_secs = drain.as_secs(), "stopping: running statements may finish");
     phase.send_replace(Phase::Draining);

@@ -208,6 +208,27 @@ impl Leg {
         }
     }
 
+    /// Reads and forgets until the peer closes.
+    ///
+    /// # Errors
+    /// The socket's; an orderly end is none.
+    pub async fn discard(&mut self) -> io::Result<()> {
+        self.keep(&[], 0);
+        loop {
+            let read = poll_fn(|cx| {
+                ReadBuffer::lend(|buffer| {
+                    ready!(self.poll_read(cx, buffer))?;
+                    Poll::Ready(io::Result::Ok(()))
+                })
+            });
+            match read.await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Queues bytes behind what is unsent.
     pub fn queue(&mut self, bytes: &[u8]) {
         self.unsent.extend_from_slice(bytes);

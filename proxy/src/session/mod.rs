@@ -11,12 +11,13 @@ pub mod startup;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use weir_wire::pg::error::{Severity, put_error};
 use weir_wire::pg::{Limits, PgEngine};
-use weir_wire::{Refusal, WireError, WireSide};
+use weir_wire::{Engine, Refusal, WireError, WireSide};
 
 use crate::cancel::{CancelKeys, CancelTarget};
 use crate::end::Phase;
@@ -114,16 +115,34 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
             Next::Idle => {}
         }
     };
-    if matches!(end, End::ClientGone) && !relay.is_quiet() {
-        // The server would go on computing for nobody (client_connection_check_interval is off by default).
-        target.cancel().await;
-    }
-    if matches!(end, End::UpstreamGone | End::Broken(_) | End::Refused(_)) {
+    if matches!(end, End::Broken(_) | End::Refused(_)) || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell()) {
         tell(&mut relay.client, &end).await;
     }
-    // Whatever was still to be sent, a Terminate included.
-    let _ = tokio::time::timeout(route.startup_timeout, relay.upstream.drain()).await;
+    leave_upstream(relay, &end, &target).await;
     end
+}
+
+/// Ends the upstream's side: what runs there for nobody is cancelled, since the server by itself would go on computing
+/// (`client_connection_check_interval` is off by default).
+async fn leave_upstream(mut relay: Relay, end: &End, target: &CancelTarget) {
+    /// A client that said goodbye behind a statement meant it to run; so long it may.
+    const FAREWELL_GRACE: Duration = Duration::from_secs(1);
+    /// Bytes that the server does not take are not waited for.
+    const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+    if matches!(end, End::UpstreamGone) {
+        return;
+    }
+    let quiet = relay.engine.is_quiet();
+    if tokio::time::timeout(SEND_TIMEOUT, relay.upstream.drain()).await.is_err() || quiet {
+        return;
+    }
+    let finished = match end {
+        End::Terminated => tokio::time::timeout(FAREWELL_GRACE, relay.upstream.discard()).await.is_ok(),
+        _ => false,
+    };
+    if !finished {
+        target.cancel().await;
+    }
 }
 
 /// Cancels beside the relay: a server that is blocked in sending must be read from before it sees the request.
@@ -159,5 +178,5 @@ async fn tell(client: &mut Leg, end: &End) {
     client.queue(&bytes);
     /// A client that does not read is not waited for.
     const TELL_SECS: u64 = 2;
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(TELL_SECS), client.drain()).await;
+    let _ = tokio::time::timeout(Duration::from_secs(TELL_SECS), client.drain()).await;
 }

@@ -303,11 +303,6 @@ impl Relay {
         (used + len, used + len)
     }
 
-    /// Whether the upstream owes nothing.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.engine.is_quiet()
-    }
-
     /// Whether nothing runs, no transaction is open and the client has everything.
     pub(super) fn is_between_transactions(&self) -> bool {
         self.engine.is_quiet()

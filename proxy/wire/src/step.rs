@@ -202,6 +202,9 @@ pub trait Engine {
     /// Forgets prepared names (`None`: all), because SQL may have changed what they mean.
     fn forget(&mut self, name: Option<&str>);
 
+    /// Whether the upstream has said itself why it ends the session.
+    fn is_farewell(&self) -> bool;
+
     /// Whether the upstream owes no reply.
     fn is_quiet(&self) -> bool;
 }

@@ -106,6 +106,8 @@ pub struct PgEngine<S, X> {
     pub(super) flushed: bool,
     pub(super) skipped: Vec<X>,
     pub(super) transaction: Transaction,
+    /// The server has sent a FATAL error: the next thing it does is to close.
+    pub(super) farewell: bool,
 }
 
 impl<S: Prepared, X: Execution> PgEngine<S, X> {
@@ -124,6 +126,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             flushed: false,
             skipped: Vec::new(),
             transaction: Transaction::Idle,
+            farewell: false,
         }
     }
 
@@ -266,6 +269,10 @@ impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
                 self.names.portals.clear();
             }
         }
+    }
+
+    fn is_farewell(&self) -> bool {
+        self.farewell
     }
 
     fn is_quiet(&self) -> bool {

@@ -53,6 +53,18 @@ pub fn sqlstate(body: &[u8]) -> String {
     "XX000".to_owned()
 }
 
+/// Whether an ErrorResponse body ends the session. Field `V` is never translated (PostgreSQL 9.6 and later).
+pub fn is_fatal(body: &[u8]) -> bool {
+    let mut fields = Fields::new(body);
+    while let Some(code) = fields.u8() {
+        let Some(text) = fields.cstr() else { break };
+        if code == b'V' {
+            return matches!(text, b"FATAL" | b"PANIC");
+        }
+    }
+    false
+}
+
 /// A text that may stand in a NUL-terminated field: no NUL, bounded.
 fn clean(text: &str) -> String {
     const FIELD_CHARS_MAX: usize = 2000;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::copy::drop_ignored_syncs;
 use super::engine::{Entry, Kind, PgEngine, Run};
-use super::error::sqlstate;
+use super::error::{is_fatal, sqlstate};
 use super::frame::{Fields, Frame, Header, printable};
 use super::row::RowShape;
 use crate::refusal::{WireError, WireSide};
@@ -219,6 +219,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
     fn error(&mut self, frame: Frame<'_>, len: usize) -> Result<UpstreamStep<'static, X>, WireError> {
         let suppressing = self.suppressing;
         self.copy_in = false;
+        self.farewell |= is_fatal(frame.body);
         match self.queue.front_mut() {
             Some(Entry::Refused { error, text }) => {
                 let error = std::mem::take(error);
