@@ -46,7 +46,7 @@ fn the_reference_that_the_client_sees_finds_the_record() {
     let text = format!("{} {} {}", error.message, error.detail, error.hint);
     let start = text.find("W-").unwrap_or_else(|| panic!("no reference in {text}"));
     let reference: String = text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    let event = desk.weir().audit_event("with the client's reference", |event| event["reference"] == Value::from(reference.as_str()));
+    let event = desk.weir().audit_event("with the client's reference", |event| event["reference"] == reference.as_str());
     assert_eq!(audit::person(&event), "alice");
 }
 
