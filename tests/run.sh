@@ -31,4 +31,4 @@ carried=(
     transparency
 )
 cargo build --release -p weir-proxy
-WEIR_BIN="$PWD/target/release/weir" cargo test -p weir-tests --test e2e -- "${carried[@]}" --skip a_watched_session_differs
+WEIR_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/weir" cargo test -p weir-tests --test e2e -- "${carried[@]}" --skip a_watched_session_differs

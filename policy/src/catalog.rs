@@ -101,7 +101,13 @@ pub struct Catalog {
 
 impl Catalog {
     /// Builds a snapshot. `version` must differ between any two snapshots of one process.
-    pub fn new(engine: Engine, database: &str, version: u64, relations: Vec<Relation>, functions: Vec<Function>) -> Catalog {
+    pub fn new(
+        engine: Engine,
+        database: &str,
+        version: u64,
+        relations: Vec<Relation>,
+        functions: Vec<Function>,
+    ) -> Catalog {
         let mut by_name = HashMap::with_capacity(relations.len());
         let mut by_oid = HashMap::with_capacity(relations.len());
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -119,7 +125,17 @@ impl Catalog {
             functions_by_name.entry(function.name.clone()).or_default().push(function);
         }
         let names = relations.iter().map(|relation| relation.id.name.clone()).collect();
-        Catalog { engine, database: database.into(), version, relations, by_name, names, by_oid, children, functions: functions_by_name }
+        Catalog {
+            engine,
+            database: database.into(),
+            version,
+            relations,
+            by_name,
+            names,
+            by_oid,
+            children,
+            functions: functions_by_name,
+        }
     }
 
     /// A snapshot that knows nothing: every name is `Missing`.
@@ -176,7 +192,9 @@ impl Catalog {
     ///
     /// `search_path` must hold the effective path, `pg_catalog` included where the server adds it.
     pub fn resolve(&self, name: &RelationName, search_path: &[String]) -> Resolution<'_> {
-        let find = |schema: &str| self.by_name.get(&(Arc::from(schema), Arc::from(name.name.as_str()))).map(|index| &self.relations[*index]);
+        let find = |schema: &str| {
+            self.by_name.get(&(Arc::from(schema), Arc::from(name.name.as_str()))).map(|index| &self.relations[*index])
+        };
         let found = match &name.schema {
             Some(schema) => find(schema),
             None => search_path.iter().find_map(|schema| find(schema)),

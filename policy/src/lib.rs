@@ -1,5 +1,11 @@
 //! Weir's judgement: SQL analysis, rules, budgets, ledgers, verdicts, explanations. Pure: no I/O, no clock, no lock, no async.
 pub mod analysis;
+pub mod budget;
 pub mod catalog;
+pub mod exposure;
+pub mod identity;
+pub mod ledger;
+pub mod meter;
 pub mod relation;
 pub mod statement;
+pub mod verdict;

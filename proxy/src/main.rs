@@ -61,7 +61,12 @@ fn main() -> ExitCode {
         }
     };
     if check_only {
-        tracing::info!("{}: {} listeners, {} upstreams: ok", path.display(), config.listeners.len(), config.upstreams.len());
+        tracing::info!(
+            "{}: {} listeners, {} upstreams: ok",
+            path.display(),
+            config.listeners.len(),
+            config.upstreams.len()
+        );
         return ExitCode::SUCCESS;
     }
     match weir_proxy::run::run(&config) {

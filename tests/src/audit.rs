@@ -19,11 +19,18 @@ pub fn released(weir: &Weir, person: &str) -> Released {
     let what = format!("a completion for each admission of {person}");
     wait::until(&what, wait::SOON, || {
         let events = weir.audit_events();
-        let of = |kind: &str| events.iter().filter(|event| self::kind(event) == kind && self::person(event) == person).collect::<Vec<_>>();
+        let of = |kind: &str| {
+            events.iter().filter(|event| self::kind(event) == kind && self::person(event) == person).collect::<Vec<_>>()
+        };
         let completions = of("completion");
         (of("admission").len() <= completions.len()).then(|| Released {
             rows: completions.iter().map(|event| number(&event["counts"]["rows"])).sum(),
-            records: completions.iter().flat_map(|event| event["counts"]["records"].as_array()).flatten().map(|line| number(&line["records"])).sum(),
+            records: completions
+                .iter()
+                .flat_map(|event| event["counts"]["records"].as_array())
+                .flatten()
+                .map(|line| number(&line["records"]))
+                .sum(),
         })
     })
 }

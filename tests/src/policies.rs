@@ -56,7 +56,8 @@ impl Budgeted {
             Export::Budgeted => ("[read, export]", String::new()),
             Export::Refused => (
                 "[read]",
-                "  - name: no-export\n    who: any\n    dataset: customers\n    access: [export]\n    then: refuse\n".to_owned(),
+                "  - name: no-export\n    who: any\n    dataset: customers\n    access: [export]\n    then: refuse\n"
+                    .to_owned(),
             ),
         };
         format!(

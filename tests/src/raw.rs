@@ -215,7 +215,8 @@ impl Raw {
     fn note(&mut self, message: &Message) {
         match message.tag {
             b'S' => {
-                let mut parts = message.body.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
+                let mut parts =
+                    message.body.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
                 if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
                     self.parameters.insert(name, value);
                 }
@@ -348,7 +349,11 @@ impl Reply {
 
     /// Every ErrorResponse.
     pub fn errors(&self) -> Vec<ServerError> {
-        self.messages.iter().filter(|message| message.tag == b'E').map(|message| ServerError::read(&message.body)).collect()
+        self.messages
+            .iter()
+            .filter(|message| message.tag == b'E')
+            .map(|message| ServerError::read(&message.body))
+            .collect()
     }
 
     /// The only ErrorResponse; panics when there is none or more than one.

@@ -36,7 +36,10 @@ impl Scram {
     /// The client's final message, in answer to the server's first.
     pub fn last(&mut self, server_first: &str) -> Result<String, String> {
         let field = |name: &str| {
-            server_first.split(',').find_map(|part| part.strip_prefix(name)).ok_or(format!("no {name} in {server_first}"))
+            server_first
+                .split(',')
+                .find_map(|part| part.strip_prefix(name))
+                .ok_or(format!("no {name} in {server_first}"))
         };
         let nonce = field("r=")?;
         if !nonce.starts_with(&self.nonce) {

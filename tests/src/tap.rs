@@ -55,7 +55,9 @@ impl Tap {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(onward)) else { continue };
                 let recording = Arc::new(Mutex::new(Recording::default()));
                 list.lock().unwrap().push(Arc::clone(&recording));
-                for (from, to, direction) in [(&client, &server, Direction::Client), (&server, &client, Direction::Server)] {
+                for (from, to, direction) in
+                    [(&client, &server, Direction::Client), (&server, &client, Direction::Server)]
+                {
                     from.set_nodelay(true).expect("socket option");
                     let (from, to) = (from.try_clone().expect("a socket"), to.try_clone().expect("a socket"));
                     let recording = Arc::clone(&recording);

@@ -188,7 +188,9 @@ impl Weir {
 
     /// Waits until the audit log holds an event that `wanted` accepts, and returns it.
     pub fn audit_event(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        wait::until(&format!("audit event: {what}"), wait::SOON, || self.audit_events().into_iter().find(|event| wanted(event)))
+        wait::until(&format!("audit event: {what}"), wait::SOON, || {
+            self.audit_events().into_iter().find(|event| wanted(event))
+        })
     }
 
     /// An HTTP GET of the admin port: status and body.
@@ -229,7 +231,8 @@ impl Home {
             [] => String::new(),
             lines => format!("[{name}]\n{}\n", lines.join("\n")),
         };
-        let limits: Vec<String> = std::iter::once("drain_secs = 10".to_owned()).chain(options.limits.iter().cloned()).collect();
+        let limits: Vec<String> =
+            std::iter::once("drain_secs = 10".to_owned()).chain(options.limits.iter().cloned()).collect();
         let config = format!(
             "state_dir = \"{}\"
 policy = \"policy.yaml\"
@@ -270,7 +273,13 @@ address = \"{admin}\"
 
 fn write_secret(path: &Path, secret: &str) {
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).expect("our directory");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .expect("our directory");
     file.write_all(secret.as_bytes()).expect("our directory");
 }
 

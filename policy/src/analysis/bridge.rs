@@ -30,8 +30,35 @@ const SHALLOW_PATH: usize = 48;
 
 /// Words that nest like an operator does when they stand in a row.
 const NESTING_WORDS: [&str; 29] = [
-    "and", "or", "not", "is", "like", "ilike", "similar", "between", "in", "collate", "isnull", "notnull", "at", "escape", "overlaps", "interval", "join", "prior", "any", "all",
-    "some", "operator", "union", "except", "intersect", "with", "as", "explain", "array",
+    "and",
+    "or",
+    "not",
+    "is",
+    "like",
+    "ilike",
+    "similar",
+    "between",
+    "in",
+    "collate",
+    "isnull",
+    "notnull",
+    "at",
+    "escape",
+    "overlaps",
+    "interval",
+    "join",
+    "prior",
+    "any",
+    "all",
+    "some",
+    "operator",
+    "union",
+    "except",
+    "intersect",
+    "with",
+    "as",
+    "explain",
+    "array",
 ];
 
 /// Tokens ready for the parser.
@@ -84,8 +111,12 @@ impl Bridge<'_, '_> {
                 }
                 self.push(at, ParserToken::make_word(&token.identifier(text), None));
             }
-            Kind::Quoted | Kind::QuotedUnicode => self.push(at, ParserToken::make_word(&token.identifier(text), Some('"'))),
-            Kind::Param => self.push(at, ParserToken::Placeholder(String::from_utf8_lossy(token.raw(text)).into_owned())),
+            Kind::Quoted | Kind::QuotedUnicode => {
+                self.push(at, ParserToken::make_word(&token.identifier(text), Some('"')))
+            }
+            Kind::Param => {
+                self.push(at, ParserToken::Placeholder(String::from_utf8_lossy(token.raw(text)).into_owned()))
+            }
             Kind::Number => self.push(at, ParserToken::Number("1".to_owned(), false)),
             Kind::Text(_) => self.push(at, ParserToken::SingleQuotedString("x".to_owned())),
             Kind::Bits => self.push(at, ParserToken::HexStringLiteral("0".to_owned())),
@@ -150,7 +181,10 @@ impl Bridge<'_, '_> {
                 }
                 Some(close + 1)
             }
-            5 if is(0, "table") && !after(&["into", "temp", "temporary", "unlogged"]) && tokens.get(at + 1).is_some_and(Token::is_identifier) => {
+            5 if is(0, "table")
+                && !after(&["into", "temp", "temporary", "unlogged"])
+                && tokens.get(at + 1).is_some_and(Token::is_identifier) =>
+            {
                 self.word(at, "select");
                 self.push(at, ParserToken::Mul);
                 self.word(at, "from");
@@ -164,7 +198,9 @@ impl Bridge<'_, '_> {
                 self.word(at, "for");
                 Some(at + 2)
             }
-            7 if is(0, "exclude") && ((is(1, "current") && is(2, "row")) || (is(1, "no") && is(2, "others"))) => Some(at + 3),
+            7 if is(0, "exclude") && ((is(1, "current") && is(2, "row")) || (is(1, "no") && is(2, "others"))) => {
+                Some(at + 3)
+            }
             7 if is(0, "exclude") && (is(1, "group") || is(1, "ties")) => Some(at + 2),
             // WHERE CURRENT OF cursor: the row is whatever the cursor points at.
             7 if is(0, "current") && is(1, "of") && after(&["where"]) => {
@@ -173,7 +209,11 @@ impl Bridge<'_, '_> {
             }
             8 if is(0, "variadic") && !punct(1, ",") && !punct(1, ")") => Some(at + 1),
             // xmlelement(name x, …): the element's name is no column.
-            10 if is(0, "xmlelement") && punct(1, "(") && is(2, "name") && tokens.get(at + 3).is_some_and(Token::is_identifier) => {
+            10 if is(0, "xmlelement")
+                && punct(1, "(")
+                && is(2, "name")
+                && tokens.get(at + 3).is_some_and(Token::is_identifier) =>
+            {
                 self.word(at, "xmlelement");
                 self.push(at + 1, ParserToken::LParen);
                 Some(if punct(4, ",") { at + 5 } else { at + 4 })
@@ -231,12 +271,17 @@ impl Bridge<'_, '_> {
     fn skip_constants(&self, at: usize, end: usize) -> Option<usize> {
         let text = self.unit.text;
         let tokens = &self.unit.tokens[..end];
-        let constant = |index: usize| tokens.get(index).is_some_and(|token| token.is_literal() || token.is_word(text, "null") || token.is_word(text, "default"));
+        let constant = |index: usize| {
+            tokens.get(index).is_some_and(|token| {
+                token.is_literal() || token.is_word(text, "null") || token.is_word(text, "default")
+            })
+        };
         let last = self.out.last()?;
         if matches!(last.token, ParserToken::Number(..) | ParserToken::SingleQuotedString(_)) {
             // `in (1`, comma, constant, then comma or the end of the list.
             let opened = self.out.len().checked_sub(3).and_then(|before| self.out.get(before..before + 2))?;
-            let is_in = matches!(&opened[0].token, ParserToken::Word(word) if word.keyword == Keyword::IN) && opened[1].token == ParserToken::LParen;
+            let is_in = matches!(&opened[0].token, ParserToken::Word(word) if word.keyword == Keyword::IN)
+                && opened[1].token == ParserToken::LParen;
             let ends = tokens.get(at + 2).is_some_and(|token| token.is_punct(text, ",") || token.is_punct(text, ")"));
             return (is_in && constant(at + 1) && ends).then_some(at + 2);
         }
@@ -343,12 +388,21 @@ fn longest_path(tokens: &[TokenWithSpan]) -> Option<usize> {
                             path += 1;
                         }
                         Keyword::END if open.len() > 1 => path = path.saturating_sub(open.pop().unwrap_or(0) + 1),
-                        Keyword::SELECT | Keyword::FROM | Keyword::WHERE | Keyword::GROUP | Keyword::ORDER | Keyword::HAVING => {}
+                        Keyword::SELECT
+                        | Keyword::FROM
+                        | Keyword::WHERE
+                        | Keyword::GROUP
+                        | Keyword::ORDER
+                        | Keyword::HAVING => {}
                         _ => deeper = NESTING_WORDS.contains(&word.value.as_str()),
                     }
                 }
             }
-            ParserToken::Period | ParserToken::Number(..) | ParserToken::SingleQuotedString(_) | ParserToken::HexStringLiteral(_) | ParserToken::Placeholder(_) => {}
+            ParserToken::Period
+            | ParserToken::Number(..)
+            | ParserToken::SingleQuotedString(_)
+            | ParserToken::HexStringLiteral(_)
+            | ParserToken::Placeholder(_) => {}
             _ => deeper = true,
         }
         bytes += 1;

@@ -116,7 +116,9 @@ fn copy(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, d
         return;
     };
     let columns = cursor.parenthesised().map(|range| {
-        let names = range.filter(|at| cursor.unit.tokens[*at].is_identifier()).map(|at| Arc::from(&*cursor.unit.tokens[at].identifier(cursor.unit.text)));
+        let names = range
+            .filter(|at| cursor.unit.tokens[*at].is_identifier())
+            .map(|at| Arc::from(&*cursor.unit.tokens[at].identifier(cursor.unit.text)));
         Columns::Some(names.collect())
     });
     let out = cursor.is("to");
@@ -198,10 +200,16 @@ fn later(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, depth: usi
     }
     if let Extent::Limited(operand) = found.extent {
         let number = match operand {
-            crate::statement::Operand::Literal(index) => unit.literals.get(index).filter(|(_, literal)| literal.kept).and_then(|(token, _)| unit.constant(*token)),
+            crate::statement::Operand::Literal(index) => unit
+                .literals
+                .get(index)
+                .filter(|(_, literal)| literal.kept)
+                .and_then(|(token, _)| unit.constant(*token)),
             crate::statement::Operand::Param(_) => None,
         };
-        found.extent = number.and_then(|number| std::str::from_utf8(&number).ok()?.parse().ok()).map_or(Extent::Unbounded, Extent::LimitedTo);
+        found.extent = number
+            .and_then(|number| std::str::from_utf8(&number).ok()?.parse().ok())
+            .map_or(Extent::Unbounded, Extent::LimitedTo);
     }
     let touches = found.touches_names;
     (Arc::new(found.finish(context.catalog)), touches)
@@ -269,8 +277,17 @@ fn grant(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) 
     let end = cursor.find("to").or_else(|| cursor.find("from")).filter(|end| *end > on).unwrap_or(cursor.end);
     let mut inner = Cursor { unit: cursor.unit, at: on + 1, end };
     if inner.take_phrase(&["all", "tables", "in", "schema"]) {
-        let schemas: Vec<String> = (inner.at..end).filter(|at| cursor.unit.tokens[*at].is_identifier()).map(|at| cursor.unit.tokens[at].identifier(cursor.unit.text).into_owned()).collect();
-        for (index, relation) in context.catalog.relations().iter().enumerate().filter(|(_, relation)| schemas.iter().any(|schema| **schema == *relation.id.schema)) {
+        let schemas: Vec<String> = (inner.at..end)
+            .filter(|at| cursor.unit.tokens[*at].is_identifier())
+            .map(|at| cursor.unit.tokens[at].identifier(cursor.unit.text).into_owned())
+            .collect();
+        for (index, relation) in context
+            .catalog
+            .relations()
+            .iter()
+            .enumerate()
+            .filter(|(_, relation)| schemas.iter().any(|schema| **schema == *relation.id.schema))
+        {
             if found.is_spent() {
                 found.gap("too-large", "grant", Coverage::Partial);
                 return;
@@ -291,7 +308,10 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     cursor.at += 1;
     cursor.take_phrase(&["or", "replace"]);
     let mut temporary = false;
-    while ["global", "local", "temp", "temporary", "unlogged", "recursive", "foreign", "materialized"].iter().any(|word| cursor.is(word)) {
+    while ["global", "local", "temp", "temporary", "unlogged", "recursive", "foreign", "materialized"]
+        .iter()
+        .any(|word| cursor.is(word))
+    {
         temporary |= cursor.is("temp") || cursor.is("temporary");
         cursor.at += 1;
     }
@@ -326,12 +346,16 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
         found.verb = Verb::Ddl;
         found.extent = Extent::Unbounded;
     }
-    let releases = found.drafts[reads..].iter().any(|draft| draft.released != Columns::None || draft.packed != Columns::None);
+    let releases =
+        found.drafts[reads..].iter().any(|draft| draft.released != Columns::None || draft.packed != Columns::None);
     if view && temporary && releases {
         // The name would stand for other relations' rows, and no catalog shows a session's own view.
         found.gap("temporary-view", &name, Coverage::Opaque);
     } else if temporary {
-        if !(cursor.find("drop").is_some_and(|at| at > 0 && cursor.unit.tokens[at - 1].is_word(cursor.unit.text, "commit"))) {
+        if !(cursor
+            .find("drop")
+            .is_some_and(|at| at > 0 && cursor.unit.tokens[at - 1].is_word(cursor.unit.text, "commit")))
+        {
             found.acts.push(SessionAct::CreateTemporary { name: name.clone() });
         }
     } else {
@@ -357,14 +381,18 @@ fn with_data(unit: &Unit<'_>, start: usize, end: usize) -> usize {
 }
 
 fn is_query(unit: &Unit<'_>, at: usize, end: usize) -> bool {
-    at < end && (candidates::is_any(unit, &unit.tokens[at], &["select", "with", "values", "table", "execute"]) || unit.tokens[at].is_punct(unit.text, "("))
+    at < end
+        && (candidates::is_any(unit, &unit.tokens[at], &["select", "with", "values", "table", "execute"])
+            || unit.tokens[at].is_punct(unit.text, "("))
 }
 
 fn define(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
     found.verb = Verb::Ddl;
     let whole = cursor.at..cursor.end;
     let roles = ["role", "user", "group"].iter().any(|word| cursor.is_at(1, word)) && !cursor.is_at(2, "mapping");
-    let owner = cursor.find("owner").is_some_and(|at| at + 1 < cursor.end && cursor.unit.tokens[at + 1].is_word(cursor.unit.text, "to"));
+    let owner = cursor
+        .find("owner")
+        .is_some_and(|at| at + 1 < cursor.end && cursor.unit.tokens[at + 1].is_word(cursor.unit.text, "to"));
     let privileges = cursor.is_at(1, "default") && cursor.is_at(2, "privileges");
     if roles || owner || privileges || cursor.is("reassign") || (cursor.is("drop") && cursor.is_at(1, "owned")) {
         found.verb = Verb::Grant;

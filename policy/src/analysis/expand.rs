@@ -24,32 +24,47 @@ impl Walker<'_> {
         let mut parts = parts(name);
         let own = parts.pop().unwrap_or_default();
         let schema = parts.pop();
-        if schema.is_none() {
-            if let Some(rows) = ctes.find(&own) {
-                self.found.spend(rows.columns.len());
-                return Item { alias: Some(own.as_str().into()), schema: None, rows: rows.clone(), usage: None };
-            }
+        if schema.is_none()
+            && let Some(rows) = ctes.find(&own)
+        {
+            self.found.spend(rows.columns.len());
+            return Item { alias: Some(own.as_str().into()), schema: None, rows: rows.clone(), usage: None };
         }
         let temporary_schema = schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
-        if self.via.is_empty() && (schema.is_none() || temporary_schema) && self.context.temporary.iter().any(|temporary| *temporary == own) {
-            return Item { alias: Some(own.as_str().into()), schema: None, rows: Rows::open(Flow::default()), usage: None };
+        if self.via.is_empty() && (schema.is_none() || temporary_schema) && self.context.temporary.contains(&own) {
+            return Item {
+                alias: Some(own.as_str().into()),
+                schema: None,
+                rows: Rows::open(Flow::default()),
+                usage: None,
+            };
         }
         let written = RelationName { schema, name: own };
         let rows = match self.find(&written) {
             Some(relation) => return self.known(relation, written, Access::Read),
             None => {
                 self.found.gap("unknown-relation", &written.to_string(), Coverage::Partial);
-                let usage = self.found.draft(Draft::new(written.clone(), None, Access::Read, self.source()).via(&self.via));
+                let usage =
+                    self.found.draft(Draft::new(written.clone(), None, Access::Read, self.source()).via(&self.via));
                 Rows::open(single(Atom { usage, column: None, pack: Pack::Single }))
             }
         };
-        Item { alias: Some(written.name.as_str().into()), schema: written.schema.as_deref().map(Into::into), rows, usage: None }
+        Item {
+            alias: Some(written.name.as_str().into()),
+            schema: written.schema.as_deref().map(Into::into),
+            rows,
+            usage: None,
+        }
     }
 
     /// The relation of this name: in a view's definition, first the one that the server says the view depends on.
     pub(super) fn find(&self, name: &RelationName) -> Option<usize> {
         if name.schema.is_none() {
-            let depended = self.depends.iter().filter_map(|(oid, _)| self.context.catalog.by_oid(*oid)).find(|relation| *relation.id.name == *name.name);
+            let depended = self
+                .depends
+                .iter()
+                .filter_map(|(oid, _)| self.context.catalog.by_oid(*oid))
+                .find(|relation| *relation.id.name == *name.name);
             if let Some(relation) = depended {
                 return self.context.catalog.index_of(relation);
             }
@@ -80,7 +95,9 @@ impl Walker<'_> {
                 let own = single(Atom { usage, column: Some(column.name.clone()), pack: Pack::Single });
                 let flow = match &inner {
                     None => own,
-                    Some(rows) if !rows.unordered && rows.open.is_none() => rows.columns.get(place).map_or_else(|| own.clone(), |column| join(&own, &column.flow)),
+                    Some(rows) if !rows.unordered && rows.open.is_none() => {
+                        rows.columns.get(place).map_or_else(|| own.clone(), |column| join(&own, &column.flow))
+                    }
                     Some(rows) => join(&own, &rows.all()),
                 };
                 Column { name: Some((&*column.name).into()), flow }
@@ -96,7 +113,11 @@ impl Walker<'_> {
         let before = self.found.drafts.len();
         let mut path = self.via.clone();
         path.push(label.clone());
-        let rows = if self.via.contains(&label) || self.via.len() >= VIEW_DEPTH_MAX { None } else { self.definition(view, &path) };
+        let rows = if self.via.contains(&label) || self.via.len() >= VIEW_DEPTH_MAX {
+            None
+        } else {
+            self.definition(view, &path)
+        };
         let rows = rows.unwrap_or_else(|| {
             self.found.drafts.truncate(before);
             self.depended_on(view, &path)
@@ -104,8 +125,15 @@ impl Walker<'_> {
         // The server's word on what the view reads is final: what the reading missed is added as a whole.
         let missed: Vec<u32> = {
             let reached: Vec<Option<usize>> = self.found.drafts[before..].iter().map(|draft| draft.relation).collect();
-            let of = |oid: &u32| self.context.catalog.by_oid(*oid).and_then(|relation| self.context.catalog.index_of(relation));
-            let mut oids: Vec<u32> = view.depends.iter().map(|(oid, _)| *oid).filter(|oid| *oid != view.oid && of(oid).is_some_and(|index| !reached.contains(&Some(index)))).collect();
+            let of = |oid: &u32| {
+                self.context.catalog.by_oid(*oid).and_then(|relation| self.context.catalog.index_of(relation))
+            };
+            let mut oids: Vec<u32> = view
+                .depends
+                .iter()
+                .map(|(oid, _)| *oid)
+                .filter(|oid| *oid != view.oid && of(oid).is_some_and(|index| !reached.contains(&Some(index))))
+                .collect();
             oids.sort_unstable();
             oids.dedup();
             oids
@@ -126,7 +154,8 @@ impl Walker<'_> {
     fn definition(&mut self, view: &Relation, path: &[String]) -> Option<Rows> {
         let definition = view.definition.as_deref()?;
         let unit = Unit::new(definition.as_bytes(), LexSettings::default());
-        let end = unit.tokens.len() - usize::from(unit.tokens.last().is_some_and(|token| token.is_punct(unit.text, ";")));
+        let end =
+            unit.tokens.len() - usize::from(unit.tokens.last().is_some_and(|token| token.is_punct(unit.text, ";")));
         let bridged = super::bridge::bridge(&unit, 0..end)?;
         if unit.unterminated || !(bridged.shallow || parse::on_large_stack()) {
             return None;
@@ -136,7 +165,13 @@ impl Walker<'_> {
             self.found.gap("unknown-operator", operator, Coverage::Partial);
         }
         let refused = self.found.is_refused();
-        let mut inner = Walker { context: self.context, unit: &unit, found: self.found, via: path.to_vec(), depends: &view.depends };
+        let mut inner = Walker {
+            context: self.context,
+            unit: &unit,
+            found: self.found,
+            via: path.to_vec(),
+            depends: &view.depends,
+        };
         let rows = inner.query(&query, None, &Ctes::default());
         (self.found.is_refused() == refused && !self.found.is_spent()).then_some(rows)
     }
@@ -159,8 +194,14 @@ impl Walker<'_> {
     /// Every column of a relation and of all that it depends on.
     fn whole(&mut self, relation: &Relation, path: &[String]) -> Flow {
         let before = self.found.drafts.len();
-        reached(Draft::new(catalog_name(relation), self.context.catalog.index_of(relation), Access::Read, Source::Catalog).via(path), self.context, self.found);
-        (before..self.found.drafts.len()).fold(Flow::default(), |flow, usage| join(&flow, &single(Atom { usage, column: None, pack: Pack::Single })))
+        reached(
+            Draft::new(catalog_name(relation), self.context.catalog.index_of(relation), Access::Read, Source::Catalog)
+                .via(path),
+            self.context,
+            self.found,
+        );
+        (before..self.found.drafts.len())
+            .fold(Flow::default(), |flow, usage| join(&flow, &single(Atom { usage, column: None, pack: Pack::Single })))
     }
 }
 

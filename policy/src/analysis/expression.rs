@@ -1,7 +1,8 @@
 //! Expressions: which values flow through, and which are only looked at.
 
 use sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, OrderByExpr, Subscript, UnaryOperator, WindowFrameBound, WindowSpec,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, OrderByExpr, Subscript,
+    UnaryOperator, WindowFrameBound, WindowSpec,
 };
 
 use super::builtins;
@@ -74,7 +75,9 @@ impl Walker<'_> {
             | Expr::IsNotUnknown(inner)
             | Expr::IsJson { expr: inner, .. }
             | Expr::IsNormalized { expr: inner, .. } => self.used(&[inner], scope),
-            Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => self.used(&[left, right], scope),
+            Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
+                self.used(&[left, right], scope)
+            }
             Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => self.used(&[left, right], scope),
             Expr::InList { expr, list, .. } => {
                 for item in list {
@@ -89,7 +92,9 @@ impl Walker<'_> {
             }
             Expr::InUnnest { expr, array_expr, .. } => self.used(&[expr, array_expr], scope),
             Expr::Between { expr, low, high, .. } => self.used(&[expr, low, high], scope),
-            Expr::Like { expr, pattern, escape_char, .. } | Expr::ILike { expr, pattern, escape_char, .. } | Expr::SimilarTo { expr, pattern, escape_char, .. } => {
+            Expr::Like { expr, pattern, escape_char, .. }
+            | Expr::ILike { expr, pattern, escape_char, .. }
+            | Expr::SimilarTo { expr, pattern, escape_char, .. } => {
                 if let Some(escape) = escape_char {
                     self.condition(escape, scope);
                 }
@@ -102,13 +107,16 @@ impl Walker<'_> {
             }
             Expr::Subquery(subquery) => self.query(subquery, Some(scope), scope.ctes).all(),
             Expr::Position { expr, r#in } => self.flows(&[expr, r#in], scope),
-            Expr::Substring { expr, substring_from, substring_for, .. } => self.flow_of(std::iter::once(expr).chain(substring_from).chain(substring_for).map(|expr| &**expr), scope),
-            Expr::Trim { expr, trim_what, trim_characters, .. } => {
-                self.flow_of(std::iter::once(&**expr).chain(trim_what.iter().map(|expr| &**expr)).chain(trim_characters.iter().flatten()), scope)
-            }
-            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-                self.flow_of([expr, overlay_what, overlay_from].into_iter().chain(overlay_for).map(|expr| &**expr), scope)
-            }
+            Expr::Substring { expr, substring_from, substring_for, .. } => self
+                .flow_of(std::iter::once(expr).chain(substring_from).chain(substring_for).map(|expr| &**expr), scope),
+            Expr::Trim { expr, trim_what, trim_characters, .. } => self.flow_of(
+                std::iter::once(&**expr)
+                    .chain(trim_what.iter().map(|expr| &**expr))
+                    .chain(trim_characters.iter().flatten()),
+                scope,
+            ),
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => self
+                .flow_of([expr, overlay_what, overlay_from].into_iter().chain(overlay_for).map(|expr| &**expr), scope),
             Expr::Case { operand, conditions, else_result, .. } => {
                 if let Some(operand) = operand {
                     self.condition(operand, scope);
@@ -213,11 +221,11 @@ impl Walker<'_> {
         }
         let mut flow = self.expr(root, scope);
         for access in chain {
-            if let AccessExpr::Dot(Expr::Identifier(name)) = access {
-                if functions::is_special(&name.value, self.context) {
-                    let reached = self.reached_by(None, &name.value, None);
-                    flow = self.join(&flow, &reached);
-                }
+            if let AccessExpr::Dot(Expr::Identifier(name)) = access
+                && functions::is_special(&name.value, self.context)
+            {
+                let reached = self.reached_by(None, &name.value, None);
+                flow = self.join(&flow, &reached);
             }
         }
         flow
@@ -291,7 +299,10 @@ impl Walker<'_> {
         };
         match value {
             FunctionArgExpr::Expr(expr) => self.expr(expr, scope),
-            FunctionArgExpr::QualifiedWildcard(name) => self.expr(&Expr::QualifiedWildcard(name.clone(), sqlparser::ast::helpers::attached_token::AttachedToken::empty()), scope),
+            FunctionArgExpr::QualifiedWildcard(name) => self.expr(
+                &Expr::QualifiedWildcard(name.clone(), sqlparser::ast::helpers::attached_token::AttachedToken::empty()),
+                scope,
+            ),
             FunctionArgExpr::Wildcard | FunctionArgExpr::WildcardWithOptions(_) => scope.everything(),
         }
     }
@@ -300,7 +311,11 @@ impl Walker<'_> {
     pub(super) fn see_type(&mut self, data_type: &DataType) {
         match data_type {
             DataType::Custom(name, _) => self.see_name(name),
-            DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner) | ArrayElemTypeDef::Parenthesis(inner)) => self.see_type(inner),
+            DataType::Array(
+                ArrayElemTypeDef::SquareBracket(inner, _)
+                | ArrayElemTypeDef::AngleBracket(inner)
+                | ArrayElemTypeDef::Parenthesis(inner),
+            ) => self.see_type(inner),
             _ => {}
         }
     }
@@ -326,8 +341,27 @@ fn is_predicate(op: &BinaryOperator) -> bool {
         | BinaryOperator::PGNotLikeMatch
         | BinaryOperator::PGNotILikeMatch
         | BinaryOperator::Overlaps => true,
-        BinaryOperator::Custom(name) => matches!(name.as_str(), "@>" | "<@" | "&&" | "@@" | "@@@" | "@?" | "?" | "?|" | "?&" | "^@" | "<<" | ">>" | "~=" | "&<" | "&>" | "-|-"),
-        BinaryOperator::PGCustomBinaryOperator(parts) => parts.last().is_some_and(|name| matches!(name.as_str(), "=" | "<>" | "~" | "~*" | "!~" | "!~*" | "~~" | "<" | ">" | "<=" | ">=")),
+        BinaryOperator::Custom(name) => matches!(
+            name.as_str(),
+            "@>" | "<@"
+                | "&&"
+                | "@@"
+                | "@@@"
+                | "@?"
+                | "?"
+                | "?|"
+                | "?&"
+                | "^@"
+                | "<<"
+                | ">>"
+                | "~="
+                | "&<"
+                | "&>"
+                | "-|-"
+        ),
+        BinaryOperator::PGCustomBinaryOperator(parts) => parts.last().is_some_and(|name| {
+            matches!(name.as_str(), "=" | "<>" | "~" | "~*" | "!~" | "!~*" | "~~" | "<" | ">" | "<=" | ">=")
+        }),
         _ => false,
     }
 }

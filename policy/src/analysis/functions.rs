@@ -1,9 +1,12 @@
 //! Calls: what a function's value is made of, and what it reaches that its arguments do not show.
 
-use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, ObjectName, Value, WindowType};
+use sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, ObjectName, Value,
+    WindowType,
+};
 
-use super::builtins::{self, Passing, Reach};
 use super::bridge;
+use super::builtins::{self, Passing, Reach};
 use super::candidates::{self, Call};
 use super::found::Found;
 use super::lineage::{Walker, parts};
@@ -55,15 +58,17 @@ impl Walker<'_> {
                         let more = self.argument(argument, scope);
                         flow = self.join(&flow, &more);
                     }
-                } else if let Some(argument) = list.args.first() {
-                    if !matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)) {
-                        flow = self.argument(argument, scope);
-                    }
+                } else if let Some(argument) = list.args.first()
+                    && !matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Wildcard))
+                {
+                    flow = self.argument(argument, scope);
                 }
                 for clause in &list.clauses {
                     match clause {
                         FunctionArgumentClause::OrderBy(orders) => self.orders(orders, scope),
-                        FunctionArgumentClause::Where(expr) | FunctionArgumentClause::Limit(expr) => self.condition(expr, scope),
+                        FunctionArgumentClause::Where(expr) | FunctionArgumentClause::Limit(expr) => {
+                            self.condition(expr, scope)
+                        }
                         _ => {}
                     }
                 }
@@ -128,7 +133,11 @@ impl Walker<'_> {
     /// one literal.
     pub(super) fn reached_by(&mut self, schema: Option<&str>, name: &str, constants: Option<&[usize]>) -> Flow {
         let before = self.found.drafts.len();
-        let call = Call { schema: schema.map(str::to_owned), name: name.to_owned(), constants: constants.map(<[usize]>::to_vec) };
+        let call = Call {
+            schema: schema.map(str::to_owned),
+            name: name.to_owned(),
+            constants: constants.map(<[usize]>::to_vec),
+        };
         self::reach(&call, self.unit, self.context, self.found, &self.via, 0);
         let mut flow = Flow::default();
         for usage in before..self.found.drafts.len() {
@@ -163,11 +172,22 @@ pub(super) fn is_special(name: &str, context: &Context<'_>) -> bool {
 }
 
 /// Adds what a call reaches: bodies of user functions, texts that built-ins run.
-pub(super) fn reach(call: &Call, unit: &Unit<'_>, context: &Context<'_>, found: &mut Found, via: &[String], depth: usize) {
+pub(super) fn reach(
+    call: &Call,
+    unit: &Unit<'_>,
+    context: &Context<'_>,
+    found: &mut Found,
+    via: &[String],
+    depth: usize,
+) {
     let shipped_schema = matches!(call.schema.as_deref(), Some("pg_catalog" | "information_schema"));
     if !shipped_schema {
-        let candidates: Vec<&UserFunction> =
-            context.catalog.functions(&call.name).iter().filter(|function| call.schema.as_deref().is_none_or(|schema| *function.schema == *schema)).collect();
+        let candidates: Vec<&UserFunction> = context
+            .catalog
+            .functions(&call.name)
+            .iter()
+            .filter(|function| call.schema.as_deref().is_none_or(|schema| *function.schema == *schema))
+            .collect();
         if !candidates.is_empty() {
             found.functions.insert(call.name.clone());
             for function in candidates {
@@ -197,7 +217,14 @@ pub(super) fn reach(call: &Call, unit: &Unit<'_>, context: &Context<'_>, found: 
 }
 
 /// Reads the constant arguments of a call as SQL or names. Whether all of them could be read.
-fn constant_texts(call: &Call, unit: &Unit<'_>, context: &Context<'_>, found: &mut Found, via: &[String], depth: usize) -> bool {
+fn constant_texts(
+    call: &Call,
+    unit: &Unit<'_>,
+    context: &Context<'_>,
+    found: &mut Found,
+    via: &[String],
+    depth: usize,
+) -> bool {
     let mut all = true;
     for token in call.constants.iter().flatten() {
         let Some(argument) = unit.tokens.get(*token) else { continue };
@@ -214,7 +241,15 @@ fn constant_texts(call: &Call, unit: &Unit<'_>, context: &Context<'_>, found: &m
 
 /// Reads a text that may be SQL: everything that it names is reached, packed, in unknown columns. Whether it lexed
 /// to an end and held nothing dynamic.
-pub(super) fn text(value: &[u8], settings: super::LexSettings, context: &Context<'_>, found: &mut Found, source: Source, via: &[String], depth: usize) -> bool {
+pub(super) fn text(
+    value: &[u8],
+    settings: super::LexSettings,
+    context: &Context<'_>,
+    found: &mut Found,
+    source: Source,
+    via: &[String],
+    depth: usize,
+) -> bool {
     if depth > NESTED_TEXTS_MAX || value.len() > BODY_BYTES_MAX {
         return false;
     }
@@ -230,7 +265,10 @@ pub(super) fn text(value: &[u8], settings: super::LexSettings, context: &Context
         }
     }
     for (_, literal) in &unit.literals {
-        if let (super::LiteralKind::String(_), Some(value)) = (literal.kind, unit.text.get(literal.range.clone()).and_then(|raw| super::literals::value(raw, literal.kind, settings))) {
+        if let (super::LiteralKind::String(_), Some(value)) = (
+            literal.kind,
+            unit.text.get(literal.range.clone()).and_then(|raw| super::literals::value(raw, literal.kind, settings)),
+        ) {
             text(&value, settings, context, found, source, via, depth + 1);
         }
     }
@@ -245,7 +283,11 @@ pub(super) fn touches_names(unit: &Unit<'_>) -> bool {
             return true;
         }
         // ON CONFLICT DO NOTHING, rules' DO INSTEAD: not the statement DO.
-        token.is_word(unit.text, "do") && !unit.tokens.get(at + 1).is_some_and(|next| candidates::is_any(unit, next, &["nothing", "update", "instead", "also", "select"]))
+        token.is_word(unit.text, "do")
+            && !unit
+                .tokens
+                .get(at + 1)
+                .is_some_and(|next| candidates::is_any(unit, next, &["nothing", "update", "instead", "also", "select"]))
     })
 }
 
@@ -270,7 +312,8 @@ fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Fou
     };
     let unit = Unit::new(body.as_bytes(), super::LexSettings::default());
     let range = 0..unit.tokens.len();
-    let dynamic = &*function.language == "plpgsql" && unit.tokens.iter().any(|token| token.is_word(unit.text, "execute"));
+    let dynamic =
+        &*function.language == "plpgsql" && unit.tokens.iter().any(|token| token.is_word(unit.text, "execute"));
     if dynamic || unit.unterminated {
         found.gap("unknown-function", &function.name, Coverage::Opaque);
     }
@@ -280,12 +323,15 @@ fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Fou
     let mut path = via.to_vec();
     path.push(label);
     for candidate in candidates::relations(&unit, range.clone(), context) {
-        let mut draft = Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Read, Source::Catalog).via(&path).released_all();
+        let mut draft = Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Read, Source::Catalog)
+            .via(&path)
+            .released_all();
         if packs {
             draft.packed = crate::statement::Columns::All;
         }
         if candidate.written {
-            found.draft(Draft::new(candidate.name, Some(candidate.relation), Access::Write, Source::Catalog).via(&path));
+            found
+                .draft(Draft::new(candidate.name, Some(candidate.relation), Access::Write, Source::Catalog).via(&path));
         }
         expand::reached(draft, context, found);
     }
@@ -296,7 +342,10 @@ fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Fou
     }
     if dynamic {
         for (_, literal) in &unit.literals {
-            let value = unit.text.get(literal.range.clone()).and_then(|raw| super::literals::value(raw, literal.kind, unit.settings));
+            let value = unit
+                .text
+                .get(literal.range.clone())
+                .and_then(|raw| super::literals::value(raw, literal.kind, unit.settings));
             if let (super::LiteralKind::String(_), Some(value)) = (literal.kind, value) {
                 text(&value, unit.settings, context, found, Source::Catalog, &path, depth + 1);
             }

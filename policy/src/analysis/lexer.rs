@@ -182,7 +182,11 @@ impl Lexer<'_> {
         let start = self.at;
         let first = *self.text.get(start)?;
         let kind = match first {
-            b'\'' => self.string(start + 1, if self.settings.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape }, Quoting::Standard),
+            b'\'' => self.string(
+                start + 1,
+                if self.settings.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape },
+                Quoting::Standard,
+            ),
             b'"' => self.quoted(start + 1, Kind::Quoted),
             b'$' => self.dollar(),
             b'0'..=b'9' => self.number(),
@@ -251,7 +255,8 @@ impl Lexer<'_> {
         match (first, self.peek(1), self.peek(2)) {
             (b'e' | b'E', Some(b'\''), _) => return self.string(self.at + 2, Quoting::Escape, Quoting::Escape),
             (b'n' | b'N', Some(b'\''), _) => {
-                let inside = if self.settings.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape };
+                let inside =
+                    if self.settings.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape };
                 return self.string(self.at + 2, inside, Quoting::Standard);
             }
             (b'b' | b'B' | b'x' | b'X', Some(b'\''), _) => {
@@ -345,7 +350,9 @@ impl Lexer<'_> {
         }
         let start = self.at;
         let mut end = start + 1;
-        while self.text.get(end).is_some_and(|byte| (is_identifier_part(*byte) && *byte != b'$') && (end > start + 1 || !byte.is_ascii_digit())) {
+        while self.text.get(end).is_some_and(|byte| {
+            (is_identifier_part(*byte) && *byte != b'$') && (end > start + 1 || !byte.is_ascii_digit())
+        }) {
             end += 1;
         }
         if self.text.get(end) != Some(&b'$') {
@@ -371,7 +378,10 @@ impl Lexer<'_> {
     }
 
     fn number(&mut self) -> Kind {
-        if self.peek(0) == Some(b'0') && matches!(self.peek(1), Some(b'x' | b'X' | b'o' | b'O' | b'b' | b'B')) && self.peek(2).is_some_and(|byte| byte.is_ascii_hexdigit() || byte == b'_') {
+        if self.peek(0) == Some(b'0')
+            && matches!(self.peek(1), Some(b'x' | b'X' | b'o' | b'O' | b'b' | b'B'))
+            && self.peek(2).is_some_and(|byte| byte.is_ascii_hexdigit() || byte == b'_')
+        {
             self.at += 2;
             while self.peek(0).is_some_and(|byte| byte.is_ascii_hexdigit() || byte == b'_') {
                 self.at += 1;
@@ -443,7 +453,17 @@ mod tests {
 
     fn check(text: &str, expected: &[&str]) {
         let lexed = lex(text.as_bytes(), LexSettings::default());
-        let got: Vec<String> = lexed.tokens.iter().map(|token| if token.is_identifier() { format!("<{}>", token.identifier(text.as_bytes())) } else { String::from_utf8_lossy(token.raw(text.as_bytes())).into_owned() }).collect();
+        let got: Vec<String> = lexed
+            .tokens
+            .iter()
+            .map(|token| {
+                if token.is_identifier() {
+                    format!("<{}>", token.identifier(text.as_bytes()))
+                } else {
+                    String::from_utf8_lossy(token.raw(text.as_bytes())).into_owned()
+                }
+            })
+            .collect();
         assert_eq!(got, expected, "{text}");
     }
 
@@ -456,9 +476,18 @@ mod tests {
         check("'a''b' E'a\\'b' $$x'$$ $t$ $$ $t$", &["'a''b'", "E'a\\'b'", "$$x'$$", "$t$ $$ $t$"]);
         check("'a'\n 'b' 'c' 'd'", &["'a'\n 'b'", "'c'", "'d'"]);
         check("'a' -- x\n 'b'", &["'a' -- x\n 'b'"]);
-        check("1.5e10 .5 1..2 0xFF 1_000 $12 1e 1.e", &["1.5e10", ".5", "1", "..", "2", "0xFF", "1_000", "$12", "1", "<e>", "1.", "<e>"]);
-        check("U&\"\\0063ust\" U&'x' uescape '!' Foo.\"Foo\"\"x\"", &["<cust>", "U&'x' uescape '!'", "<foo>", ".", "<Foo\"x>"]);
-        check("a$1$b x::text y:=1 a[1:2]", &["<a$1$b>", "<x>", "::", "<text>", "<y>", ":=", "1", "<a>", "[", "1", ":", "2", "]"]);
+        check(
+            "1.5e10 .5 1..2 0xFF 1_000 $12 1e 1.e",
+            &["1.5e10", ".5", "1", "..", "2", "0xFF", "1_000", "$12", "1", "<e>", "1.", "<e>"],
+        );
+        check(
+            "U&\"\\0063ust\" U&'x' uescape '!' Foo.\"Foo\"\"x\"",
+            &["<cust>", "U&'x' uescape '!'", "<foo>", ".", "<Foo\"x>"],
+        );
+        check(
+            "a$1$b x::text y:=1 a[1:2]",
+            &["<a$1$b>", "<x>", "::", "<text>", "<y>", ":=", "1", "<a>", "[", "1", ":", "2", "]"],
+        );
         check("B'01' x'ff' n'a'", &["B'01'", "x'ff'", "n'a'"]);
     }
 

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    Cte, Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, NamedWindowExpr, ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, Statement, TableAlias, TableFactor, TableWithJoins, Value, With,
+    Cte, Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, NamedWindowExpr,
+    ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, SetOperator, Statement, TableAlias, TableFactor, TableWithJoins, Value, With,
 };
 
+use super::Context;
 use super::bridge;
 use super::builtins;
-use super::Context;
-use super::scope::{Column, Ctes, Item, Rows, Scope, join};
 use super::found::Found;
+use super::scope::{Column, Ctes, Item, Rows, Scope, join};
 use super::shape::Unit;
 use super::uses::{Atom, Flow, Pack, add};
 use crate::statement::{Extent, Operand, Verb};
@@ -35,7 +36,11 @@ impl Walker<'_> {
         if self.found.is_spent() {
             return Rows::default();
         }
-        if query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
+        if query.for_clause.is_some()
+            || query.settings.is_some()
+            || query.format_clause.is_some()
+            || !query.pipe_operators.is_empty()
+        {
             self.found.refuse();
         }
         let mut own = Ctes { list: Vec::new(), outer: Some(ctes) };
@@ -77,9 +82,9 @@ impl Walker<'_> {
     fn is_one_row(&self, select: &Select) -> bool {
         let GroupByExpr::Expressions(exprs, _) = &select.group_by else { return false };
         let aggregate = |expr: &Expr| match expr {
-            Expr::Function(function) if function.over.is_none() => {
-                parts(&function.name).pop().is_some_and(|name| builtins::is_aggregate(&name) && self.context.catalog.functions(&name).is_empty())
-            }
+            Expr::Function(function) if function.over.is_none() => parts(&function.name)
+                .pop()
+                .is_some_and(|name| builtins::is_aggregate(&name) && self.context.catalog.functions(&name).is_empty()),
             _ => false,
         };
         let one = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } if aggregate(expr));
@@ -91,8 +96,12 @@ impl Walker<'_> {
         match expr {
             Expr::Nested(inner) => self.operand(inner),
             Expr::Value(value) => match &value.value {
-                Value::Placeholder(name) => name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1).map(Operand::Param),
-                Value::Number(..) | Value::SingleQuotedString(_) => self.unit.literal_index(bridge::position(value.span)?).map(Operand::Literal),
+                Value::Placeholder(name) => {
+                    name.strip_prefix('$')?.parse::<usize>().ok()?.checked_sub(1).map(Operand::Param)
+                }
+                Value::Number(..) | Value::SingleQuotedString(_) => {
+                    self.unit.literal_index(bridge::position(value.span)?).map(Operand::Literal)
+                }
                 _ => None,
             },
             _ => None,
@@ -103,7 +112,11 @@ impl Walker<'_> {
         for cte in &with.cte_tables {
             self.see(&cte.alias.name);
             let name: Rc<str> = cte.alias.name.value.as_str().into();
-            let rows = if with.recursive { self.recursive_cte(cte, &name, outer, own) } else { self.query(&cte.query, outer, own) };
+            let rows = if with.recursive {
+                self.recursive_cte(cte, &name, outer, own)
+            } else {
+                self.query(&cte.query, outer, own)
+            };
             let rows = rows.rename(&self.alias_columns(&cte.alias));
             own.list.push((name, rows));
         }
@@ -111,7 +124,9 @@ impl Walker<'_> {
 
     /// A recursive term can move values between columns at each round, so each column may hold what any holds.
     fn recursive_cte(&mut self, cte: &Cte, name: &Rc<str>, outer: Option<&Scope<'_>>, own: &Ctes<'_>) -> Rows {
-        let SetExpr::SetOperation { left, right, .. } = &*cte.query.body else { return self.query(&cte.query, outer, own) };
+        let SetExpr::SetOperation { left, right, .. } = &*cte.query.body else {
+            return self.query(&cte.query, outer, own);
+        };
         if cte.query.with.is_some() {
             // Rare: the names are still all found, and everything that is found may be anywhere.
             let mut inner = Ctes { list: vec![(name.clone(), Rows::open(Flow::default()))], outer: Some(own) };
@@ -128,10 +143,20 @@ impl Walker<'_> {
         let second = self.set_expr(right, None, outer, &inner);
         self.limits(&cte.query, outer, &inner);
         let all = self.join(&base.all(), &second.all());
-        Rows { columns: base.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect(), open: base.open.map(|_| all.clone()), unordered: base.unordered }
+        Rows {
+            columns: base.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect(),
+            open: base.open.map(|_| all.clone()),
+            unordered: base.unordered,
+        }
     }
 
-    fn set_expr(&mut self, body: &SetExpr, order_by: Option<&OrderBy>, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> Rows {
+    fn set_expr(
+        &mut self,
+        body: &SetExpr,
+        order_by: Option<&OrderBy>,
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> Rows {
         if self.found.is_spent() {
             return Rows::default();
         }
@@ -163,13 +188,18 @@ impl Walker<'_> {
                         let flow = self.expr(expr, &scope);
                         match rows.columns.get_mut(place) {
                             Some(column) => column.flow = join(&column.flow, &flow),
-                            None => rows.columns.push(Column { name: Some(format!("column{}", place + 1).into()), flow }),
+                            None => {
+                                rows.columns.push(Column { name: Some(format!("column{}", place + 1).into()), flow })
+                            }
                         }
                     }
                 }
                 rows
             }
-            SetExpr::Insert(statement) | SetExpr::Update(statement) | SetExpr::Delete(statement) | SetExpr::Merge(statement) => self.modification(statement, ctes),
+            SetExpr::Insert(statement)
+            | SetExpr::Update(statement)
+            | SetExpr::Delete(statement)
+            | SetExpr::Merge(statement) => self.modification(statement, ctes),
             SetExpr::Table(_) => {
                 // Never produced: TABLE is written as SELECT before the parser sees it.
                 self.found.refuse();
@@ -203,9 +233,24 @@ impl Walker<'_> {
         }
     }
 
-    fn select(&mut self, select: &Select, order_by: Option<&OrderBy>, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> Rows {
-        let foreign = select.top.is_some() || select.prewhere.is_some() || !select.connect_by.is_empty() || !select.lateral_views.is_empty() || select.qualify.is_some();
-        let foreign = foreign || !select.cluster_by.is_empty() || !select.distribute_by.is_empty() || !select.sort_by.is_empty() || select.exclude.is_some() || select.value_table_mode.is_some();
+    fn select(
+        &mut self,
+        select: &Select,
+        order_by: Option<&OrderBy>,
+        outer: Option<&Scope<'_>>,
+        ctes: &Ctes<'_>,
+    ) -> Rows {
+        let foreign = select.top.is_some()
+            || select.prewhere.is_some()
+            || !select.connect_by.is_empty()
+            || !select.lateral_views.is_empty()
+            || select.qualify.is_some();
+        let foreign = foreign
+            || !select.cluster_by.is_empty()
+            || !select.distribute_by.is_empty()
+            || !select.sort_by.is_empty()
+            || select.exclude.is_some()
+            || select.value_table_mode.is_some();
         if foreign {
             self.found.refuse();
         }
@@ -312,14 +357,24 @@ impl Walker<'_> {
 
     fn union(&mut self, left: Rows, right: Rows) -> Rows {
         self.found.spend(left.columns.len() + 1);
-        let in_order = !left.unordered && !right.unordered && left.open.is_none() && right.open.is_none() && left.columns.len() == right.columns.len();
+        let in_order = !left.unordered
+            && !right.unordered
+            && left.open.is_none()
+            && right.open.is_none()
+            && left.columns.len() == right.columns.len();
         if in_order {
-            let columns = left.columns.into_iter().zip(right.columns).map(|(left, right)| Column { flow: self.join(&left.flow, &right.flow), name: left.name }).collect();
+            let columns = left
+                .columns
+                .into_iter()
+                .zip(right.columns)
+                .map(|(left, right)| Column { flow: self.join(&left.flow, &right.flow), name: left.name })
+                .collect();
             return Rows { columns, open: None, unordered: false };
         }
         let all = self.join(&left.all(), &right.all());
         let columns = left.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect();
-        let open = (left.open.is_some() || right.open.is_some() || left.unordered || right.unordered).then(|| all.clone());
+        let open =
+            (left.open.is_some() || right.open.is_some() || left.unordered || right.unordered).then(|| all.clone());
         Rows { columns, open, unordered: true }
     }
 
@@ -345,12 +400,12 @@ impl Walker<'_> {
     fn order(&mut self, order_by: &OrderBy, rows: &Rows, scope: &Scope<'_>) {
         let OrderByKind::Expressions(exprs) = &order_by.kind else { return };
         for order in exprs {
-            if let Expr::Identifier(name) = &order.expr {
-                if let Some(flow) = rows.named(&name.value) {
-                    self.see(name);
-                    self.mark_used(&flow);
-                    continue;
-                }
+            if let Expr::Identifier(name) = &order.expr
+                && let Some(flow) = rows.named(&name.value)
+            {
+                self.see(name);
+                self.mark_used(&flow);
+                continue;
             }
             self.condition(&order.expr, scope);
         }
@@ -358,7 +413,10 @@ impl Walker<'_> {
 
     fn order_output(&mut self, order_by: Option<&OrderBy>, rows: &Rows, ctes: &Ctes<'_>) {
         if let Some(order_by) = order_by {
-            let scope = Scope { items: vec![Item { alias: None, schema: None, rows: rows.clone(), usage: None }], ..Scope::new(None, ctes) };
+            let scope = Scope {
+                items: vec![Item { alias: None, schema: None, rows: rows.clone(), usage: None }],
+                ..Scope::new(None, ctes)
+            };
             self.order(order_by, rows, &scope);
         }
     }
@@ -381,7 +439,8 @@ impl Walker<'_> {
             if let Some(quantity) = &fetch.quantity {
                 self.condition(quantity, &scope);
             }
-            bounded = !fetch.with_ties && fetch.quantity.as_ref().is_none_or(|quantity| self.operand(quantity).is_some());
+            bounded =
+                !fetch.with_ties && fetch.quantity.as_ref().is_none_or(|quantity| self.operand(quantity).is_some());
         }
         bounded
     }
@@ -450,7 +509,9 @@ impl Walker<'_> {
             return;
         }
         match factor {
-            TableFactor::Table { name, alias, args: None, with_hints, version, partitions, json_path, sample, .. } => {
+            TableFactor::Table {
+                name, alias, args: None, with_hints, version, partitions, json_path, sample, ..
+            } => {
                 if !with_hints.is_empty() || version.is_some() || !partitions.is_empty() || json_path.is_some() {
                     self.found.refuse();
                 }
@@ -469,7 +530,11 @@ impl Walker<'_> {
             }
             TableFactor::TableFunction { expr, alias } => {
                 let flow = self.expr(expr, scope);
-                self.push(Item { alias: None, schema: None, rows: Rows::open(flow), usage: None }, alias.as_ref(), scope);
+                self.push(
+                    Item { alias: None, schema: None, rows: Rows::open(flow), usage: None },
+                    alias.as_ref(),
+                    scope,
+                );
             }
             TableFactor::UNNEST { alias, array_exprs, .. } => {
                 let flow = array_exprs.iter().fold(Flow::default(), |flow, expr| {
@@ -507,7 +572,16 @@ impl Walker<'_> {
                         Column { name: Some(column.name.value.as_str().into()), flow: flow.clone() }
                     })
                     .collect();
-                self.push(Item { alias: Some("xmltable".into()), schema: None, rows: Rows { columns, open: None, unordered: false }, usage: None }, alias.as_ref(), scope);
+                self.push(
+                    Item {
+                        alias: Some("xmltable".into()),
+                        schema: None,
+                        rows: Rows { columns, open: None, unordered: false },
+                        usage: None,
+                    },
+                    alias.as_ref(),
+                    scope,
+                );
             }
             _ => {
                 self.found.refuse();
@@ -548,7 +622,12 @@ impl Walker<'_> {
             }
             None => Rows::open(flow),
         };
-        let item = Item { alias: alias.map(|alias| alias.name.value.as_str().into()).or(own), schema: None, rows, usage: None };
+        let item = Item {
+            alias: alias.map(|alias| alias.name.value.as_str().into()).or(own),
+            schema: None,
+            rows,
+            usage: None,
+        };
         if let Some(alias) = alias {
             self.see(&alias.name);
         }
@@ -608,10 +687,10 @@ impl Walker<'_> {
 
     /// Notes that an identifier of the statement's own text has been understood.
     pub(super) fn see(&mut self, name: &Ident) {
-        if self.via.is_empty() {
-            if let Some(at) = bridge::position(name.span) {
-                self.found.see(at);
-            }
+        if self.via.is_empty()
+            && let Some(at) = bridge::position(name.span)
+        {
+            self.found.see(at);
         }
     }
 
@@ -638,7 +717,11 @@ pub(super) fn parts(name: &ObjectName) -> Vec<String> {
 /// Each column holds what any holds.
 fn spread(rows: Rows) -> Rows {
     let all = rows.all();
-    Rows { columns: rows.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect(), open: rows.open.map(|_| all), unordered: rows.unordered }
+    Rows {
+        columns: rows.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect(),
+        open: rows.open.map(|_| all),
+        unordered: rows.unordered,
+    }
 }
 
 /// The name that the server gives an output column, where it follows from the expression.

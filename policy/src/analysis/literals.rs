@@ -36,7 +36,8 @@ pub(super) fn unicode(raw: &[u8], delimiter: u8) -> Option<Vec<u8>> {
         Some((end, escape)) => (body.get(..=end)?, escape),
         None => (body.get(..=close)?, b'\\'),
     };
-    let inner = if delimiter == b'\'' { segments(body, false)? } else { body.get(1..body.len().checked_sub(1)?)?.to_vec() };
+    let inner =
+        if delimiter == b'\'' { segments(body, false)? } else { body.get(1..body.len().checked_sub(1)?)?.to_vec() };
     let plain = undouble(&inner, delimiter);
     let mut out = Vec::with_capacity(plain.len());
     let mut high: Option<u32> = None;
@@ -52,7 +53,11 @@ pub(super) fn unicode(raw: &[u8], delimiter: u8) -> Option<Vec<u8>> {
             at += 2;
             continue;
         }
-        let (digits, skip) = if plain.get(at + 1) == Some(&b'+') { (plain.get(at + 2..at + 8)?, 8) } else { (plain.get(at + 1..at + 5)?, 5) };
+        let (digits, skip) = if plain.get(at + 1) == Some(&b'+') {
+            (plain.get(at + 2..at + 8)?, 8)
+        } else {
+            (plain.get(at + 1..at + 5)?, 5)
+        };
         let code = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
         push_code(&mut out, code, &mut high)?;
         at += skip;
@@ -144,7 +149,8 @@ fn escape(inner: &[u8]) -> Option<Vec<u8>> {
             b'v' => out.push(11),
             b'0'..=b'7' => {
                 let digits = inner.get(at - 1..)?.iter().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
-                let number = u32::from_str_radix(std::str::from_utf8(inner.get(at - 1..at - 1 + digits)?).ok()?, 8).ok()?;
+                let number =
+                    u32::from_str_radix(std::str::from_utf8(inner.get(at - 1..at - 1 + digits)?).ok()?, 8).ok()?;
                 out.push(u8::try_from(number & 0xff).ok()?);
                 at += digits - 1;
             }
@@ -174,7 +180,9 @@ fn number(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
         Some(b"0x" | b"0X") => 16,
         Some(b"0o" | b"0O") => 8,
         Some(b"0b" | b"0B") => 2,
-        _ if raw.contains(&b'_') => return Some(Cow::Owned(raw.iter().copied().filter(|byte| *byte != b'_').collect())),
+        _ if raw.contains(&b'_') => {
+            return Some(Cow::Owned(raw.iter().copied().filter(|byte| *byte != b'_').collect()));
+        }
         _ => return Some(Cow::Borrowed(raw)),
     };
     let digits: String = raw.get(2..)?.iter().filter(|byte| **byte != b'_').map(|byte| char::from(*byte)).collect();
@@ -191,15 +199,27 @@ mod tests {
     fn check(text: &str, expected: &[&str]) {
         let settings = LexSettings::default();
         let shape = shape(text.as_bytes(), Dialect::Postgres, settings);
-        let got: Vec<String> = shape.literals.iter().map(|literal| String::from_utf8(literal_value(text.as_bytes(), literal, settings).unwrap().into_owned()).unwrap()).collect();
+        let got: Vec<String> = shape
+            .literals
+            .iter()
+            .map(|literal| {
+                String::from_utf8(literal_value(text.as_bytes(), literal, settings).unwrap().into_owned()).unwrap()
+            })
+            .collect();
         assert_eq!(got, expected, "{text}");
     }
 
     #[test]
     fn values_are_what_the_server_reads() {
         check("select 'it''s', E'a\\tb\\'c\\x41\\101\\u00e9', $x$a$$b$x$, N'n'", &["it's", "a\tb'cAAé", "a$$b", "n"]);
-        check("select U&'d\\0061t\\+000061', U&'d!0061' uescape '!', 'a'\n'b', E'x\\n'\n'y'", &["data", "da", "ab", "x\ny"]);
-        check("select 1_000, 0x1F, 0b11, 1.50, 1e3, X'1f', U&'\\D83D\\DE00'", &["1000", "31", "3", "1.50", "1e3", "1f", "😀"]);
+        check(
+            "select U&'d\\0061t\\+000061', U&'d!0061' uescape '!', 'a'\n'b', E'x\\n'\n'y'",
+            &["data", "da", "ab", "x\ny"],
+        );
+        check(
+            "select 1_000, 0x1F, 0b11, 1.50, 1e3, X'1f', U&'\\D83D\\DE00'",
+            &["1000", "31", "3", "1.50", "1e3", "1f", "😀"],
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! INSERT, UPDATE, DELETE, MERGE: what is written, what is read for it, and what RETURNING lets out.
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, DataType, Delete, Expr, FromTable, Insert, Merge, MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction,
-    OnInsert, SelectItem, TableFactor, TableObject, Update, UpdateTableFromKind,
+    Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, DataType, Delete, Expr, FromTable, Insert, Merge,
+    MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction, OnInsert, SelectItem, TableFactor,
+    TableObject, Update, UpdateTableFromKind,
 };
 
 use super::lineage::{Walker, parts};
@@ -17,7 +18,12 @@ impl Walker<'_> {
             self.found.refuse();
             return Rows::default();
         };
-        let foreign = insert.or.is_some() || insert.replace_into || insert.overwrite || insert.partitioned.is_some() || insert.output.is_some() || insert.multi_table_insert_type.is_some();
+        let foreign = insert.or.is_some()
+            || insert.replace_into
+            || insert.overwrite
+            || insert.partitioned.is_some()
+            || insert.output.is_some()
+            || insert.multi_table_insert_type.is_some();
         if foreign || !insert.assignments.is_empty() {
             self.found.refuse();
         }
@@ -45,10 +51,20 @@ impl Walker<'_> {
                 if let OnConflictAction::DoUpdate(update) = &conflict.action {
                     let mut inner = Scope::new(None, ctes);
                     inner.items = scope.items.clone();
-                    let excluded = scope.items.first().map(|item| Item { alias: Some("excluded".into()), schema: None, rows: item.rows.clone().map(Atom::clone), usage: None });
+                    let excluded = scope.items.first().map(|item| Item {
+                        alias: Some("excluded".into()),
+                        schema: None,
+                        rows: item.rows.clone().map(Atom::clone),
+                        usage: None,
+                    });
                     self.assignments(&update.assignments, &scope_with(&inner, excluded));
                     if let Some(selection) = &update.selection {
-                        let excluded = scope.items.first().map(|item| Item { alias: Some("excluded".into()), schema: None, rows: item.rows.clone(), usage: None });
+                        let excluded = scope.items.first().map(|item| Item {
+                            alias: Some("excluded".into()),
+                            schema: None,
+                            rows: item.rows.clone(),
+                            usage: None,
+                        });
                         self.condition(selection, &scope_with(&inner, excluded));
                     }
                 }
@@ -60,7 +76,12 @@ impl Walker<'_> {
     }
 
     pub(super) fn update(&mut self, update: &Update, ctes: &Ctes<'_>) -> Rows {
-        if update.output.is_some() || update.or.is_some() || update.limit.is_some() || !update.order_by.is_empty() || !update.table.joins.is_empty() {
+        if update.output.is_some()
+            || update.or.is_some()
+            || update.limit.is_some()
+            || !update.order_by.is_empty()
+            || !update.table.joins.is_empty()
+        {
             self.found.refuse();
         }
         let mut scope = Scope::new(None, ctes);
@@ -82,7 +103,8 @@ impl Walker<'_> {
     }
 
     pub(super) fn delete(&mut self, delete: &Delete, ctes: &Ctes<'_>) -> Rows {
-        if !delete.tables.is_empty() || delete.output.is_some() || delete.limit.is_some() || !delete.order_by.is_empty() {
+        if !delete.tables.is_empty() || delete.output.is_some() || delete.limit.is_some() || !delete.order_by.is_empty()
+        {
             self.found.refuse();
         }
         let mut scope = Scope::new(None, ctes);
@@ -150,7 +172,8 @@ impl Walker<'_> {
                 AssignmentTarget::Tuple(names) => names.iter().for_each(|name| self.see_name(name)),
             }
             let flow = self.expr(&assignment.value, scope);
-            let (stays, leaves): (std::collections::BTreeSet<Atom>, std::collections::BTreeSet<Atom>) = flow.iter().cloned().partition(|atom| Some(atom.usage) == own);
+            let (stays, leaves): (std::collections::BTreeSet<Atom>, std::collections::BTreeSet<Atom>) =
+                flow.iter().cloned().partition(|atom| Some(atom.usage) == own);
             self.mark_used(&Flow::new(stays));
             self.release_flow(&Flow::new(leaves));
         }
@@ -179,9 +202,15 @@ impl Walker<'_> {
             // An UPDATE of this view sets variables of the session.
             self.found.gap("dynamic-sql", "pg_settings", Coverage::Opaque);
         }
-        let temporary = schema.as_deref().is_none_or(|schema| schema.starts_with("pg_temp")) && self.context.temporary.iter().any(|temporary| *temporary == own);
+        let temporary = schema.as_deref().is_none_or(|schema| schema.starts_with("pg_temp"))
+            && self.context.temporary.contains(&own);
         if temporary && self.via.is_empty() {
-            scope.items.push(Item { alias: Some(own.as_str().into()), schema: None, rows: Rows::open(Flow::default()), usage: None });
+            scope.items.push(Item {
+                alias: Some(own.as_str().into()),
+                schema: None,
+                rows: Rows::open(Flow::default()),
+                usage: None,
+            });
             return;
         }
         let written = RelationName { schema, name: own };
@@ -197,7 +226,8 @@ impl Walker<'_> {
             }
             None => {
                 self.found.gap("unknown-relation", &written.to_string(), Coverage::Partial);
-                let usage = self.found.draft(Draft::new(written.clone(), None, Access::Write, self.source()).via(&self.via));
+                let usage =
+                    self.found.draft(Draft::new(written.clone(), None, Access::Write, self.source()).via(&self.via));
                 let rows = Rows::open(super::scope::single(Atom { usage, column: None, pack: Pack::Single }));
                 Item { alias: Some(written.name.as_str().into()), schema: None, rows, usage: Some(usage) }
             }
@@ -212,12 +242,22 @@ impl Walker<'_> {
         for item in &mut scope.items {
             let usages: Vec<usize> = item.rows.all().iter().map(|atom| atom.usage).collect();
             for usage in usages {
-                let Some(draft) = self.found.drafts.get(usage).filter(|draft| draft.access == Access::Write) else { continue };
+                let Some(draft) = self.found.drafts.get(usage).filter(|draft| draft.access == Access::Write) else {
+                    continue;
+                };
                 let read = Draft { access: Access::Read, used: crate::statement::Columns::None, ..draft.clone() };
                 reads.entry(usage).or_insert_with(|| self.found.draft(read));
             }
             item.rows = Rows {
-                columns: item.rows.columns.iter().map(|column| super::scope::Column { name: column.name.clone(), flow: map(&column.flow, &|atom| moved(atom, &reads)) }).collect(),
+                columns: item
+                    .rows
+                    .columns
+                    .iter()
+                    .map(|column| super::scope::Column {
+                        name: column.name.clone(),
+                        flow: map(&column.flow, &|atom| moved(atom, &reads)),
+                    })
+                    .collect(),
                 open: item.rows.open.as_ref().map(|flow| map(flow, &|atom| moved(atom, &reads))),
                 unordered: item.rows.unordered,
             };
@@ -225,7 +265,12 @@ impl Walker<'_> {
         // PostgreSQL 18: RETURNING old.x, new.x.
         for alias in ["old", "new"] {
             if let Some(target) = scope.items.first() {
-                let item = Item { alias: Some(alias.into()), schema: None, rows: Rows { columns: Vec::new(), open: Some(target.rows.all()), unordered: true }, usage: None };
+                let item = Item {
+                    alias: Some(alias.into()),
+                    schema: None,
+                    rows: Rows { columns: Vec::new(), open: Some(target.rows.all()), unordered: true },
+                    usage: None,
+                };
                 if items.iter().any(|item| item.to_string().starts_with(&format!("{alias}."))) {
                     scope.items.push(item);
                 }
@@ -257,7 +302,11 @@ impl Walker<'_> {
         let Some(name) = names.pop() else { return };
         let schema = names.pop();
         let temporary = temporary || schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
-        self.found.acts.push(if temporary { SessionAct::CreateTemporary { name: name.clone() } } else { SessionAct::CatalogChanged });
+        self.found.acts.push(if temporary {
+            SessionAct::CreateTemporary { name: name.clone() }
+        } else {
+            SessionAct::CatalogChanged
+        });
         let written = RelationName { schema, name };
         let relation = if temporary { None } else { super::candidates::resolve(&written, self.context) };
         self.found.draft(Draft::new(written, relation, Access::Ddl, self.source()));
@@ -275,7 +324,15 @@ impl Walker<'_> {
         }
         for item in &scope.items {
             let Some(usage) = item.usage else { continue };
-            let Some(relation) = self.found.drafts.get(usage).and_then(|draft| draft.relation).and_then(|index| self.context.catalog.relations().get(index)) else { continue };
+            let Some(relation) = self
+                .found
+                .drafts
+                .get(usage)
+                .and_then(|draft| draft.relation)
+                .and_then(|index| self.context.catalog.relations().get(index))
+            else {
+                continue;
+            };
             let key = key_names(relation);
             if key.is_empty() || key.len() != relation.key.len() {
                 continue;
@@ -286,11 +343,19 @@ impl Walker<'_> {
                         && match qualifier {
                             Some(qualifier) => item.alias.as_deref() == Some(qualifier),
                             // Unqualified: only where no other item could be meant.
-                            None => scope.items.iter().filter(|other| other.rows.named(column).is_some() || other.rows.open.is_some()).count() == 1,
+                            None => {
+                                scope
+                                    .items
+                                    .iter()
+                                    .filter(|other| other.rows.named(column).is_some() || other.rows.open.is_some())
+                                    .count()
+                                    == 1
+                            }
                         }
                 })
             };
-            let pinned: Option<Vec<Operand>> = key.iter().map(|column| value(column).map(|(_, _, operand)| *operand)).collect();
+            let pinned: Option<Vec<Operand>> =
+                key.iter().map(|column| value(column).map(|(_, _, operand)| *operand)).collect();
             if let (Some(pinned), Some(draft)) = (pinned, self.found.drafts.get_mut(usage)) {
                 draft.pin = Some(pinned);
             }

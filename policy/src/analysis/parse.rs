@@ -22,7 +22,8 @@ thread_local! {
 
 /// One statement from tokens. `Err`: the parser's grammar does not have it.
 pub(super) fn statement(tokens: Vec<TokenWithSpan>) -> Result<Statement, ()> {
-    let mut parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
+    let mut parser =
+        Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
     let statement = parser.parse_statement().map_err(|_| ())?;
     if parser.peek_token_ref().token == Token::EOF { Ok(statement) } else { Err(()) }
 }
@@ -38,10 +39,13 @@ pub(super) fn guarded<T: Send>(small: bool, work: impl FnOnce() -> T + Send) -> 
         return catch_unwind(AssertUnwindSafe(work)).ok();
     }
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("weir-analysis".to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, || {
-            LARGE.with(|large| large.set(true));
-            work()
-        });
+        let thread = std::thread::Builder::new().name("weir-analysis".to_owned()).stack_size(STACK_BYTES).spawn_scoped(
+            scope,
+            || {
+                LARGE.with(|large| large.set(true));
+                work()
+            },
+        );
         thread.ok()?.join().ok()
     })
 }

@@ -56,7 +56,8 @@ pub(super) fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
     }
     // Strings that stay in the key may hold statements that are run later in this text.
     touches_names |= unit.literals.iter().any(|(token, literal)| {
-        matches!(literal.kind, super::LiteralKind::String(_)) && unit.constant(*token).is_some_and(|value| functions::touches_names(&Unit::new(&value, unit.settings)))
+        matches!(literal.kind, super::LiteralKind::String(_))
+            && unit.constant(*token).is_some_and(|value| functions::touches_names(&Unit::new(&value, unit.settings)))
     });
     let fingerprint = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Analysis { statements, redacted: redact::redact(&unit), fingerprint, touches_names }
@@ -75,7 +76,11 @@ fn split(unit: &Unit<'_>) -> Vec<Range<usize>> {
             parens += 1;
         } else if token.is_punct(text, ")") {
             parens = parens.saturating_sub(1);
-        } else if token.is_word(text, "atomic") && at > start && unit.tokens[at - 1].is_word(text, "begin") && unit.tokens[start].is_word(text, "create") {
+        } else if token.is_word(text, "atomic")
+            && at > start
+            && unit.tokens[at - 1].is_word(text, "begin")
+            && unit.tokens[start].is_word(text, "create")
+        {
             atomic = 1;
         } else if atomic > 0 && token.is_word(text, "case") {
             atomic += 1;
@@ -105,9 +110,12 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
         found.verb = Verb::Empty;
         return;
     };
-    let word = if first.is_punct(unit.text, "(") { "select".to_owned() } else { first.identifier(unit.text).into_owned() };
+    let word =
+        if first.is_punct(unit.text, "(") { "select".to_owned() } else { first.identifier(unit.text).into_owned() };
     match word.as_str() {
-        "select" | "with" | "values" | "table" | "insert" | "update" | "delete" | "merge" => query(unit, range, context, found, &word),
+        "select" | "with" | "values" | "table" | "insert" | "update" | "delete" | "merge" => {
+            query(unit, range, context, found, &word)
+        }
         _ => {
             if !session::read(&mut cursor, found) {
                 effects::read(&mut cursor, context, found, depth);
@@ -131,7 +139,8 @@ fn query(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mu
     let Bridged { tokens, unknown_operators, shallow } = bridged;
     let names = candidates::relations(unit, range.clone(), context);
     // A view's definition is parsed too, and may be anything.
-    let small = shallow && !names.iter().any(|name| context.catalog.relations().get(name.relation).is_some_and(expand::is_view));
+    let small = shallow
+        && !names.iter().any(|name| context.catalog.relations().get(name.relation).is_some_and(expand::is_view));
     let drafts_before = found.drafts.len();
     let understood = parse::guarded(small, || {
         let Ok(statement) = parse::statement(tokens) else { return false };
@@ -159,7 +168,11 @@ fn query(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mu
     for name in names {
         if !found.has_seen(name.token) && !is_keyword_there(unit, name.token) {
             found.gap("unaccounted-name", &name.name.to_string(), Coverage::Partial);
-            expand::reached(Draft::new(name.name, Some(name.relation), Access::Read, Source::Lexer).released_all(), context, found);
+            expand::reached(
+                Draft::new(name.name, Some(name.relation), Access::Read, Source::Lexer).released_all(),
+                context,
+                found,
+            );
         }
     }
 }
@@ -193,7 +206,14 @@ fn walk(statement: &Statement, unit: &Unit<'_>, context: &Context<'_>, found: &m
 }
 
 /// What the lexer can promise without a tree: every name is reached, in every column.
-pub(super) fn by_lexer(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, code: &'static str, subject: &str) {
+pub(super) fn by_lexer(
+    unit: &Unit<'_>,
+    range: Range<usize>,
+    context: &Context<'_>,
+    found: &mut Found,
+    code: &'static str,
+    subject: &str,
+) {
     found.gap(code, subject, Coverage::Partial);
     let packs = candidates::packs(unit, range.clone());
     for candidate in candidates::relations(unit, range.clone(), context) {

@@ -14,7 +14,7 @@ pub(super) fn redact(unit: &Unit<'_>) -> String {
         let start = out.len();
         let raw = token.raw(unit.text);
         let tight = matches!(raw, b"," | b")" | b";" | b"." | b"::" | b"]" | b"[" | b"(") && token.kind == Kind::Punct;
-        if !glue && !(tight && raw != b"(") {
+        if !(glue || tight && raw != b"(") {
             out.push(' ');
         }
         glue = token.kind == Kind::Punct && matches!(raw, b"(" | b"." | b"::" | b"[");

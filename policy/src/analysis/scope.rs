@@ -66,7 +66,8 @@ impl Rows {
         }
         if self.unordered || self.open.is_some() {
             let all = self.all();
-            let mut columns: Vec<Column> = names.iter().map(|name| Column { name: Some(name.clone()), flow: all.clone() }).collect();
+            let mut columns: Vec<Column> =
+                names.iter().map(|name| Column { name: Some(name.clone()), flow: all.clone() }).collect();
             columns.append(&mut self.columns);
             return Rows { columns, open: self.open, unordered: true };
         }
@@ -164,7 +165,15 @@ pub(super) enum Meaning {
 
 impl<'a> Scope<'a> {
     pub(super) fn new(outer: Option<&'a Scope<'a>>, ctes: &'a Ctes<'a>) -> Scope<'a> {
-        Scope { items: Vec::new(), outer, ctes, merged: false, grouped: Cell::new(false), correlated: Cell::new(false), asked: Cell::new(false) }
+        Scope {
+            items: Vec::new(),
+            outer,
+            ctes,
+            merged: false,
+            grouped: Cell::new(false),
+            correlated: Cell::new(false),
+            asked: Cell::new(false),
+        }
     }
 
     /// What an unqualified name means: a column at any level first, then a whole row, as the server looks it up.
@@ -183,7 +192,8 @@ impl<'a> Scope<'a> {
             }
             found
         });
-        let with_unnamed = |flow: Flow, unnamed: Option<Flow>| unnamed.map_or_else(|| flow.clone(), |unnamed| join(&flow, &unnamed));
+        let with_unnamed =
+            |flow: Flow, unnamed: Option<Flow>| unnamed.map_or_else(|| flow.clone(), |unnamed| join(&flow, &unnamed));
         if let Some(flow) = column {
             return Meaning::Column(with_unnamed(flow, unnamed));
         }
@@ -212,7 +222,11 @@ impl<'a> Scope<'a> {
 
     /// Every value in sight at the nearest level that has any: for what nobody understands.
     pub(super) fn everything(&self) -> Flow {
-        self.climb(&mut |scope| (!scope.items.is_empty()).then(|| scope.items.iter().fold(Flow::default(), |all, item| join(&all, &item.rows.all())))).unwrap_or_default()
+        self.climb(&mut |scope| {
+            (!scope.items.is_empty())
+                .then(|| scope.items.iter().fold(Flow::default(), |all, item| join(&all, &item.rows.all())))
+        })
+        .unwrap_or_default()
     }
 
     /// Asks each level, nearest first; levels that are passed depend on what answers.
@@ -238,6 +252,8 @@ impl<'a> Scope<'a> {
     }
 
     fn qualified(&self, schema: Option<&str>, qualifier: &str) -> Option<&Item> {
-        self.items.iter().find(|item| item.alias.as_deref() == Some(qualifier) && (schema.is_none() || item.schema.as_deref() == schema))
+        self.items.iter().find(|item| {
+            item.alias.as_deref() == Some(qualifier) && (schema.is_none() || item.schema.as_deref() == schema)
+        })
     }
 }

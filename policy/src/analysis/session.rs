@@ -7,8 +7,16 @@ use super::shape::Unit;
 use crate::statement::{Access, Coverage, SessionAct, Verb};
 
 /// Variables whose unknown value would change how later statements are read.
-const READING_VARIABLES: [&str; 8] =
-    ["search_path", "role", "session_authorization", "standard_conforming_strings", "client_encoding", "backslash_quote", "row_security", "session_preload_libraries"];
+const READING_VARIABLES: [&str; 8] = [
+    "search_path",
+    "role",
+    "session_authorization",
+    "standard_conforming_strings",
+    "client_encoding",
+    "backslash_quote",
+    "row_security",
+    "session_preload_libraries",
+];
 
 /// Walks over the tokens of one statement.
 #[derive(Clone, Debug)]
@@ -167,7 +175,12 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, found: &mut Found) -> bool {
         found.acts.push(SessionAct::CloseCursor { name: name.filter(|_| !all) });
         Verb::Utility
     } else if cursor.is("fetch") || cursor.is("move") {
-        let name = cursor.end.checked_sub(1).and_then(|last| cursor.unit.tokens.get(last)).filter(|last| last.is_identifier()).map(|last| last.identifier(cursor.unit.text).into_owned());
+        let name = cursor
+            .end
+            .checked_sub(1)
+            .and_then(|last| cursor.unit.tokens.get(last))
+            .filter(|last| last.is_identifier())
+            .map(|last| last.identifier(cursor.unit.text).into_owned());
         match name {
             Some(name) => found.acts.push(SessionAct::Fetch { name }),
             None => found.gap("parser-refused", "fetch", Coverage::Opaque),
@@ -183,7 +196,8 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, found: &mut Found) -> bool {
 }
 
 fn chain(cursor: &Cursor<'_, '_>, found: &mut Found) {
-    let chained = cursor.find("chain").is_some_and(|at| at > 0 && !cursor.unit.tokens[at - 1].is_word(cursor.unit.text, "no"));
+    let chained =
+        cursor.find("chain").is_some_and(|at| at > 0 && !cursor.unit.tokens[at - 1].is_word(cursor.unit.text, "no"));
     if chained {
         found.acts.push(SessionAct::Begin);
     }
@@ -301,7 +315,10 @@ fn list_of(name: &str, cursor: &mut Cursor<'_, '_>) -> Option<String> {
 }
 
 fn quoted(name: &str) -> String {
-    let plain = name.bytes().enumerate().all(|(at, byte)| byte.is_ascii_lowercase() || byte == b'_' || (at > 0 && byte.is_ascii_digit()));
+    let plain = name
+        .bytes()
+        .enumerate()
+        .all(|(at, byte)| byte.is_ascii_lowercase() || byte == b'_' || (at > 0 && byte.is_ascii_digit()));
     if plain && !name.is_empty() { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
@@ -312,8 +329,16 @@ fn constant(cursor: &Cursor<'_, '_>, at: usize) -> Option<String> {
 /// `set_config(name, value, local)`: SET by another name.
 pub(super) fn set_config(call: &Call, unit: &Unit<'_>, found: &mut Found) {
     let constants = call.constants.as_deref().unwrap_or_default();
-    let text = |place: usize| constants.get(place).and_then(|token| unit.constant(*token)).map(|value| String::from_utf8_lossy(&value).into_owned());
-    let local = constants.get(2).and_then(|token| unit.tokens.get(*token)).is_some_and(|token| token.is_word(unit.text, "true"));
+    let text = |place: usize| {
+        constants
+            .get(place)
+            .and_then(|token| unit.constant(*token))
+            .map(|value| String::from_utf8_lossy(&value).into_owned())
+    };
+    let local = constants
+        .get(2)
+        .and_then(|token| unit.tokens.get(*token))
+        .is_some_and(|token| token.is_word(unit.text, "true"));
     match (text(0), text(1)) {
         (Some(name), Some(value)) if constants.len() == 3 => variable(name.to_lowercase(), Some(value), local, found),
         _ => {
@@ -331,11 +356,18 @@ pub(super) fn set_config(call: &Call, unit: &Unit<'_>, found: &mut Found) {
 fn call_first_constant(call: &Call, unit: &Unit<'_>) -> Option<String> {
     let mut names = Vec::new();
     for at in 0..unit.tokens.len().saturating_sub(2) {
-        if unit.tokens[at].is_identifier() && unit.tokens[at].identifier(unit.text) == call.name && unit.tokens[at + 1].is_punct(unit.text, "(") {
+        if unit.tokens[at].is_identifier()
+            && unit.tokens[at].identifier(unit.text) == call.name
+            && unit.tokens[at + 1].is_punct(unit.text, "(")
+        {
             let comma = unit.tokens.get(at + 3).is_some_and(|token| token.is_punct(unit.text, ","));
-            names.push(unit.constant(at + 2).filter(|_| comma).map(|value| String::from_utf8_lossy(&value).to_lowercase()));
+            names.push(
+                unit.constant(at + 2).filter(|_| comma).map(|value| String::from_utf8_lossy(&value).to_lowercase()),
+            );
         }
     }
     // Several calls: all must be harmless, so the worst one answers.
-    names.into_iter().collect::<Option<Vec<String>>>().and_then(|names| names.iter().find(|name| READING_VARIABLES.contains(&name.as_str())).or(names.first()).cloned())
+    names.into_iter().collect::<Option<Vec<String>>>().and_then(|names| {
+        names.iter().find(|name| READING_VARIABLES.contains(&name.as_str())).or(names.first()).cloned()
+    })
 }

@@ -12,8 +12,30 @@ const SQL_WORDS: [&str; 8] = ["select", "insert", "update", "delete", "copy", "e
 
 /// Types whose literals are plain data. Anything else (`regclass` above all) may turn a string into a name.
 const PLAIN_TYPES: [&str; 24] = [
-    "text", "varchar", "bpchar", "char", "character", "date", "time", "timestamp", "timestamptz", "timetz", "interval", "int", "integer", "int2", "int4", "int8",
-    "bigint", "smallint", "numeric", "decimal", "real", "float8", "uuid", "inet",
+    "text",
+    "varchar",
+    "bpchar",
+    "char",
+    "character",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "interval",
+    "int",
+    "integer",
+    "int2",
+    "int4",
+    "int8",
+    "bigint",
+    "smallint",
+    "numeric",
+    "decimal",
+    "real",
+    "float8",
+    "uuid",
+    "inet",
 ];
 
 /// A text cut into tokens, with its literals told apart.
@@ -179,7 +201,9 @@ fn literals(text: &[u8], tokens: &[Token]) -> Vec<(usize, Literal)> {
                 b"(" => {
                     let kind = match previous {
                         Some(before) if before.is_word(text, "in") => Paren::InList,
-                        Some(before) if in_values && (before.is_word(text, "values") || before.is_punct(text, ",")) => Paren::ValuesRow,
+                        Some(before) if in_values && (before.is_word(text, "values") || before.is_punct(text, ",")) => {
+                            Paren::ValuesRow
+                        }
                         _ => Paren::Other,
                     };
                     parens.push((kind, in_values));
@@ -235,23 +259,45 @@ fn compared(text: &[u8], previous: Option<&Token>, paren: Option<Paren>) -> bool
     match previous.kind {
         Kind::Operator => matches!(
             previous.raw(text),
-            b"=" | b"<>" | b"!=" | b"<" | b">" | b"<=" | b">=" | b"~" | b"~*" | b"!~" | b"!~*" | b"~~" | b"~~*" | b"!~~" | b"!~~*"
+            b"=" | b"<>"
+                | b"!="
+                | b"<"
+                | b">"
+                | b"<="
+                | b">="
+                | b"~"
+                | b"~*"
+                | b"!~"
+                | b"!~*"
+                | b"~~"
+                | b"~~*"
+                | b"!~~"
+                | b"!~~*"
         ),
         Kind::Word => {
-            ["like", "ilike", "between", "and", "to", "escape", "date", "timestamp", "timestamptz", "time", "interval"].iter().any(|word| previous.is_word(text, word))
+            ["like", "ilike", "between", "and", "to", "escape", "date", "timestamp", "timestamptz", "time", "interval"]
+                .iter()
+                .any(|word| previous.is_word(text, word))
         }
-        Kind::Punct => matches!(previous.raw(text), b"(" | b",") && matches!(paren, Some(Paren::InList | Paren::ValuesRow)),
+        Kind::Punct => {
+            matches!(previous.raw(text), b"(" | b",") && matches!(paren, Some(Paren::InList | Paren::ValuesRow))
+        }
         _ => false,
     }
 }
 
 fn plain_type_follows(text: &[u8], next: Option<&Token>, after: Option<&Token>) -> bool {
     match next {
-        Some(next) if next.is_punct(text, "::") => after.is_some_and(|after| PLAIN_TYPES.iter().any(|name| after.is_word(text, name))),
+        Some(next) if next.is_punct(text, "::") => {
+            after.is_some_and(|after| PLAIN_TYPES.iter().any(|name| after.is_word(text, name)))
+        }
         _ => true,
     }
 }
 
 fn holds_sql(raw: &[u8]) -> bool {
-    raw.len() > 6 && raw.split(|byte| !byte.is_ascii_alphabetic()).any(|word| (4..=7).contains(&word.len()) && SQL_WORDS.iter().any(|sql| word.eq_ignore_ascii_case(sql.as_bytes())))
+    raw.len() > 6
+        && raw.split(|byte| !byte.is_ascii_alphabetic()).any(|word| {
+            (4..=7).contains(&word.len()) && SQL_WORDS.iter().any(|sql| word.eq_ignore_ascii_case(sql.as_bytes()))
+        })
 }

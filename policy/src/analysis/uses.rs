@@ -1,12 +1,15 @@
 //! The relation uses of one statement while they are being found, and the values that flow from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, Relation};
 use crate::relation::RelationName;
 use crate::statement::{Access, Columns, Gap, Operand, RelationUse, Source};
+
+/// What makes two drafts one use: relation, name, access, way and witness.
+type SameUse = (Option<usize>, RelationName, Access, Vec<String>, Source);
 
 /// More uses than this in one statement end the reading: views of views can name each other without end.
 pub(super) const USES_MAX: usize = 2048;
@@ -125,12 +128,16 @@ pub(super) fn finish(drafts: Vec<Draft>, catalog: &Catalog, gaps: &mut BTreeSet<
     }
     // A relation that is read in two places is not pinned by what pins it in one.
     for index in 0..drafts.len() {
-        if drafts[index].pin.is_some() && drafts.iter().enumerate().any(|(other, draft)| other != index && draft.relation == drafts[index].relation && draft.access == drafts[index].access) {
+        if drafts[index].pin.is_some()
+            && drafts.iter().enumerate().any(|(other, draft)| {
+                other != index && draft.relation == drafts[index].relation && draft.access == drafts[index].access
+            })
+        {
             drafts[index].pin = None;
         }
     }
     let mut uses: Vec<RelationUse> = Vec::with_capacity(drafts.len());
-    let mut index: std::collections::HashMap<(Option<usize>, RelationName, Access, Vec<String>, Source), usize> = std::collections::HashMap::new();
+    let mut index: HashMap<SameUse, usize> = HashMap::new();
     for draft in drafts {
         let relation = draft.relation.and_then(|index| catalog.relations().get(index));
         let packed_whole = draft.packed_whole && draft.pin.is_none();
@@ -169,7 +176,12 @@ fn kin(draft: &Draft, catalog: &Catalog) -> Vec<Draft> {
     }
     let mut found = Vec::new();
     let mut seen = BTreeSet::from([relation.oid]);
-    let mut todo: Vec<(u32, bool)> = relation.parents.iter().map(|oid| (*oid, true)).chain(catalog.children(relation.oid).iter().map(|oid| (*oid, false))).collect();
+    let mut todo: Vec<(u32, bool)> = relation
+        .parents
+        .iter()
+        .map(|oid| (*oid, true))
+        .chain(catalog.children(relation.oid).iter().map(|oid| (*oid, false)))
+        .collect();
     while let Some((oid, upwards)) = todo.pop() {
         if !seen.insert(oid) || found.len() >= USES_MAX {
             continue;
@@ -200,5 +212,11 @@ pub(super) fn position(catalog: &Catalog, relation: &Relation) -> Option<usize> 
 
 /// Names of the primary key's columns, in key order.
 pub(super) fn key_names(relation: &Relation) -> Vec<Arc<str>> {
-    relation.key.iter().filter_map(|number| relation.columns.iter().find(|column| column.number == *number).map(|column| column.name.clone())).collect()
+    relation
+        .key
+        .iter()
+        .filter_map(|number| {
+            relation.columns.iter().find(|column| column.number == *number).map(|column| column.name.clone())
+        })
+        .collect()
 }

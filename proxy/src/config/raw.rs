@@ -175,7 +175,10 @@ impl RawConfig {
         for listener in &listeners {
             if !upstreams.iter().any(|upstream| upstream.name == listener.upstream) {
                 return Err(problem(
-                    format!("listener `{}` names the upstream `{}`, which is not there", listener.name, listener.upstream),
+                    format!(
+                        "listener `{}` names the upstream `{}`, which is not there",
+                        listener.name, listener.upstream
+                    ),
                     "add an [[upstream]] of that name or correct it",
                 ));
             }

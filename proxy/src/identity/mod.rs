@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn two_accounts_are_one_person() {
-        let text = "people:\n  alice:\n    accounts: [alice, { account: report, upstream: db }]\n    groups: [support]\n";
+        let text =
+            "people:\n  alice:\n    accounts: [alice, { account: report, upstream: db }]\n    groups: [support]\n";
         let directory = Directory::parse(text).unwrap();
         let direct = directory.resolve("db", "alice", HERE, "psql");
         let second = directory.resolve("db", "report", HERE, "psql");

@@ -115,7 +115,9 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
             Next::Idle => {}
         }
     };
-    if matches!(end, End::Broken(_) | End::Refused(_)) || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell()) {
+    if matches!(end, End::Broken(_) | End::Refused(_))
+        || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell())
+    {
         tell(&mut relay.client, &end).await;
     }
     leave_upstream(relay, &end, &target).await;

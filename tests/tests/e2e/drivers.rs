@@ -165,6 +165,9 @@ fn pgbench_in_three_modes() {
         let report = bench(&["-n", "-M", mode, "-S", "-c", "4", "-j", "2", "-t", "250"]);
         assert!(report.contains("number of transactions actually processed: 1000/1000"), "{mode}:\n{report}");
     }
-    let totals = postgres.value(&database, "select count(*) || ' ' || (sum(delta) = (select sum(abalance) from pgbench_accounts)) from pgbench_history");
+    let totals = postgres.value(
+        &database,
+        "select count(*) || ' ' || (sum(delta) = (select sum(abalance) from pgbench_accounts)) from pgbench_history",
+    );
     assert_eq!(totals, "600 true");
 }

@@ -90,7 +90,8 @@ impl Session {
         if version != 196_608 {
             return None;
         }
-        let mut parts = client[8..length - 1].split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
+        let mut parts =
+            client[8..length - 1].split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
         let mut fields = BTreeMap::new();
         while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
             fields.insert(name, value);
@@ -140,7 +141,9 @@ fn trains() -> Vec<Vec<u8>> {
         frames::query("copy (select * from articles order by id) to stdout"),
         frames::query("copy (select id from articles) to stdout (format binary); select 'after'"),
         train(&[
-            frames::query("create temp table if not exists loaded (a int, b text); copy loaded from stdin; select count(*) from loaded"),
+            frames::query(
+                "create temp table if not exists loaded (a int, b text); copy loaded from stdin; select count(*) from loaded",
+            ),
             frames::copy_data(b"1\tone\n2\t"),
             frames::copy_data(b"two\n"),
             frames::copy_data(b""),
@@ -191,7 +194,9 @@ fn trains() -> Vec<Vec<u8>> {
         frames::query(&long),
         train(&[frames::extended(&long, &[]), ready()]),
         frames::query("prepare q as select 1; execute q; deallocate q"),
-        frames::query("begin; declare c cursor for select id, name from customers; fetch 5 from c; move 3 in c; fetch all from c; commit"),
+        frames::query(
+            "begin; declare c cursor for select id, name from customers; fetch 5 from c; move 3 in c; fetch all from c; commit",
+        ),
         frames::query("explain (costs off) select * from customers"),
         frames::query("select * from every_type"),
         train(&[frames::extended("select * from every_type", &[]), ready()]),
@@ -272,7 +277,8 @@ fn programs_pass_unchanged() {
 #[test]
 fn a_watched_session_differs_by_descriptions_only() {
     let between = Between::new(|database| {
-        let policy = Budgeted { database: database.to_owned(), mode: "observe", records_per_hour: 10, ..Budgeted::default() };
+        let policy =
+            Budgeted { database: database.to_owned(), mode: "observe", records_per_hour: 10, ..Budgeted::default() };
         WeirOptions::policy(policy.yaml())
     });
     let mut asked = 0;
@@ -293,7 +299,8 @@ fn a_watched_session_differs_by_descriptions_only() {
     // A client that reads customers and never describes: the second witness must have been asked.
     let injected = between.check(Owned::Descriptions, |address, database| {
         let mut client = Raw::login(address, "app", database);
-        let train = [frames::extended("select id, email from customers where id < $1", &["20"]), frames::sync()].concat();
+        let train =
+            [frames::extended("select id, email from customers where id < $1", &["20"]), frames::sync()].concat();
         assert_eq!(client.ask(&train).fine().rows(), 19);
         client.goodbye();
     });

@@ -116,7 +116,10 @@ fn garbage_before_login_is_dropped() {
     let front = front();
     let cases: &[(&str, &[u8])] = &[
         ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-        ("a TLS hello where there is no TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        (
+            "a TLS hello where there is no TLS",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ),
         ("zeros", &[0; 64]),
         ("ones", &[0xff; 64]),
         ("a giant start-up", &[0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0]),
@@ -228,7 +231,10 @@ fn a_statement_of_20_mib_passes_or_is_refused_in_words() {
     let front = front();
     let mut alice = Raw::login(front.address(), "alice", "support");
     let reply = alice.query(&format!("select length('{}')", "x".repeat(20 << 20)));
-    assert!(reply.end.is_none() && (reply.column() == [(20 << 20).to_string()] || reply.errors().len() == 1), "{reply:?}");
+    assert!(
+        reply.end.is_none() && (reply.column() == [(20 << 20).to_string()] || reply.errors().len() == 1),
+        "{reply:?}"
+    );
     assert_eq!(alice.query("select 'usable'").fine().column(), ["usable"]);
 }
 
@@ -298,7 +304,11 @@ fn noise_hurts_nobody_else() {
                 _ => bytes[position] ^= 1 << random(8),
             }
         }
-        let mut client = if round % 3 == 0 { Raw::connect(front.address()) } else { Raw::login(front.address(), "alice", "support") };
+        let mut client = if round % 3 == 0 {
+            Raw::connect(front.address())
+        } else {
+            Raw::login(front.address(), "alice", "support")
+        };
         client.send(&bytes);
         client.close_sending();
         let reply = client.until(|_| false);

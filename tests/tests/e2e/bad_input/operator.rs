@@ -60,7 +60,8 @@ fn a_query_that_outlasts_the_drain_is_ended() {
     let mut alice = weir.login("alice", "support");
     alice.send(&query("select pg_sleep(300) /* outlasts */"));
     let mut superuser = Postgres::shared().superuser("support");
-    let active = "select 1 from pg_stat_activity where state = 'active' and query like '%outlasts%' and pid <> pg_backend_pid()";
+    let active =
+        "select 1 from pg_stat_activity where state = 'active' and query like '%outlasts%' and pid <> pg_backend_pid()";
     wait::until_true("the query to run", wait::SOON, || superuser.query(active).rows() == 1);
     let started = Instant::now();
     weir.stop();
@@ -73,11 +74,22 @@ fn a_broken_policy_changes_nothing_and_is_told() {
     let weir = start(&Budgeted::hourly(40));
     let mut alice = weir.login("alice", "support");
     assert_eq!(alice.query("select id, email from customers where id <= 10").fine().rows(), 10);
-    for (number, broken) in ["mode: [", "version: 1\nmode: enforce\nrulez: []\n", "", "version: 1\nmode: nonsense\n", "\0\0\0", "version: 99\n"].iter().enumerate() {
+    for (number, broken) in [
+        "mode: [",
+        "version: 1\nmode: enforce\nrulez: []\n",
+        "",
+        "version: 1\nmode: nonsense\n",
+        "\0\0\0",
+        "version: 99\n",
+    ]
+    .iter()
+    .enumerate()
+    {
         std::fs::write(weir.policy_path(), broken).unwrap();
         weir.signal("HUP");
         wait::until_true("a record of the rejected policy", wait::SOON, || {
-            let rejected = |event: &&serde_json::Value| event["kind"] == "policy" && event.to_string().contains("rejected");
+            let rejected =
+                |event: &&serde_json::Value| event["kind"] == "policy" && event.to_string().contains("rejected");
             weir.audit_events().iter().filter(rejected).count() == number + 1
         });
     }
@@ -117,7 +129,8 @@ fn reloading_under_load_fails_no_statement() {
         std::fs::write(weir.policy_path(), Budgeted::hourly(budget).yaml()).unwrap();
         weir.signal("HUP");
         wait::until_true("the reload to be recorded", wait::SOON, || {
-            let loaded = |event: &&serde_json::Value| event["kind"] == "policy" && !event.to_string().contains("rejected");
+            let loaded =
+                |event: &&serde_json::Value| event["kind"] == "policy" && !event.to_string().contains("rejected");
             weir.audit_events().iter().filter(loaded).count() >= usize::try_from(budget - 500).unwrap()
         });
     }
@@ -136,7 +149,11 @@ fn a_bad_configuration_is_told_with_its_place() {
         ("an unknown key", good.replacen("workers = 2", "workers = 2\nworkerz = 3", 1), "workerz"),
         ("a wrong type", good.replacen("workers = 2", "workers = \"two\"", 1), "workers"),
         ("no TOML", good.replacen("workers = 2", "workers = = 2", 1), "5"),
-        ("an upstream of nobody's", good.replacen("upstream = \"support-db\"", "upstream = \"other-db\"", 1), "other-db"),
+        (
+            "an upstream of nobody's",
+            good.replacen("upstream = \"support-db\"", "upstream = \"other-db\"", 1),
+            "other-db",
+        ),
     ] {
         let path = scratch.write("weir.toml", text);
         let mut command = Command::new(weir_tests::weir::binary());
@@ -210,7 +227,10 @@ fn a_full_audit_volume_stops_sensitive_reads_and_heals_by_itself() {
     });
     let error = refused.error();
     assert_eq!((error.severity.as_str(), error.sqlstate.len(), refused.rows()), ("ERROR", 5, 0), "{error:?}");
-    assert!(error.sqlstate.starts_with("53") || error.sqlstate.starts_with("58") || error.sqlstate.starts_with("57"), "{error:?}");
+    assert!(
+        error.sqlstate.starts_with("53") || error.sqlstate.starts_with("58") || error.sqlstate.starts_with("57"),
+        "{error:?}"
+    );
     for _ in 0..20 {
         let started = Instant::now();
         let reply = alice.query("select id, email from customers where id > 100 order by id limit 5");
@@ -230,6 +250,11 @@ fn a_full_audit_volume_stops_sensitive_reads_and_heals_by_itself() {
     weir.stop();
     let verify = weir.command(&["audit", "verify"]);
     assert_eq!(verify.code, 0, "{} {}", verify.stdout, verify.stderr);
-    let rows: u64 = weir.audit_events().iter().filter(|event| event["kind"] == "completion").filter_map(|event| event["counts"]["rows"].as_u64()).sum();
+    let rows: u64 = weir
+        .audit_events()
+        .iter()
+        .filter(|event| event["kind"] == "completion")
+        .filter_map(|event| event["counts"]["rows"].as_u64())
+        .sum();
     assert!(rows >= u64::try_from(received).unwrap(), "{received} rows left and the log knows of {rows}");
 }

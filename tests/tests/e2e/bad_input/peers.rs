@@ -19,7 +19,9 @@ fn options() -> WeirOptions {
 
 /// How many server processes run a statement with this mark.
 fn active(superuser: &mut Raw, mark: &str) -> usize {
-    let sql = format!("select pid from pg_stat_activity where state = 'active' and query like '%{mark}%' and pid <> pg_backend_pid()");
+    let sql = format!(
+        "select pid from pg_stat_activity where state = 'active' and query like '%{mark}%' and pid <> pg_backend_pid()"
+    );
     superuser.query(&sql).rows()
 }
 
@@ -43,14 +45,20 @@ fn the_query_of_a_client_that_vanished_ends_within_two_seconds() {
             let mut alice = Raw::login(front.address(), "alice", "support");
             alice.send(bytes);
             wait::until_true(&format!("the server to be {what}"), wait::SOON, || active(&mut superuser, &mark) == 1);
-            if orderly { alice.send(&frames::terminate()) }
+            if orderly {
+                alice.send(&frames::terminate())
+            }
             alice.vanish();
-            let took = wait::until_true(&format!("the server to stop {what}"), wait::SOON, || active(&mut superuser, &mark) == 0);
+            let took = wait::until_true(&format!("the server to stop {what}"), wait::SOON, || {
+                active(&mut superuser, &mark) == 0
+            });
             assert!(took < Duration::from_secs(2), "{what}, orderly {orderly}: the server went on for {took:?}");
         }
     }
     let weir = front.weir();
-    weir.audit_event("a client that was gone", |event| event["outcome"] == "client-gone" && audit::person(event) == "alice");
+    weir.audit_event("a client that was gone", |event| {
+        event["outcome"] == "client-gone" && audit::person(event) == "alice"
+    });
 }
 
 #[test]
@@ -74,7 +82,8 @@ fn a_client_that_stops_reading_costs_little_and_stops_nobody() {
         .collect();
     let mut superuser = postgres.superuser("support");
     wait::until_true("all of them to stall the server", wait::SOON, || {
-        superuser.query("select 1 from pg_stat_activity where usename = 'carol' and wait_event = 'ClientWrite'").rows() == 20
+        superuser.query("select 1 from pg_stat_activity where usename = 'carol' and wait_event = 'ClientWrite'").rows()
+            == 20
     });
     assert_serving(front.address());
     let grown = memory().saturating_sub(before);
@@ -134,7 +143,8 @@ fn an_upstream_that_is_down_is_told_in_words() {
     // The session that was idle when the server went: ended, in words.
     let reply = alice.query("select 1");
     assert!(!matches!(reply.end, Some(Failure::Silent)), "{reply:?}");
-    let failure = Raw::try_login(weir.address(), &[("user", "alice"), ("database", "support")], "any").expect_err("no server");
+    let failure =
+        Raw::try_login(weir.address(), &[("user", "alice"), ("database", "support")], "any").expect_err("no server");
     let Failure::Server(error) = failure else { panic!("no words: {failure:?}") };
     assert_eq!(error.severity, "FATAL");
     assert!(error.sqlstate.starts_with("08") || error.sqlstate.starts_with("57P"), "{error:?}");
@@ -145,8 +155,12 @@ fn an_upstream_that_is_down_is_told_in_words() {
 fn a_server_process_killed_in_mid_result_ends_one_session() {
     let postgres = Postgres::start();
     let weir = Weir::start(postgres.address(), &options());
-    let rows = "select id, email, case when id > 100 then pg_sleep(60)::text end from customers order by id /* dying */";
-    for how in ["select pg_terminate_backend(pid) from pg_stat_activity where query like '%dying%' and pid <> pg_backend_pid()", "KILL"] {
+    let rows =
+        "select id, email, case when id > 100 then pg_sleep(60)::text end from customers order by id /* dying */";
+    for how in [
+        "select pg_terminate_backend(pid) from pg_stat_activity where query like '%dying%' and pid <> pg_backend_pid()",
+        "KILL",
+    ] {
         let mut alice = weir.login("alice", "support");
         let mut superuser = postgres.superuser("support");
         alice.send(&query(rows));
@@ -169,7 +183,8 @@ fn a_server_process_killed_in_mid_result_ends_one_session() {
         assert_eq!(audit::person(&event), "alice", "{event:#}");
         // PostgreSQL restarts all of its processes after such a death; then everybody is served again.
         wait::until("the server to recover", wait::SOON, || {
-            Raw::try_login(weir.address(), &[("user", "bob"), ("database", "support")], weir_tests::fixture::PASSWORD).ok()
+            Raw::try_login(weir.address(), &[("user", "bob"), ("database", "support")], weir_tests::fixture::PASSWORD)
+                .ok()
         });
     }
 }
@@ -182,11 +197,17 @@ fn a_failed_login_is_the_servers_word_and_a_record() {
         ("nobody_here", "support", "wrong", "28P01"),
         ("alice", "no_such_database", weir_tests::fixture::PASSWORD, "3D000"),
     ] {
-        let failure = Raw::try_login(front.address(), &[("user", user), ("database", database)], password).expect_err("no login");
-        assert!(matches!(&failure, Failure::Server(error) if error.sqlstate == sqlstate), "{user}@{database}: {failure:?}");
+        let failure =
+            Raw::try_login(front.address(), &[("user", user), ("database", database)], password).expect_err("no login");
+        assert!(
+            matches!(&failure, Failure::Server(error) if error.sqlstate == sqlstate),
+            "{user}@{database}: {failure:?}"
+        );
     }
     assert_serving(front.address());
     front.weir().audit_event("the failed login", |event| {
-        event["kind"] == "authentication" && event.to_string().contains("28P01") && event.to_string().contains("nobody_here")
+        event["kind"] == "authentication"
+            && event.to_string().contains("28P01")
+            && event.to_string().contains("nobody_here")
     });
 }

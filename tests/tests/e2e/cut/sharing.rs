@@ -75,11 +75,17 @@ fn parallel(sessions: u32, records_per_hour: u64) {
             thread::spawn(move || {
                 start.wait();
                 let (from, to) = (number * share + 1, (number + 1) * share);
-                let replies: Vec<Reply> = match number % 3 {
-                    0 => vec![page(&mut client, from, to)],
-                    1 => vec![client.extended(&format!("select id, email from customers where id between {from} and {to}"), &[])],
-                    _ => (from..=to).map(|id| client.query(&format!("select id, phone from customers where id = {id}"))).collect(),
-                };
+                let replies: Vec<Reply> =
+                    match number % 3 {
+                        0 => vec![page(&mut client, from, to)],
+                        1 => vec![client.extended(
+                            &format!("select id, email from customers where id between {from} and {to}"),
+                            &[],
+                        )],
+                        _ => (from..=to)
+                            .map(|id| client.query(&format!("select id, phone from customers where id = {id}")))
+                            .collect(),
+                    };
                 for error in replies.iter().flat_map(Reply::errors) {
                     assert_eq!(error.sqlstate, DENIED, "{error:?}");
                 }

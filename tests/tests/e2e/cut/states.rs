@@ -1,6 +1,5 @@
 //! The cut in every state of the protocol, inside and outside transactions.
 
-use serde_json::Value;
 use weir_tests::audit::{self, released};
 use weir_tests::fixture::CUSTOMERS;
 use weir_tests::frames::{self, bind, describe, execute, extended, flush, parse, query, sync};
@@ -46,7 +45,8 @@ fn the_reference_that_the_client_sees_finds_the_record() {
     let text = format!("{} {} {}", error.message, error.detail, error.hint);
     let start = text.find("W-").unwrap_or_else(|| panic!("no reference in {text}"));
     let reference: String = text[start..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    let event = desk.weir().audit_event("with the client's reference", |event| event["reference"] == reference.as_str());
+    let event =
+        desk.weir().audit_event("with the client's reference", |event| event["reference"] == reference.as_str());
     assert_eq!(audit::person(&event), "alice");
 }
 
@@ -130,7 +130,10 @@ fn a_refused_execute_is_skipped_up_to_sync_too() {
     let mut alice = login(&desk, "alice");
     assert_eq!(assert_denied(&alice.query(ALL)), 10);
     let secret = "select name, email from customers where id = 2000";
-    alice.send(&[extended(secret, &[]), extended("select 'skipped'", &[]), sync(), extended("select 'after'", &[]), sync()].concat());
+    alice.send(
+        &[extended(secret, &[]), extended("select 'skipped'", &[]), sync(), extended("select 'after'", &[]), sync()]
+            .concat(),
+    );
     let first = alice.until_ready();
     assert_eq!((assert_denied(&first), first.status()), (0, 'I'));
     assert_eq!(alice.until_ready().fine().column(), ["after"]);
@@ -308,7 +311,11 @@ fn a_statement_has_a_budget_of_its_own() {
     assert_eq!(assert_denied(&alice.query("select id, name from customers where id <= 1000 order by id")), 200);
     assert_eq!(assert_denied(&alice.query("select id, name from customers where id > 1000 order by id")), 200);
     assert_eq!(alice.query("select id, name from customers where id > 2900 order by id limit 50").fine().rows(), 50);
-    assert_eq!(assert_denied(&alice.query("select id, name from customers where id > 2000 order by id")), 50, "the hour's rest");
+    assert_eq!(
+        assert_denied(&alice.query("select id, name from customers where id > 2000 order by id")),
+        50,
+        "the hour's rest"
+    );
 }
 
 #[test]
@@ -338,7 +345,8 @@ fn the_servers_query_ends_with_the_cut() {
     let desk = desk(&Budgeted::hourly(10));
     let mut alice = login(&desk, "alice");
     // Slow after the first rows: without a cancel it would go on for minutes.
-    let sql = "/* slow one */ select id, email, case when id > 40 then pg_sleep(2)::text end from customers where id < 200";
+    let sql =
+        "/* slow one */ select id, email, case when id > 40 then pg_sleep(2)::text end from customers where id < 200";
     assert_eq!(assert_denied(&alice.query(sql)), 10);
     let mut superuser = weir_tests::postgres::Postgres::shared().superuser("support");
     wait::until_true("the server to stop the query that was cut", std::time::Duration::from_secs(2), || {

@@ -66,7 +66,8 @@ fn numbers_after(body: &[u8], mark: &[u8], found: &mut BTreeSet<u32>) {
     let mut rest = body;
     while let Some(position) = rest.windows(mark.len()).position(|window| window == mark) {
         rest = &rest[position + mark.len()..];
-        let digits: String = rest.iter().take_while(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect();
+        let digits: String =
+            rest.iter().take_while(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect();
         if let Ok(number) = digits.parse() {
             found.insert(number);
         }

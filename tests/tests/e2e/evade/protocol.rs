@@ -107,7 +107,8 @@ fn replication_is_refused_for_people_and_services() {
     Raw::try_login(Postgres::shared().address(), &fields, PASSWORD).expect("replication without Weir");
     // As an option it is no replication to the server either.
     let fields = [("user", "etl_export"), ("database", "support"), ("replication", "false")];
-    let mut client = Raw::try_login(front.address(), &fields, PASSWORD).expect("replication=false is an ordinary session");
+    let mut client =
+        Raw::try_login(front.address(), &fields, PASSWORD).expect("replication=false is an ordinary session");
     usable(&mut client);
 }
 
@@ -120,7 +121,10 @@ fn other_protocol_versions_are_answered_in_words() {
     assert_eq!(client.receive_byte().expect("an answer"), b'E');
     // A minor version of the future is negotiated down, not refused.
     let mut client = Raw::connect(front.address());
-    client.send(&frames::startup_version(196_608 + 99, &[("user", "alice"), ("database", "support"), ("_pq_.future", "1")]));
+    client.send(&frames::startup_version(
+        196_608 + 99,
+        &[("user", "alice"), ("database", "support"), ("_pq_.future", "1")],
+    ));
     client.authenticate(PASSWORD).expect("a client of the future");
     usable(&mut client);
 }
@@ -133,14 +137,19 @@ fn cancel_keys_are_weirs_own_and_reach_their_session_only() {
     let (pid, secret) = alice.key.clone().expect("a cancel key");
     let mut superuser = Postgres::shared().superuser("support");
     let active = |superuser: &mut Raw, user: &str| {
-        let sql = format!("select count(*) from pg_stat_activity where usename = '{user}' and state = 'active' and query like '%pg_sleep(47)%'");
+        let sql = format!(
+            "select count(*) from pg_stat_activity where usename = '{user}' and state = 'active' and query like '%pg_sleep(47)%'"
+        );
         superuser.query(&sql).column() == ["1"]
     };
     alice.send(&frames::query("select pg_sleep(47)"));
     bob.send(&frames::query("select pg_sleep(47)"));
     wait::until_true("both to sleep", wait::SOON, || active(&mut superuser, "alice") && active(&mut superuser, "bob"));
     // A wrong secret, and the server's own process numbers, cancel nothing.
-    let backend: i32 = superuser.query("select pid from pg_stat_activity where usename = 'alice' and state = 'active'").column()[0].parse().unwrap();
+    let backend: i32 =
+        superuser.query("select pid from pg_stat_activity where usename = 'alice' and state = 'active'").column()[0]
+            .parse()
+            .unwrap();
     let cancel = |pid: i32, secret: &[u8]| {
         let mut client = Raw::connect(front.address());
         client.send(&frames::cancel_request(pid, secret));

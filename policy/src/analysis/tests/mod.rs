@@ -1,0 +1,241 @@
+//! What the analyser says of statements, as data. The fixture is a support desk's database.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod bounds;
+mod properties;
+mod statements;
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::{Context, Dialect, LexSettings, analyse};
+use crate::catalog::{Catalog, Column, Function, Relation, RelationKind};
+use crate::relation::{Engine, RelationId};
+use crate::statement::{Analysis, Columns, Extent, Operand, RelationUse, SessionAct, Source, StatementAnalysis};
+
+fn relation(oid: u32, schema: &str, name: &str, kind: RelationKind, columns: &[&str]) -> Relation {
+    Relation {
+        id: RelationId {
+            engine: Engine::Postgres,
+            database: "support".into(),
+            schema: schema.into(),
+            name: name.into(),
+        },
+        oid,
+        kind,
+        columns: columns
+            .iter()
+            .zip(1_i16..)
+            .map(|(name, number)| Column { name: (*name).into(), number, type_oid: 25 })
+            .collect(),
+        key: if kind == RelationKind::Table { vec![1] } else { Vec::new() },
+        rows_estimate: 1000,
+        row_bytes_mean: 100,
+        definition: None,
+        depends: Vec::new(),
+        parents: Vec::new(),
+    }
+}
+
+fn view(oid: u32, name: &str, columns: &[&str], definition: &str, depends: &[u32]) -> Relation {
+    let mut view = relation(oid, "public", name, RelationKind::View, columns);
+    view.definition = Some(definition.to_owned());
+    view.depends = depends.iter().map(|oid| (*oid, 0)).collect();
+    view
+}
+
+fn function(name: &str, language: &str, body: Option<&str>) -> Function {
+    Function {
+        schema: "public".into(),
+        name: name.into(),
+        language: language.into(),
+        body: body.map(str::to_owned),
+        from_extension: false,
+    }
+}
+
+fn catalog() -> Catalog {
+    let table = |oid, schema, name, columns: &[&str]| relation(oid, schema, name, RelationKind::Table, columns);
+    let mut events = relation(20, "public", "events", RelationKind::Partitioned, &["id", "who", "what"]);
+    events.key = vec![1];
+    let mut events_north = table(21, "public", "events_north", &["id", "who", "what"]);
+    events_north.parents = vec![20];
+    let mut vip = table(22, "public", "vip", &["id", "name", "email", "phone"]);
+    vip.parents = vec![10];
+    let mut lines = table(15, "public", "order_lines", &["order_id", "line", "sku"]);
+    lines.key = vec![1, 2];
+    let relations = vec![
+        table(10, "public", "customers", &["id", "name", "email", "phone"]),
+        table(11, "public", "tickets", &["id", "customer_id", "subject", "body", "status"]),
+        table(12, "billing", "cards", &["id", "customer_id", "pan", "holder"]),
+        table(13, "archive", "customers", &["id", "plan", "month"]),
+        table(14, "public", "products", &["id", "sku", "name", "price"]),
+        lines,
+        table(16, "public", "notes", &["id", "note"]),
+        table(17, "pg_catalog", "pg_class", &["oid", "relname", "relnamespace", "relkind"]),
+        table(18, "pg_catalog", "pg_settings", &["name", "setting"]),
+        events,
+        events_north,
+        vip,
+        view(
+            30,
+            "v_contacts",
+            &["id", "who", "mail"],
+            " SELECT c.id,\n    c.name AS who,\n    c.email AS mail\n   FROM public.customers c;",
+            &[10],
+        ),
+        view(
+            31,
+            "v_dir",
+            &["c0", "c1"],
+            " SELECT v_contacts.id AS c0,\n    v_contacts.mail AS c1\n   FROM public.v_contacts;",
+            &[30],
+        ),
+        view(32, "v_plans", &["n"], " SELECT count(*) AS n\n   FROM customers;", &[10]),
+        view(
+            33,
+            "v_people",
+            &["people"],
+            " SELECT string_agg(c.email, ','::text) AS people\n   FROM customers c;",
+            &[10],
+        ),
+        view(34, "v_odd", &["a", "b"], " SELECT something not SQL", &[12]),
+        view(35, "v_loop", &["a"], " SELECT a FROM public.v_loop", &[35, 10]),
+        view(
+            36,
+            "v_walk",
+            &["id", "email"],
+            " WITH RECURSIVE w(id, email) AS (\n SELECT customers.id, customers.email FROM customers WHERE (customers.id = 1)\n UNION ALL\n SELECT c.id, c.email FROM (w JOIN customers c ON ((c.id = (w.id + 1))))\n )\n SELECT id, email FROM w;",
+            &[10],
+        ),
+    ];
+    let functions = vec![
+        function("f_all", "sql", Some("SELECT * FROM public.customers")),
+        function("f_mail", "sql", Some("SELECT email FROM customers WHERE id = $1")),
+        function(
+            "f_page",
+            "plpgsql",
+            Some("BEGIN RETURN QUERY EXECUTE 'SELECT id, email FROM public.cust'||'omers WHERE id = $1' USING $1; END"),
+        ),
+        function(
+            "f_blob",
+            "plpgsql",
+            Some("DECLARE r text; BEGIN SELECT json_agg(c)::text INTO r FROM public.customers c; RETURN r; END"),
+        ),
+        function("f_outer", "sql", Some("SELECT f_mail($1)")),
+        function("f_ticks", "sql", Some("SELECT count(*) FROM tickets WHERE customer_id = $1 -- customers")),
+        function("f_c", "c", None),
+        function("p_touch", "plpgsql", Some("BEGIN UPDATE customers SET name = 'x'; END")),
+        Function { from_extension: true, ..function("similarity", "c", None) },
+    ];
+    Catalog::new(Engine::Postgres, "support", 1, relations, functions)
+}
+
+fn analysed(sql: &str, path: &[&str], temporary: &[&str]) -> Analysis {
+    let catalog = catalog();
+    let path: Vec<String> = path.iter().map(|schema| (*schema).to_owned()).collect();
+    let temporary: Vec<String> = temporary.iter().map(|name| (*name).to_owned()).collect();
+    let context = Context {
+        dialect: Dialect::Postgres,
+        lex: LexSettings::default(),
+        catalog: &catalog,
+        search_path: &path,
+        temporary: &temporary,
+    };
+    analyse(sql.as_bytes(), &context)
+}
+
+fn plain(sql: &str) -> Analysis {
+    analysed(sql, &["pg_catalog", "public"], &[])
+}
+
+/// An analysis in one line, as an operator might read it.
+fn words(analysis: &Analysis) -> String {
+    analysis.statements.iter().map(statement_words).collect::<Vec<_>>().join(" | ")
+}
+
+fn statement_words(statement: &StatementAnalysis) -> String {
+    let mut out = format!("{:?} {:?}", statement.verb, statement.coverage).to_lowercase();
+    match statement.extent {
+        Extent::Unbounded => {}
+        Extent::Limited(operand) => write!(out, " limit {}", operand_words(operand)).unwrap(),
+        Extent::LimitedTo(rows) => write!(out, " limit ={rows}").unwrap(),
+        Extent::One => out.push_str(" one row"),
+    }
+    for usage in &statement.uses {
+        write!(out, " · {}", use_words(usage)).unwrap();
+    }
+    for act in &statement.acts {
+        write!(out, " · {}", act_words(act)).unwrap();
+    }
+    for gap in &statement.gaps {
+        write!(out, " · ?{} {}", gap.code, gap.subject).unwrap();
+    }
+    for access in &statement.accesses {
+        write!(out, " · +{}", format!("{access:?}").to_lowercase()).unwrap();
+    }
+    out
+}
+
+fn operand_words(operand: Operand) -> String {
+    match operand {
+        Operand::Literal(index) => format!("#{index}"),
+        Operand::Param(index) => format!("${}", index + 1),
+    }
+}
+
+fn column_words(columns: &Columns) -> String {
+    match columns {
+        Columns::None => String::new(),
+        Columns::All => "*".to_owned(),
+        Columns::Some(set) => set.iter().map(Arc::as_ref).collect::<Vec<&str>>().join(","),
+    }
+}
+
+fn use_words(usage: &RelationUse) -> String {
+    let mut out = format!("{:?} ", usage.access).to_lowercase();
+    match &usage.relation {
+        Some(relation) => out.push_str(&relation.to_string().replace("public.", "")),
+        None => write!(out, "unknown {}", usage.written).unwrap(),
+    }
+    if usage.released != Columns::None {
+        write!(out, "{{{}}}", column_words(&usage.released)).unwrap();
+    }
+    if usage.packed != Columns::None {
+        write!(out, " packed{}{{{}}}", if usage.packed_whole { "-whole" } else { "" }, column_words(&usage.packed))
+            .unwrap();
+    }
+    if usage.used != Columns::None {
+        write!(out, " used{{{}}}", column_words(&usage.used)).unwrap();
+    }
+    if let Some(pin) = &usage.pin {
+        write!(out, " pin[{}]", pin.iter().map(|operand| operand_words(*operand)).collect::<Vec<_>>().join(","))
+            .unwrap();
+    }
+    if !usage.via.is_empty() {
+        write!(out, " via {}", usage.via.join(">").replace("public.", "")).unwrap();
+    }
+    if usage.source != Source::Parser {
+        write!(out, " ({:?})", usage.source).unwrap();
+    }
+    out
+}
+
+fn act_words(act: &SessionAct) -> String {
+    match act {
+        SessionAct::Set { name, value, local } => {
+            format!("set{} {name}={}", if *local { "-local" } else { "" }, value.as_deref().unwrap_or("<default>"))
+        }
+        SessionAct::SetRole { role } => format!("role={}", role.as_deref().unwrap_or("<original>")),
+        SessionAct::Prepare { name, body } => format!("prepare {name} [{}]", statement_words(body)),
+        SessionAct::DeclareCursor { name, body } => format!("cursor {name} [{}]", statement_words(body)),
+        SessionAct::ExecutePrepared { name } => format!("execute {name}"),
+        SessionAct::Deallocate { name } => format!("deallocate {}", name.as_deref().unwrap_or("<all>")),
+        SessionAct::Fetch { name } => format!("fetch {name}"),
+        SessionAct::CloseCursor { name } => format!("close {}", name.as_deref().unwrap_or("<all>")),
+        SessionAct::Discard { all } => format!("discard{}", if *all { " all" } else { "" }),
+        SessionAct::CreateTemporary { name } => format!("temp {name}"),
+        SessionAct::DropTemporary { name } => format!("untemp {name}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}

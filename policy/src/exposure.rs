@@ -1,0 +1,144 @@
+//! What one execution exposes of what policy calls sensitive.
+//!
+//! INVARIANT: an exposure never says less than the analysis: what was not understood is `opaque` or packed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::relation::RelationId;
+use crate::statement::{Access, Coverage, Operand};
+
+/// What the server's RowDescription says of one result column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// OID of the relation; 0 when the column is not a plain column of one.
+    pub oid: u32,
+    /// Attribute number; 0 when the column is not a plain column.
+    pub attribute: i16,
+}
+
+/// How values of a dataset leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manner {
+    /// They do not: the relation is only written, or its columns only compared, sorted, counted.
+    Used,
+    /// Row by row: one result row holds at most one record of this use.
+    Rows,
+    /// Packed: one result row may hold many records, so bytes are counted.
+    Packed,
+}
+
+/// One use of one sensitive relation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exposed {
+    /// Dataset that names the relation.
+    pub dataset: Arc<str>,
+    /// The relation.
+    pub relation: RelationId,
+    /// Its OID; 0 when unknown.
+    pub oid: u32,
+    /// What is done to it.
+    pub access: Access,
+    /// How its sensitive values leave.
+    pub manner: Manner,
+    /// Sensitive columns that leave or are used, for the record; empty when it is not known which.
+    pub columns: Vec<Arc<str>>,
+    /// One result row may hold the whole relation, so that it is charged at admission.
+    pub whole: bool,
+    /// Values that pin the whole key.
+    pub pin: Option<Vec<Operand>>,
+    /// Attribute numbers of the key, when a key that is visible in the result may be trusted.
+    pub key: Option<Vec<i16>>,
+    /// Whether the statement releases every key column, so that its records can be told apart.
+    pub key_released: bool,
+    /// Planner's row estimate; 0 when unknown.
+    pub rows_estimate: u64,
+    /// Mean bytes of one record, for what leaves packed; at least 1.
+    pub record_bytes: u32,
+}
+
+/// What a statement, or a batch of them, exposes under one binding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exposure {
+    /// Every use of a sensitive relation.
+    pub(crate) touched: Vec<Exposed>,
+    /// Every access, whether the relation is sensitive or not.
+    pub(crate) accesses: BTreeSet<Access>,
+    /// How well the statement was understood.
+    pub(crate) coverage: Coverage,
+    /// Why nothing can be promised, when the database holds anything sensitive at all.
+    pub(crate) opaque: Option<String>,
+    /// Row bound that the text states.
+    pub(crate) rows_max: Option<u64>,
+    /// Nothing to judge.
+    pub(crate) plain: bool,
+}
+
+impl Exposure {
+    /// Nothing sensitive, nothing that a rule speaks of, fully decided: admission would say yes and count nothing.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Every use of a sensitive relation.
+    pub fn touched(&self) -> &[Exposed] {
+        &self.touched
+    }
+
+    /// Every access of the statement, whether its relation is sensitive or not.
+    pub fn accesses(&self) -> &BTreeSet<Access> {
+        &self.accesses
+    }
+
+    /// How well the statement was understood.
+    pub fn coverage(&self) -> Coverage {
+        self.coverage
+    }
+
+    /// Why nothing can be promised about the statement; `None` when something can.
+    pub fn opaque(&self) -> Option<&str> {
+        self.opaque.as_deref()
+    }
+
+    /// Whether values of any dataset leave.
+    pub fn releases(&self) -> bool {
+        self.touched.iter().any(|exposed| exposed.manner != Manner::Used)
+    }
+}
+
+/// What to count on each result row, for one use of one relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Dataset that is charged.
+    pub dataset: Arc<str>,
+    /// Relation whose records are counted.
+    pub relation: RelationId,
+    /// Where the key of the record is.
+    pub key: LaneKey,
+    /// How many records one row is.
+    pub weight: Weight,
+}
+
+/// Where the key of a record is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneKey {
+    /// Positions in the result that hold the whole key, in key order.
+    Columns(Vec<usize>),
+    /// The statement pins the key by these values, in key order.
+    Pinned(Vec<Operand>),
+    /// Nowhere: each row is a record.
+    Unkeyed,
+}
+
+/// How many records one row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// A row is a record.
+    Row,
+    /// Records are packed: the bytes of the row divided by `record_bytes`, rounded up, at least 1.
+    Bytes {
+        /// Mean bytes of one record; at least 1.
+        record_bytes: u32,
+    },
+}

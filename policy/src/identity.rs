@@ -1,0 +1,24 @@
+//! Who acts: the facts about a session that rules ask for.
+//!
+//! INVARIANT: nothing here is resolved by this crate. The trunk says who somebody is; `known` tells whether the
+//! directory vouches for it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The person behind a session and the place where the session comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// The human (or named machine) that the session resolves to; the owner of the ledger.
+    pub person: Arc<str>,
+    /// Whether the directory resolved the person; an unknown person is judged by `defaults.unknown-person`.
+    pub known: bool,
+    /// Groups of the person, by the directory.
+    pub groups: Vec<Arc<str>>,
+    /// Database account that logged in.
+    pub account: Arc<str>,
+    /// Client address; `None` when it has none (a local socket).
+    pub source: Option<IpAddr>,
+    /// Application name that the client claims.
+    pub application: Arc<str>,
+}

@@ -1,0 +1,157 @@
+//! Meters over one person's ledger: whatever the order of batches, extensions and ends, what leaves stays in the budget.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::{Charge, Meter, Opening, RowBatch, Then};
+use crate::budget::{Force, Limit, Unit, Window};
+use crate::exposure::{Lane, LaneKey, Weight};
+use crate::ledger::{Ledger, LedgerTime, RecordKey};
+use crate::relation::{Engine, RelationId};
+
+const NOW: LedgerTime = LedgerTime(1_000_000_000);
+
+fn relation() -> RelationId {
+    RelationId { engine: Engine::Postgres, database: "d".into(), schema: "public".into(), name: "customers".into() }
+}
+
+fn lane(keyed: bool) -> Lane {
+    let key = if keyed { LaneKey::Columns(vec![0]) } else { LaneKey::Unkeyed };
+    Lane { dataset: "customers".into(), relation: relation(), key, weight: Weight::Row }
+}
+
+fn hourly(amount: u64) -> Limit {
+    Limit {
+        rule: "hour".into(),
+        window: Window::Hour,
+        unit: Unit::Records,
+        amount,
+        thresholds: Vec::new(),
+        force: Force::Enforce,
+        message: None,
+    }
+}
+
+fn open(ledger: &mut Ledger, budget: u64, keyed: bool, now: LedgerTime) -> Meter {
+    let dataset: Arc<str> = "customers".into();
+    let opening = Opening { dataset, limits: vec![hourly(budget)], first: 64, prepaid: Vec::new() };
+    Meter::open(vec![opening], vec![lane(keyed)], ledger, now).0
+}
+
+/// Offers keys as the trunk would, extending leases; returns what left and whether the result was cut.
+fn offer(meter: &mut Meter, ledger: &mut Ledger, keys: &[RecordKey], now: LedgerTime) -> (usize, bool) {
+    let bytes = vec![100; keys.len()];
+    let mut left = 0;
+    loop {
+        let batch = RowBatch { keys: &keys[left..], row_bytes: &bytes[left..] };
+        let Charge { rows, then, .. } = meter.charge(ledger, &batch, now);
+        left += rows;
+        match then {
+            Then::All => return (left, false),
+            Then::Cut(_) => return (left, true),
+            Then::Extend => {
+                if meter.extend(ledger, now).is_err() {
+                    return (left, true);
+                }
+            }
+        }
+    }
+}
+
+fn key(number: u128) -> RecordKey {
+    RecordKey(number + 1)
+}
+
+#[test]
+fn the_501st_record_does_not_leave() {
+    for keyed in [true, false] {
+        let mut ledger = Ledger::new();
+        let mut meter = open(&mut ledger, 500, keyed, NOW);
+        let keys: Vec<RecordKey> = (0..68_000).map(|n| if keyed { key(n) } else { RecordKey::NONE }).collect();
+        assert_eq!(offer(&mut meter, &mut ledger, &keys, NOW), (500, true));
+        meter.settle(&mut ledger, NOW);
+        assert_eq!(ledger.used("customers", Window::Hour, Unit::Records, NOW), 500);
+    }
+}
+
+#[test]
+fn reading_again_is_free_and_somebody_new_is_not() {
+    let mut ledger = Ledger::new();
+    let keys: Vec<RecordKey> = (0..500).map(key).collect();
+    for _ in 0..50 {
+        let mut meter = open(&mut ledger, 500, true, NOW);
+        assert_eq!(offer(&mut meter, &mut ledger, &keys, NOW), (500, false));
+        meter.settle(&mut ledger, NOW);
+    }
+    let mut meter = open(&mut ledger, 500, true, NOW);
+    assert_eq!(offer(&mut meter, &mut ledger, &[key(0), key(7), key(900)], NOW), (2, true));
+}
+
+#[test]
+fn an_hour_later_there_is_room_again() {
+    let mut ledger = Ledger::new();
+    let mut meter = open(&mut ledger, 10, true, NOW);
+    let keys: Vec<RecordKey> = (0..20).map(key).collect();
+    assert_eq!(offer(&mut meter, &mut ledger, &keys, NOW), (10, true));
+    meter.settle(&mut ledger, NOW);
+    let soon = LedgerTime(NOW.0 + 59 * 60 * 1000);
+    let mut meter = open(&mut ledger, 10, true, soon);
+    assert_eq!(offer(&mut meter, &mut ledger, &keys[10..], soon).0, 0);
+    meter.settle(&mut ledger, soon);
+    let later = LedgerTime(NOW.0 + 62 * 60 * 1000);
+    let mut meter = open(&mut ledger, 10, true, later);
+    assert_eq!(offer(&mut meter, &mut ledger, &keys[10..], later), (10, false));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Open,
+    Offer(usize, Vec<u128>),
+    Settle(usize),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_interleaving_of_64_meters_releases_more_than_the_budget(
+        budget in 1_u64..400,
+        keyed in any::<bool>(),
+        steps in proptest::collection::vec(prop_oneof![
+            Just(Step::Open),
+            (0_usize..64, proptest::collection::vec(0_u128..600, 1..80)).prop_map(|(who, keys)| Step::Offer(who, keys)),
+            (0_usize..64).prop_map(Step::Settle),
+        ], 1..200),
+    ) {
+        let mut ledger = Ledger::new();
+        let mut meters: Vec<Meter> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut rows = 0_u64;
+        for step in steps {
+            match step {
+                Step::Open if meters.len() < 64 => meters.push(open(&mut ledger, budget, keyed, NOW)),
+                Step::Offer(who, keys) if !meters.is_empty() => {
+                    let who = who % meters.len();
+                    let keys: Vec<RecordKey> =
+                        keys.into_iter().map(|n| if keyed { key(n) } else { RecordKey::NONE }).collect();
+                    let (left, _) = offer(&mut meters[who], &mut ledger, &keys, NOW);
+                    rows += left as u64;
+                    seen.extend(keys[..left].iter().map(|key| key.0));
+                }
+                Step::Settle(who) if !meters.is_empty() => {
+                    let meter = meters.swap_remove(who % meters.len());
+                    meter.settle(&mut ledger, NOW);
+                }
+                _ => {}
+            }
+            let released = if keyed { seen.len() as u64 } else { rows };
+            prop_assert!(released <= budget, "{released} of {budget}");
+        }
+        for meter in meters {
+            meter.settle(&mut ledger, NOW);
+        }
+        let released = if keyed { seen.len() as u64 } else { rows };
+        prop_assert_eq!(ledger.used("customers", Window::Hour, Unit::Records, NOW), released);
+    }
+}
