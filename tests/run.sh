@@ -17,7 +17,6 @@ carried=(
     bad_input::frames_of_all_kinds
     bad_input::operator::a_bad_configuration
     bad_input::peers::a_client_that_stops_reading
-    bad_input::peers::a_server_process_killed
     bad_input::peers::an_upstream_that_is_down
     bad_input::peers::slow_starters
     drivers
