@@ -27,6 +27,7 @@ carried=(
     evade::protocol::other_protocol_versions
     evade::protocol::replication_is_refused
     harness
+    tidy
     transparency
 )
 cargo build --release -p weir-proxy

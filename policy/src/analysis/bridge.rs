@@ -22,7 +22,7 @@ const PATH_MAX: usize = 1200;
 /// Nesting of parentheses, brackets and CASE.
 const NESTING_MAX: usize = 120;
 /// Set operations in one statement: each costs the parser 13 KiB.
-const SET_OPERATIONS_MAX: usize = 1000;
+const SET_OPERATIONS_MAX: usize = 500;
 /// A text of at most this many tokens and [`SHALLOW_PATH`] is parsed on the caller's own stack.
 const SHALLOW_TOKENS: usize = 400;
 /// See [`SHALLOW_TOKENS`].
@@ -124,7 +124,12 @@ impl Bridge<'_, '_> {
             Kind::Junk => self.push(at, ParserToken::Backslash),
             Kind::Punct => {
                 let punct = match token.raw(text) {
-                    b"(" => ParserToken::LParen,
+                    b"(" => {
+                        if let Some(next) = self.whole_row(at, previous, end) {
+                            return next;
+                        }
+                        ParserToken::LParen
+                    }
                     b")" => ParserToken::RParen,
                     b"[" => ParserToken::LBracket,
                     b"]" => ParserToken::RBracket,
@@ -207,6 +212,9 @@ impl Bridge<'_, '_> {
                 self.word(at, "true");
                 Some(at + 3)
             }
+            // trim(both from x), trim(leading from x): which end does not matter.
+            4 | 7 | 8 if (is(0, "both") || is(0, "leading") || is(0, "trailing")) && is(1, "from") => Some(at + 2),
+            9 if is(0, "symmetric") && after(&["between"]) => Some(at + 1),
             8 if is(0, "variadic") && !punct(1, ",") && !punct(1, ")") => Some(at + 1),
             // xmlelement(name x, …): the element's name is no column.
             10 if is(0, "xmlelement")
@@ -220,6 +228,24 @@ impl Bridge<'_, '_> {
             }
             _ => None,
         }
+    }
+
+    /// `(row).*`, written as `row.*`. `at` stands on the parenthesis.
+    fn whole_row(&mut self, at: usize, previous: Option<Token>, end: usize) -> Option<usize> {
+        let text = self.unit.text;
+        let tokens = self.unit.tokens.get(at..end.min(at + 5))?;
+        let [_, name, close, dot, star] = tokens else { return None };
+        let matches =
+            name.is_identifier() && close.is_punct(text, ")") && dot.is_punct(text, ".") && star.raw(text) == b"*";
+        if !matches
+            || previous.is_some_and(|before| {
+                before.is_identifier() && !before.is_word(text, "select") && !before.is_word(text, "returning")
+            })
+        {
+            return None;
+        }
+        self.step(at + 1, at + 1, end);
+        Some(at + 3)
     }
 
     fn operator(&mut self, at: usize, previous: Option<Token>) {
@@ -305,7 +331,7 @@ impl Bridge<'_, '_> {
     fn in_values(&self) -> bool {
         let mut depth = 0_usize;
         // The first row decides, and rows that follow it are left out: the way back is one row or a few.
-        for token in self.out.iter().rev().take(4096) {
+        for token in self.out.iter().rev().take(512) {
             match &token.token {
                 ParserToken::RParen => depth += 1,
                 ParserToken::LParen => depth = depth.saturating_sub(1),
@@ -412,7 +438,8 @@ fn longest_path(tokens: &[TokenWithSpan]) -> Option<usize> {
             }
             path += 1;
         }
-        longest = longest.max(path);
+        // A chain of set operations nests to the left too, whatever commas stand in between.
+        longest = longest.max(path + set_operations);
         if longest > PATH_MAX || open.len() > NESTING_MAX || set_operations > SET_OPERATIONS_MAX || bytes > BYTES_MAX {
             return None;
         }

@@ -66,17 +66,12 @@ pub(super) fn reach(name: &str) -> Option<Reach> {
         | "tuple_data_split"
         | "pgrowlocks"
         | "pg_get_wal_records_info" => Reach::Named,
-        _ if starts(
-            name,
-            &["query_to_xml", "table_to_xml", "schema_to_xml", "cursor_to_xml", "crosstab", "connectby"],
-        ) =>
-        {
-            Reach::Named
-        }
+        _ if starts(name, &["query_to_xml", "table_to_xml", "schema_to_xml", "crosstab", "connectby"]) => Reach::Named,
         _ if starts(
             name,
             &[
                 "dblink",
+                "cursor_to_xml",
                 "pg_read_file",
                 "pg_read_binary_file",
                 "pg_ls_",

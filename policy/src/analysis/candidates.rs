@@ -26,6 +26,8 @@ pub(super) struct Candidate {
 /// A function call, as far as tokens show it.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
+    /// Token of its first part; 0 where it was read from a tree.
+    pub(super) token: usize,
     pub(super) schema: Option<String>,
     pub(super) name: String,
     /// Tokens of its arguments where each is one literal; `None` when any is more than that.
@@ -59,6 +61,14 @@ pub(super) fn relations(unit: &Unit<'_>, range: Range<usize>, context: &Context<
     found
 }
 
+/// [`relations`], each name once: a text can repeat one without end.
+pub(super) fn distinct(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> Vec<Candidate> {
+    let mut seen = std::collections::HashSet::new();
+    let mut found = relations(unit, range, context);
+    found.retain(|candidate| seen.insert((candidate.relation, candidate.name.clone(), candidate.written)));
+    found
+}
+
 /// The relation of this name, as an index.
 pub(super) fn resolve(name: &RelationName, context: &Context<'_>) -> Option<usize> {
     match context.catalog.resolve(name, context.search_path) {
@@ -79,7 +89,7 @@ pub(super) fn calls(unit: &Unit<'_>, range: Range<usize>) -> Vec<Call> {
         }
         let mut parts = parts;
         let Some(name) = parts.pop() else { continue };
-        found.push(Call { schema: parts.pop(), name, constants: constants(unit, open + 1, range.end) });
+        found.push(Call { token: at, schema: parts.pop(), name, constants: constants(unit, open + 1, range.end) });
     }
     found
 }

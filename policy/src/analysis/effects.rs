@@ -70,11 +70,18 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
 
 /// Every name is a use of this kind, from which nothing leaves.
 fn touch(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, access: Access) {
-    for Candidate { name, relation, .. } in candidates::relations(unit, range.clone(), context) {
+    for Candidate { name, relation, .. } in candidates::distinct(unit, range.clone(), context) {
         found.draft(Draft::new(name, Some(relation), access, Source::Parser));
     }
     for call in candidates::calls(unit, range) {
-        if functions::is_special(&call.name, context) {
+        // CREATE TRIGGER … EXECUTE FUNCTION f(), GRANT … ON FUNCTION f(): named, not called.
+        let named = call.token > 0
+            && candidates::is_any(
+                unit,
+                &unit.tokens[call.token - 1],
+                &["function", "procedure", "routine", "aggregate"],
+            );
+        if !named && functions::is_special(&call.name, context) {
             functions::reach(&call, unit, context, found, &[], 0);
         }
     }
@@ -165,22 +172,22 @@ fn program(cursor: &Cursor<'_, '_>, found: &mut Found) {
 }
 
 fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    let options = cursor.at;
     if cursor.is_punct("(") {
         cursor.parenthesised();
     } else {
         cursor.take_all(&["analyze", "analyse", "verbose"]);
     }
-    let acts = found.acts.len();
+    let runs = cursor.unit.tokens[options..cursor.at]
+        .iter()
+        .any(|token| candidates::is_any(cursor.unit, token, &["analyze", "analyse"]));
     postgres::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
-    // The plan is shown, not the rows; EXPLAIN of EXECUTE and DECLARE changes no names.
-    found.acts.retain({
-        let mut index = 0;
-        move |act| {
-            index += 1;
-            index <= acts || matches!(act, SessionAct::ExecutePrepared { .. })
-        }
-    });
-    for draft in &mut found.drafts {
+    if !runs {
+        found.acts.retain(|act| matches!(act, SessionAct::ExecutePrepared { .. }));
+    }
+    // The plan is shown, not the rows. Only where it runs and writes do values go anywhere: into a copy.
+    let copies = runs && found.drafts.iter().any(|draft| matches!(draft.access, Access::Write | Access::Ddl));
+    for draft in found.drafts.iter_mut().filter(|_| !copies) {
         let (released, packed) = (std::mem::take(&mut draft.released), std::mem::take(&mut draft.packed));
         super::uses::merge(&mut draft.used, &released);
         super::uses::merge(&mut draft.used, &packed);
@@ -264,7 +271,7 @@ fn call(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
     for call in &calls {
         functions::reach(call, cursor.unit, context, found, &[], 0);
     }
-    for candidate in candidates::relations(cursor.unit, cursor.at + 1..cursor.end, context) {
+    for candidate in candidates::distinct(cursor.unit, cursor.at + 1..cursor.end, context) {
         if calls.first().is_none_or(|call| call.name != candidate.name.name) {
             found.draft(Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer).packed_all());
         }
@@ -296,7 +303,7 @@ fn grant(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) 
         }
         return;
     }
-    for Candidate { name, relation, .. } in candidates::relations(cursor.unit, on + 1..end, context) {
+    for Candidate { name, relation, .. } in candidates::distinct(cursor.unit, on + 1..end, context) {
         found.draft(Draft::new(name, Some(relation), Access::Grant, Source::Parser));
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Found {
     pub(super) gaps: BTreeSet<Gap>,
     /// A function body that is reached changes prepared names, or may.
     pub(super) touches_names: bool,
+    /// Calls of `set_config` with a computed value so far.
+    pub(super) set_configs: usize,
     /// User functions that were read already, by name and body.
     pub(super) bodies: HashSet<(String, String)>,
     /// Tokens that the tree accounts for, by index.
@@ -42,6 +44,7 @@ impl Found {
             coverage: Coverage::Full,
             gaps: BTreeSet::new(),
             touches_names: false,
+            set_configs: 0,
             bodies: HashSet::new(),
             seen: HashSet::new(),
             fuel: FUEL,

@@ -134,6 +134,7 @@ impl Walker<'_> {
     pub(super) fn reached_by(&mut self, schema: Option<&str>, name: &str, constants: Option<&[usize]>) -> Flow {
         let before = self.found.drafts.len();
         let call = Call {
+            token: 0,
             schema: schema.map(str::to_owned),
             name: name.to_owned(),
             constants: constants.map(<[usize]>::to_vec),
@@ -255,7 +256,7 @@ pub(super) fn text(
     }
     let unit = Unit::new(value, settings);
     let range = 0..unit.tokens.len();
-    for candidate in candidates::relations(&unit, range.clone(), context) {
+    for candidate in candidates::distinct(&unit, range.clone(), context) {
         let draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, source).via(via).packed_all();
         expand::reached(draft, context, found);
     }
@@ -322,7 +323,7 @@ fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Fou
     let packs = &*function.language == "plpgsql" || candidates::packs(&unit, range.clone());
     let mut path = via.to_vec();
     path.push(label);
-    for candidate in candidates::relations(&unit, range.clone(), context) {
+    for candidate in candidates::distinct(&unit, range.clone(), context) {
         let mut draft = Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Read, Source::Catalog)
             .via(&path)
             .released_all();

@@ -544,7 +544,18 @@ impl Walker<'_> {
                 self.push_function(&ObjectName::from(vec![Ident::new("unnest")]), flow, alias.as_ref(), scope);
             }
             TableFactor::Derived { lateral, subquery, alias, .. } => {
-                let rows = self.query(subquery, if *lateral { Some(scope) } else { scope.outer }, scope.ctes);
+                let rows = if *lateral {
+                    self.query(subquery, Some(scope), scope.ctes)
+                } else {
+                    // It sees past its siblings; what it asks of the query around makes them all depend on it.
+                    let before = scope.outer.map(|outer| outer.asked.replace(false));
+                    let rows = self.query(subquery, scope.outer, scope.ctes);
+                    if let (Some(outer), Some(before)) = (scope.outer, before) {
+                        scope.correlated.set(scope.correlated.get() || outer.asked.get());
+                        outer.asked.set(before || outer.asked.get());
+                    }
+                    rows
+                };
                 self.push(Item { alias: None, schema: None, rows, usage: None }, alias.as_ref(), scope);
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {

@@ -165,8 +165,12 @@ fn query(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mu
     for operator in &unknown_operators {
         found.gap("unknown-operator", operator, Coverage::Partial);
     }
+    let mut told = std::collections::HashSet::new();
     for name in names {
-        if !found.has_seen(name.token) && !is_keyword_there(unit, name.token) {
+        if !found.has_seen(name.token)
+            && !is_keyword_there(unit, name.token)
+            && told.insert((name.relation, name.name.clone()))
+        {
             found.gap("unaccounted-name", &name.name.to_string(), Coverage::Partial);
             expand::reached(
                 Draft::new(name.name, Some(name.relation), Access::Read, Source::Lexer).released_all(),
@@ -216,7 +220,7 @@ pub(super) fn by_lexer(
 ) {
     found.gap(code, subject, Coverage::Partial);
     let packs = candidates::packs(unit, range.clone());
-    for candidate in candidates::relations(unit, range.clone(), context) {
+    for candidate in candidates::distinct(unit, range.clone(), context) {
         if candidate.written {
             found.draft(Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Write, Source::Lexer));
         }

@@ -18,6 +18,9 @@ const READING_VARIABLES: [&str; 8] = [
     "session_preload_libraries",
 ];
 
+/// Computed `set_config` calls of one statement that are looked into: each costs a pass over its text.
+const SET_CONFIGS_MAX: usize = 32;
+
 /// Walks over the tokens of one statement.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor<'u, 't> {
@@ -342,7 +345,8 @@ pub(super) fn set_config(call: &Call, unit: &Unit<'_>, found: &mut Found) {
     match (text(0), text(1)) {
         (Some(name), Some(value)) if constants.len() == 3 => variable(name.to_lowercase(), Some(value), local, found),
         _ => {
-            let name = call_first_constant(call, unit);
+            found.set_configs += 1;
+            let name = if found.set_configs <= SET_CONFIGS_MAX { call_first_constant(call, unit) } else { None };
             match name {
                 // A variable that does not change how statements are read: its value is the client's own affair.
                 Some(name) if !READING_VARIABLES.contains(&name.as_str()) => {}

@@ -6,4 +6,6 @@ mod cut;
 mod drivers;
 mod evade;
 mod harness;
+mod must_allow;
+mod tidy;
 mod transparency;
