@@ -15,6 +15,7 @@ mod effects;
 mod expand;
 mod expression;
 mod found;
+mod from;
 mod functions;
 mod lexer;
 mod lineage;
