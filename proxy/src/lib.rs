@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod cancel;
+pub mod catalog;
 pub mod config;
 pub mod end;
 pub mod identity;

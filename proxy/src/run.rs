@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
 use crate::cancel::CancelKeys;
 use crate::config::{Config, Upstream};
-use crate::end::{Phase, watch_signals};
+use crate::end::{Phase, Signals};
 use crate::listener::Workers;
 use crate::route::{self, Route};
 use crate::session::Shared;
 use crate::session::gate::FunctionCalls;
-use crate::{telemetry, tls};
+use crate::telemetry;
+use crate::tls::{self, Certificate};
 
 /// How long a connection attempt to an upstream may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// What keeps the process from starting, in words for the operator.
 pub fn run(config: &Config) -> Result<(), String> {
-    let routes = routes(config)?;
+    let (routes, certificates) = routes(config)?;
     let metrics = telemetry::install()?;
     let (phase, phases) = watch::channel(Phase::Running);
     let shared = Arc::new(Shared { cancels: CancelKeys::default(), phase: phases.clone() });
@@ -34,6 +35,8 @@ pub fn run(config: &Config) -> Result<(), String> {
         .build()
         .map_err(|error| format!("the runtime cannot start: {error}"))?;
     runtime.block_on(async {
+        let signals = Signals::new().map_err(|error| format!("signals cannot be received: {error}"))?;
+        let (reload, reloads) = mpsc::channel(1);
         let mut listeners = Vec::new();
         for (listener, route) in config.listeners.iter().zip(routes) {
             let socket = TcpListener::bind(listener.address)
@@ -59,15 +62,11 @@ pub fn run(config: &Config) -> Result<(), String> {
                 if let Some(socket) = admin_socket {
                     tokio::task::spawn_local(admin::serve(socket, admin));
                 }
-                let signals = tokio::task::spawn_local(watch_signals(phase, config.limits.drain));
+                tokio::task::spawn_local(signals.watch(phase, config.limits.drain, reload));
+                tokio::task::spawn_local(reload_files(reloads, certificates));
                 tokio::select! {
                     () = accepting => {}
                     _ = stopping.wait_for(|phase| *phase != Phase::Running) => {}
-                    ended = signals => {
-                        if let Ok(Err(error)) = ended {
-                            tracing::error!(%error, "signals cannot be received");
-                        }
-                    }
                 }
                 let mut wait = tokio::time::interval(Duration::from_millis(20));
                 while workers.open_sessions() > 0 {
@@ -80,6 +79,21 @@ pub fn run(config: &Config) -> Result<(), String> {
     workers.join();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Reads files again when a signal asks for it. What is not usable is told and changes nothing.
+async fn reload_files(mut reloads: mpsc::Receiver<()>, certificates: Vec<(String, Arc<Certificate>)>) {
+    while reloads.recv().await.is_some() {
+        for (listener, certificate) in &certificates {
+            let reloaded = certificate.reload();
+            telemetry::reloaded(reloaded.is_ok());
+            match reloaded {
+                Ok(()) => tracing::info!(%listener, "SIGHUP: certificate reloaded; open sessions keep theirs"),
+                Err(reason) => tracing::error!(%listener, %reason, "SIGHUP: the certificate in use stays"),
+            }
+        }
+        tracing::info!("SIGHUP: certificates are reloaded, the configuration itself is not; restart weir to change it");
+    }
 }
 
 /// Why no client should be sent here now.
@@ -100,15 +114,22 @@ async fn futures_join(accepts: Vec<impl Future<Output = ()>>) {
     .await;
 }
 
-fn routes(config: &Config) -> Result<Vec<Arc<Route>>, String> {
+/// Routes and certificates that can be exchanged, by listener.
+type Routes = (Vec<Arc<Route>>, Vec<(String, Arc<Certificate>)>);
+
+fn routes(config: &Config) -> Result<Routes, String> {
     let mut routes = Vec::new();
+    let mut certificates = Vec::new();
     for listener in &config.listeners {
         let upstream = config
             .upstream(&listener.upstream)
             .ok_or_else(|| format!("listener `{}` names an upstream that is not there", listener.name))?;
+        let certificate = listener.tls.as_ref().map(Certificate::load).transpose()?;
+        let client_tls = certificate.as_ref().map(Certificate::client_tls).transpose()?;
+        certificates.extend(certificate.map(|certificate| (listener.name.clone(), certificate)));
         routes.push(Arc::new(Route {
             name: listener.name.clone(),
-            client_tls: listener.tls.as_ref().map(tls::server).transpose()?,
+            client_tls,
             upstream: Arc::new(target(upstream)?),
             frame_bytes_max: config.limits.frame_bytes_max,
             pipeline_max: config.limits.pipeline_max,
@@ -119,7 +140,7 @@ fn routes(config: &Config) -> Result<Vec<Arc<Route>>, String> {
             },
         }));
     }
-    Ok(routes)
+    Ok((routes, certificates))
 }
 
 fn target(upstream: &Upstream) -> Result<route::Upstream, String> {

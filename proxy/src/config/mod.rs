@@ -3,11 +3,19 @@
 //! INVARIANT: secrets come from files that only their owner can read, or from the environment; never from here.
 
 mod raw;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Longest file, bytes: hundreds of listeners fit.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest password, bytes.
+const PASSWORD_BYTES_MAX: u64 = 64 * 1024;
 
 /// Everything that `weir run` needs to know.
 #[derive(Debug)]
@@ -50,7 +58,7 @@ pub struct Listener {
 }
 
 /// TLS of a listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ListenerTls {
     /// Certificate chain, PEM.
     pub certificate: PathBuf,
@@ -88,7 +96,7 @@ pub enum UpstreamTls {
 }
 
 /// The account that reads the catalog.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CatalogAccount {
     /// Its name.
     pub user: String,
@@ -99,7 +107,7 @@ pub struct CatalogAccount {
 }
 
 /// Where a password is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum PasswordSource {
     /// None is needed.
     Absent,
@@ -142,16 +150,22 @@ pub struct Limits {
     pub startup: Duration,
     /// Outstanding messages of a session.
     pub pipeline_max: usize,
+    /// Bytes that are kept for a client that does not read, before its upstream is no longer read either.
+    pub session_bytes_max: usize,
+    /// How long an upstream may be silent in mid-answer.
+    pub upstream_stall: Duration,
     /// How long running statements may go on after a stop was asked for.
     pub drain: Duration,
 }
 
 /// Why a configuration is not usable.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// The file.
     pub file: PathBuf,
-    /// What is wrong, with line and column where the file itself is.
+    /// Line and column, from 1; `None` where no one place is wrong.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong.
     pub message: String,
     /// What to do.
     pub hint: String,
@@ -159,7 +173,11 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} (hint: {})", self.file.display(), self.message, self.hint)
+        write!(f, "{}:", self.file.display())?;
+        if let Some((line, column)) = self.place {
+            write!(f, "{line}:{column}:")?;
+        }
+        write!(f, " {} (hint: {})", self.message, self.hint)
     }
 }
 
@@ -171,17 +189,49 @@ impl Config {
     /// # Errors
     /// What is wrong, where, and what to do.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+        let text = read_bounded(path, FILE_BYTES_MAX).map_err(|message| ConfigError {
             file: path.to_owned(),
-            message: format!("cannot be read: {error}"),
+            place: None,
+            message,
             hint: "give the path of weir.toml with --config".to_owned(),
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
-        raw::parse(&text).and_then(|raw| raw.check(base)).map_err(|(message, hint)| ConfigError {
+        raw::parse(&text).and_then(|raw| raw.check(base)).map_err(|problem| ConfigError {
             file: path.to_owned(),
-            message,
-            hint,
+            place: problem.at.map(|at| place(&text, at.start)),
+            message: problem.message,
+            hint: problem.hint,
         })
+    }
+
+    /// What an operator should know and may have meant: legs without protection that leave this machine.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for upstream in &self.upstreams {
+            if matches!(upstream.tls, UpstreamTls::Off) && !is_loopback(&upstream.address) {
+                warnings.push(format!(
+                    "upstream `{}` has tls = \"off\" and is not on this machine: whoever is on the way can read and \
+                     change everything, logins included",
+                    upstream.name
+                ));
+            }
+        }
+        for listener in &self.listeners {
+            if listener.tls.is_none() && !listener.address.ip().is_loopback() {
+                warnings.push(format!(
+                    "listener `{}` has no [listener.tls] and serves other machines: whoever is on the way can read and \
+                     change everything",
+                    listener.name
+                ));
+            }
+        }
+        if let Some(admin) = self.admin.filter(|admin| !admin.ip().is_loopback()) {
+            warnings.push(format!("admin listens on {admin}: anybody who reaches it can read health and metrics"));
+        }
+        if self.directory.is_none() {
+            warnings.push("there is no directory: every account is a person of its own, and unknown".to_owned());
+        }
+        warnings
     }
 
     /// The upstream of this name. Every listener's exists, by construction.
@@ -208,58 +258,32 @@ impl PasswordSource {
                 if metadata.permissions().mode() & 0o077 != 0 {
                     return Err(format!("`{shown}` can be read by others: run `chmod 600 {shown}`"));
                 }
-                let text =
-                    std::fs::read_to_string(path).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
+                let text = read_bounded(path, PASSWORD_BYTES_MAX).map_err(|message| format!("`{shown}` {message}"))?;
                 Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::raw;
-    use std::path::Path;
-
-    fn check(text: &str) -> Result<super::Config, (String, String)> {
-        raw::parse(text).and_then(|raw| raw.check(Path::new("/etc/weir")))
+/// The text of a file of ours; a device or a file without end is not read to its end.
+fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("is longer than {bytes_max} bytes"));
     }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
+}
 
-    const GOOD: &str = r#"
-state_dir = "state"
-policy = "policy.yaml"
-[[listener]]
-engine = "postgres"
-address = "127.0.0.1:6432"
-upstream = "db"
-[[upstream]]
-name = "db"
-engine = "postgres"
-address = "127.0.0.1:5432"
-tls = "off"
-[upstream.catalog]
-user = "weir_catalog"
-"#;
+/// Line and column of a byte, from 1; columns count characters.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
 
-    #[test]
-    fn defaults_and_relative_paths() {
-        let config = check(GOOD).unwrap();
-        assert_eq!(config.policy, Path::new("/etc/weir/policy.yaml"));
-        assert_eq!(config.audit.dir, Path::new("/etc/weir/state/audit"));
-        assert_eq!(config.listeners[0].name, "127.0.0.1:6432");
-        assert_eq!(config.limits.frame_bytes_max, 64 << 20);
-        assert!(!config.allow_function_call);
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_with_its_place() {
-        let unknown = check(&GOOD.replace("policy =", "polici =")).unwrap_err().0;
-        assert!(unknown.contains("polici") && unknown.contains("line 3"), "{unknown}");
-        let nowhere = check(&GOOD.replace("upstream = \"db\"", "upstream = \"bd\"")).unwrap_err().0;
-        assert!(nowhere.contains("`bd`"), "{nowhere}");
-        let mysql = check(&GOOD.replacen("engine = \"postgres\"", "engine = \"mysql\"", 1)).unwrap_err().0;
-        assert!(mysql.contains("mysql"), "{mysql}");
-        let zero = check(&format!("{GOOD}[limits]\nframe_bytes_max = 10\n")).unwrap_err().0;
-        assert!(zero.contains("frame_bytes_max"), "{zero}");
-    }
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

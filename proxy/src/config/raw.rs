@@ -1,17 +1,18 @@
 //! The file as it is written, and the step from there to the checked form.
+//!
+//! Values that a check may refuse are `Spanned`, so that the refusal can name their line and column.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::{
     Audit, CatalogAccount, Config, Durability, Limits, Listener, ListenerTls, PasswordSource, Upstream, UpstreamTls,
 };
-
-/// Message and hint.
-type Problem = (String, String);
 
 /// Where Debian keeps the roots that it trusts.
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -20,14 +21,25 @@ const FRAME_BYTES_MIN: usize = 16 * 1024;
 /// Largest: lengths are signed 32-bit numbers.
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
+/// What is wrong with a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// Bytes of the text that it is about.
+    pub(super) at: Option<Range<usize>>,
+    pub(super) message: String,
+    pub(super) hint: String,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     state_dir: PathBuf,
     policy: PathBuf,
     directory: Option<PathBuf>,
-    workers: Option<usize>,
+    workers: Option<Spanned<usize>>,
+    #[serde(default)]
     listener: Vec<RawListener>,
+    #[serde(default)]
     upstream: Vec<RawUpstream>,
     #[serde(default)]
     audit: RawAudit,
@@ -51,10 +63,10 @@ enum RawEngine {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawListener {
-    name: Option<String>,
-    engine: RawEngine,
-    address: SocketAddr,
-    upstream: String,
+    name: Option<Spanned<String>>,
+    engine: Spanned<RawEngine>,
+    address: Spanned<SocketAddr>,
+    upstream: Spanned<String>,
     tls: Option<RawListenerTls>,
 }
 
@@ -78,17 +90,17 @@ enum RawTlsMode {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawUpstream {
-    name: String,
-    engine: RawEngine,
-    address: String,
+    name: Spanned<String>,
+    engine: Spanned<RawEngine>,
+    address: Spanned<String>,
     #[serde(default)]
     tls: RawUpstreamTls,
-    ca: Option<PathBuf>,
-    server_name: Option<String>,
+    ca: Option<Spanned<PathBuf>>,
+    server_name: Option<Spanned<String>>,
     catalog: RawCatalog,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 enum RawUpstreamTls {
     #[default]
@@ -101,8 +113,8 @@ enum RawUpstreamTls {
 struct RawCatalog {
     user: String,
     password_file: Option<PathBuf>,
-    password_env: Option<String>,
-    refresh_secs: Option<u64>,
+    password_env: Option<Spanned<String>>,
+    refresh_secs: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -110,8 +122,8 @@ struct RawCatalog {
 struct RawAudit {
     dir: Option<PathBuf>,
     durability: Option<RawDurability>,
-    checkpoint_secs: Option<u64>,
-    segment_mib: Option<u64>,
+    checkpoint_secs: Option<Spanned<u64>>,
+    segment_mib: Option<Spanned<u64>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -136,11 +148,13 @@ struct RawAdmin {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawLimits {
-    frame_bytes_max: Option<usize>,
-    sessions_max: Option<usize>,
-    startup_secs: Option<u64>,
-    pipeline_max: Option<usize>,
-    drain_secs: Option<u64>,
+    frame_bytes_max: Option<Spanned<usize>>,
+    sessions_max: Option<Spanned<usize>>,
+    startup_secs: Option<Spanned<u64>>,
+    pipeline_max: Option<Spanned<usize>>,
+    session_bytes_max: Option<Spanned<usize>>,
+    upstream_stall_secs: Option<Spanned<u64>>,
+    drain_secs: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -148,43 +162,26 @@ struct RawLimits {
 struct RawAllow {
     #[serde(default)]
     function_call: bool,
-    #[serde(default)]
-    replication: bool,
+    replication: Option<Spanned<bool>>,
 }
 
 pub(super) fn parse(text: &str) -> Result<RawConfig, Problem> {
-    toml::from_str(text).map_err(|error| {
-        // toml's own message already names line and column and shows the place.
-        (error.to_string().trim_end().to_owned(), "docs/configuration.md lists every key".to_owned())
+    toml::from_str(text).map_err(|error| Problem {
+        at: error.span(),
+        message: error.message().trim_end().replace('\n', "; "),
+        hint: "docs/configuration.md lists every key".to_owned(),
     })
 }
 
 impl RawConfig {
+    /// Relative paths are made relative to `base`.
     pub(super) fn check(self, base: &Path) -> Result<Config, Problem> {
         let state_dir = base.join(&self.state_dir);
-        if self.listener.is_empty() {
-            return Err(problem("there is no [[listener]]", "add one with engine, address and upstream"));
-        }
-        let upstreams = self.upstream.into_iter().map(|raw| raw.check(base)).collect::<Result<Vec<_>, _>>()?;
-        for (index, upstream) in upstreams.iter().enumerate() {
-            if upstreams[..index].iter().any(|other| other.name == upstream.name) {
-                return Err(problem(format!("upstream `{}` is named twice", upstream.name), "rename one of them"));
-            }
-        }
-        let listeners = self.listener.into_iter().map(|raw| raw.check(base)).collect::<Result<Vec<_>, _>>()?;
-        for listener in &listeners {
-            if !upstreams.iter().any(|upstream| upstream.name == listener.upstream) {
-                return Err(problem(
-                    format!(
-                        "listener `{}` names the upstream `{}`, which is not there",
-                        listener.name, listener.upstream
-                    ),
-                    "add an [[upstream]] of that name or correct it",
-                ));
-            }
-        }
-        if self.allow.replication {
+        let upstreams = upstreams(self.upstream, base)?;
+        let listeners = listeners(self.listener, &upstreams, base)?;
+        if let Some(replication) = self.allow.replication.filter(|allowed| *allowed.get_ref()) {
             return Err(problem(
+                Some(replication.span()),
                 "`allow.replication` is true, but this version does not carry replication streams",
                 "remove it; let replicas connect to the server itself",
             ));
@@ -193,117 +190,213 @@ impl RawConfig {
         Ok(Config {
             policy: base.join(self.policy),
             directory: self.directory.map(|path| base.join(path)),
-            workers: within("workers", self.workers.unwrap_or(cores), 1, 256)?,
+            workers: within("workers", self.workers, cores, 1, 256)?,
             listeners,
             upstreams,
-            audit: Audit {
-                dir: state_dir.join(self.audit.dir.unwrap_or_else(|| PathBuf::from("audit"))),
-                durability: match self.audit.durability {
-                    Some(RawDurability::All) => Durability::All,
-                    Some(RawDurability::Sensitive) | None => Durability::Sensitive,
-                },
-                checkpoint: secs("audit.checkpoint_secs", self.audit.checkpoint_secs, 60, 1, 3600)?,
-                segment_bytes_max: within("audit.segment_mib", self.audit.segment_mib.unwrap_or(64), 1, 4096)? << 20,
-            },
+            audit: self.audit.check(&state_dir)?,
             alert_file: self.alert.file.map(|path| state_dir.join(path)),
             admin: self.admin.address,
-            limits: Limits {
-                frame_bytes_max: within(
-                    "limits.frame_bytes_max",
-                    self.limits.frame_bytes_max.unwrap_or(64 << 20),
-                    FRAME_BYTES_MIN,
-                    FRAME_BYTES_MAX,
-                )?,
-                sessions_max: within("limits.sessions_max", self.limits.sessions_max.unwrap_or(9000), 1, 1_000_000)?,
-                startup: secs("limits.startup_secs", self.limits.startup_secs, 10, 1, 600)?,
-                pipeline_max: within("limits.pipeline_max", self.limits.pipeline_max.unwrap_or(10_000), 16, 1_000_000)?,
-                drain: secs("limits.drain_secs", self.limits.drain_secs, 30, 0, 3600)?,
-            },
+            limits: self.limits.check()?,
             allow_function_call: self.allow.function_call,
             state_dir,
         })
     }
 }
 
-impl RawListener {
-    fn check(self, base: &Path) -> Result<Listener, Problem> {
-        let name = self.name.unwrap_or_else(|| self.address.to_string());
-        postgres_only(self.engine, "listener", &name)?;
-        Ok(Listener {
-            address: self.address,
-            upstream: self.upstream,
-            tls: self.tls.map(|tls| ListenerTls {
-                certificate: base.join(tls.certificate),
-                key: base.join(tls.key),
-                required: tls.mode == RawTlsMode::Require,
-            }),
-            name,
+impl RawAudit {
+    fn check(self, state_dir: &Path) -> Result<Audit, Problem> {
+        Ok(Audit {
+            dir: state_dir.join(self.dir.unwrap_or_else(|| PathBuf::from("audit"))),
+            durability: match self.durability {
+                Some(RawDurability::All) => Durability::All,
+                Some(RawDurability::Sensitive) | None => Durability::Sensitive,
+            },
+            checkpoint: secs("audit.checkpoint_secs", self.checkpoint_secs, 60, 1, 3600)?,
+            segment_bytes_max: within("audit.segment_mib", self.segment_mib, 64, 1, 4096)? << 20,
         })
     }
+}
+
+impl RawLimits {
+    fn check(self) -> Result<Limits, Problem> {
+        let frame = (FRAME_BYTES_MIN, FRAME_BYTES_MAX);
+        Ok(Limits {
+            frame_bytes_max: within("limits.frame_bytes_max", self.frame_bytes_max, 64 << 20, frame.0, frame.1)?,
+            sessions_max: within("limits.sessions_max", self.sessions_max, 9000, 1, 1_000_000)?,
+            startup: secs("limits.startup_secs", self.startup_secs, 10, 1, 600)?,
+            pipeline_max: within("limits.pipeline_max", self.pipeline_max, 10_000, 16, 1_000_000)?,
+            session_bytes_max: within(
+                "limits.session_bytes_max",
+                self.session_bytes_max,
+                256 * 1024,
+                FRAME_BYTES_MIN,
+                FRAME_BYTES_MAX,
+            )?,
+            upstream_stall: secs("limits.upstream_stall_secs", self.upstream_stall_secs, 60, 1, 86_400)?,
+            drain: secs("limits.drain_secs", self.drain_secs, 30, 0, 3600)?,
+        })
+    }
+}
+
+fn listeners(raw: Vec<RawListener>, upstreams: &[Upstream], base: &Path) -> Result<Vec<Listener>, Problem> {
+    if raw.is_empty() {
+        return Err(problem(None, "there is no [[listener]]", "add one with engine, address and upstream"));
+    }
+    let mut listeners: Vec<Listener> = Vec::new();
+    for raw in raw {
+        let (place, address) = (raw.address.span(), raw.address.into_inner());
+        let name_place = raw.name.as_ref().map_or_else(|| place.clone(), Spanned::span);
+        let name = raw.name.map_or_else(|| address.to_string(), Spanned::into_inner);
+        postgres_only(&raw.engine, "listener", &name)?;
+        if !upstreams.iter().any(|upstream| upstream.name == *raw.upstream.get_ref()) {
+            let known: Vec<String> = upstreams.iter().map(|upstream| format!("`{}`", upstream.name)).collect();
+            return Err(problem(
+                Some(raw.upstream.span()),
+                format!("listener `{name}` names the upstream `{}`, which is not there", raw.upstream.get_ref()),
+                format!("add an [[upstream]] of that name, or name one of {}", known.join(", ")),
+            ));
+        }
+        if listeners.iter().any(|other| other.name == name) {
+            return Err(problem(
+                Some(name_place),
+                format!("two listeners are named `{name}`"),
+                "rename one: records tell listeners apart by name",
+            ));
+        }
+        if let Some(other) = listeners.iter().find(|other| other.address == address && address.port() != 0) {
+            return Err(problem(
+                Some(place),
+                format!("listener `{name}` has the address of `{}`, {address}", other.name),
+                "give each listener a port of its own",
+            ));
+        }
+        let tls = raw.tls.map(|tls| ListenerTls {
+            certificate: base.join(tls.certificate),
+            key: base.join(tls.key),
+            required: tls.mode == RawTlsMode::Require,
+        });
+        listeners.push(Listener { address, upstream: raw.upstream.into_inner(), tls, name });
+    }
+    Ok(listeners)
+}
+
+fn upstreams(raw: Vec<RawUpstream>, base: &Path) -> Result<Vec<Upstream>, Problem> {
+    let mut upstreams: Vec<Upstream> = Vec::new();
+    for raw in raw {
+        let place = raw.name.span();
+        let upstream = raw.check(base)?;
+        if upstreams.iter().any(|other| other.name == upstream.name) {
+            return Err(problem(
+                Some(place),
+                format!("two upstreams are named `{}`", upstream.name),
+                "rename one: listeners and policies tell upstreams apart by name",
+            ));
+        }
+        upstreams.push(upstream);
+    }
+    Ok(upstreams)
 }
 
 impl RawUpstream {
     fn check(self, base: &Path) -> Result<Upstream, Problem> {
-        postgres_only(self.engine, "upstream", &self.name)?;
-        let Some((host, port)) = self.address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) else {
-            return Err(problem(
-                format!("upstream `{}` has the address `{}`", self.name, self.address),
-                "write it as host:port",
-            ));
+        let name = self.name.into_inner();
+        postgres_only(&self.engine, "upstream", &name)?;
+        let (place, address) = (self.address.span(), self.address.into_inner());
+        let host = match address.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0) => host,
+            _ => {
+                return Err(problem(
+                    Some(place),
+                    format!("upstream `{name}` has the address `{address}`"),
+                    "write it as host:port; an IPv6 address stands in brackets",
+                ));
+            }
         };
-        let _ = port;
         let tls = match self.tls {
-            RawUpstreamTls::Off => UpstreamTls::Off,
+            RawUpstreamTls::Off => match self.ca.map(|ca| ca.span()).or(self.server_name.map(|name| name.span())) {
+                Some(unused) => {
+                    return Err(problem(
+                        Some(unused),
+                        format!("upstream `{name}` has tls = \"off\", and says whom to trust"),
+                        "remove tls = \"off\", or remove ca and server_name",
+                    ));
+                }
+                None => UpstreamTls::Off,
+            },
             RawUpstreamTls::VerifyFull => UpstreamTls::VerifyFull {
-                ca: self.ca.map_or_else(|| PathBuf::from(SYSTEM_ROOTS), |path| base.join(path)),
-                server_name: self.server_name.unwrap_or_else(|| host.trim_matches(['[', ']']).to_owned()),
+                ca: match self.ca {
+                    Some(ca) => base.join(ca.into_inner()),
+                    None if Path::new(SYSTEM_ROOTS).exists() => PathBuf::from(SYSTEM_ROOTS),
+                    None => {
+                        return Err(problem(
+                            Some(place),
+                            format!("upstream `{name}` is to be verified, and `{SYSTEM_ROOTS}` is not there"),
+                            "give ca, a PEM file of the roots to trust",
+                        ));
+                    }
+                },
+                server_name: match self.server_name {
+                    Some(name) => name.into_inner(),
+                    None => host.trim_matches(['[', ']']).to_owned(),
+                },
             },
         };
-        let password = match (self.catalog.password_file, self.catalog.password_env) {
-            (Some(_), Some(_)) => {
+        Ok(Upstream { catalog: self.catalog.check(&name, base)?, name, address, tls })
+    }
+}
+
+impl RawCatalog {
+    fn check(self, upstream: &str, base: &Path) -> Result<CatalogAccount, Problem> {
+        let password = match (self.password_file, self.password_env) {
+            (Some(_), Some(variable)) => {
                 return Err(problem(
-                    format!("upstream `{}` has both password_file and password_env", self.name),
+                    Some(variable.span()),
+                    format!("upstream `{upstream}` has both password_file and password_env"),
                     "keep one of them",
                 ));
             }
             (Some(path), None) => PasswordSource::File(base.join(path)),
-            (None, Some(name)) => PasswordSource::Environment(name),
+            (None, Some(name)) => PasswordSource::Environment(name.into_inner()),
             (None, None) => PasswordSource::Absent,
         };
-        Ok(Upstream {
-            name: self.name,
-            address: self.address,
-            tls,
-            catalog: CatalogAccount {
-                user: self.catalog.user,
-                password,
-                refresh: secs("upstream.catalog.refresh_secs", self.catalog.refresh_secs, 30, 1, 86_400)?,
-            },
+        Ok(CatalogAccount {
+            user: self.user,
+            password,
+            refresh: secs("upstream.catalog.refresh_secs", self.refresh_secs, 30, 1, 86_400)?,
         })
     }
 }
 
-fn postgres_only(engine: RawEngine, what: &str, name: &str) -> Result<(), Problem> {
-    match engine {
+fn postgres_only(engine: &Spanned<RawEngine>, what: &str, name: &str) -> Result<(), Problem> {
+    match engine.get_ref() {
         RawEngine::Postgres => Ok(()),
         RawEngine::Mysql => Err(problem(
+            Some(engine.span()),
             format!("{what} `{name}` has the engine `mysql`, which this version does not speak yet"),
             "use engine = \"postgres\"",
         )),
     }
 }
 
-fn secs(name: &str, given: Option<u64>, default: u64, min: u64, max: u64) -> Result<Duration, Problem> {
-    within(name, given.unwrap_or(default), min, max).map(Duration::from_secs)
+fn secs(name: &str, given: Option<Spanned<u64>>, default: u64, min: u64, max: u64) -> Result<Duration, Problem> {
+    within(name, given, default, min, max).map(Duration::from_secs)
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, min: T, max: T) -> Result<T, Problem> {
+fn within<T: PartialOrd + std::fmt::Display>(
+    name: &str,
+    given: Option<Spanned<T>>,
+    default: T,
+    min: T,
+    max: T,
+) -> Result<T, Problem> {
+    let Some(given) = given else { return Ok(default) };
+    let (place, value) = (given.span(), given.into_inner());
     if value < min || value > max {
-        return Err(problem(format!("`{name}` is {value}"), format!("it may be from {min} to {max}")));
+        return Err(problem(Some(place), format!("`{name}` is {value}"), format!("it may be from {min} to {max}")));
     }
     Ok(value)
 }
 
-fn problem(message: impl Into<String>, hint: impl Into<String>) -> Problem {
-    (message.into(), hint.into())
+fn problem(at: Option<Range<usize>>, message: impl Into<String>, hint: impl Into<String>) -> Problem {
+    Problem { at, message: message.into(), hint: hint.into() }
 }

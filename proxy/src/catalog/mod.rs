@@ -1,0 +1,266 @@
+//! What Weir knows of the databases behind it: a snapshot per database, loaded over Weir's own account and renewed.
+//!
+//! Each database that a session uses has one keeper, a task on the thread `weir-catalog`; sessions on any worker read
+//! the keeper's last snapshot from memory and wait only for the first one, or for one that must be newer than a change
+//! which they saw ([`Catalogs::renew`]).
+//!
+//! What must never happen here: a snapshot that is older than it says. A failed load keeps the last snapshot and calls
+//! it [`Freshness::Stale`]; a database that was never read has an empty catalog, in which every name is `Missing`, and
+//! callers treat that as "unknown", never as "not sensitive".
+
+mod connection;
+mod keeper;
+mod postgres;
+mod search_path;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use weir_policy::catalog::Catalog;
+use weir_policy::relation::Engine;
+
+use crate::config::Config;
+use connection::Account;
+pub use search_path::SearchPaths;
+
+/// Databases that are kept at once. Each costs a snapshot in memory and a short connection per refresh; names come
+/// from peers, so there is an end to them.
+const DATABASES_MAX: usize = 256;
+/// Loads that run at once against one upstream: its connection slots belong to its clients.
+const LOADS_MAX: usize = 4;
+/// A database that no session asked for in this time is forgotten.
+const UNUSED: Duration = Duration::from_secs(3600);
+/// Between two attempts for a database that was never read, when sessions keep asking.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Longest wait of a session: one load that is under way, then its own, and a little.
+const WAIT_MAX: Duration = Duration::from_secs(2 * keeper::LOAD_TIMEOUT.as_secs() + 5);
+
+/// Snapshots of every database in use, shared by all workers.
+pub struct Catalogs {
+    accounts: HashMap<String, (Arc<Account>, Arc<Semaphore>)>,
+    slots: RwLock<HashMap<(String, String), Arc<Slot>>>,
+    runtime: tokio::runtime::Handle,
+    /// Dropping it ends the thread.
+    _alive: oneshot::Sender<()>,
+}
+
+/// What is known of one database now. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CatalogView {
+    /// The snapshot.
+    pub catalog: Arc<Catalog>,
+    /// Whether it is known to be the server's present state.
+    pub state: Freshness,
+    search_paths: Arc<SearchPaths>,
+}
+
+/// How far a snapshot can be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// As of the last comparison with the server, at most `refresh_secs` and a load ago.
+    Fresh,
+    /// The server could not be asked; changes since then are unknown.
+    Stale {
+        /// When it was first found so.
+        since: Instant,
+        /// Why, in words for a log.
+        reason: Arc<str>,
+    },
+}
+
+/// One database's keeper as sessions see it.
+struct Slot {
+    orders: Arc<Orders>,
+    published: watch::Receiver<Published>,
+}
+
+/// What sessions want of a keeper.
+struct Orders {
+    /// Loads asked for so far; a load that starts when this is `n` satisfies the first `n` of them.
+    asked: AtomicU64,
+    wake: Notify,
+    /// When a session last asked, ms since `epoch`.
+    used_ms: AtomicU64,
+    epoch: Instant,
+}
+
+/// What a keeper last found.
+#[derive(Clone)]
+struct Published {
+    view: CatalogView,
+    /// Orders that this attempt satisfied, well or badly.
+    through: u64,
+    /// When the attempt ended; `None` before the first.
+    attempted: Option<Instant>,
+    /// Whether the database was ever read.
+    loaded: bool,
+}
+
+impl Catalogs {
+    /// Starts the thread that loads. Nothing is read before a session asks.
+    ///
+    /// # Errors
+    /// Roots of trust that cannot be read, or a thread that cannot start, in words for the operator.
+    pub fn new(config: &Config) -> Result<Arc<Catalogs>, String> {
+        let mut accounts = HashMap::new();
+        for upstream in &config.upstreams {
+            let account = Arc::new(Account::new(upstream)?);
+            accounts.insert(upstream.name.clone(), (account, Arc::new(Semaphore::new(LOADS_MAX))));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("the catalog's runtime cannot start: {error}"))?;
+        let handle = runtime.handle().clone();
+        let (alive, ended) = oneshot::channel::<()>();
+        std::thread::Builder::new()
+            .name("weir-catalog".to_owned())
+            .spawn(move || {
+                // Ends with an error when `Catalogs` is dropped, which is the message.
+                let _ = runtime.block_on(ended);
+            })
+            .map_err(|error| format!("the catalog's thread cannot start: {error}"))?;
+        Ok(Arc::new(Catalogs { accounts, slots: RwLock::default(), runtime: handle, _alive: alive }))
+    }
+
+    /// The snapshot of a database, from memory; only the first caller's wait for the first load.
+    ///
+    /// Cancel safe. Never longer than a bounded load.
+    pub async fn snapshot(&self, upstream: &str, database: &str) -> CatalogView {
+        let slot = match self.slot(upstream, database) {
+            Ok(slot) => slot,
+            Err(reason) => return CatalogView::unknown(database, &reason),
+        };
+        slot.orders.touch();
+        let published = slot.published.borrow().clone();
+        match published.attempted {
+            Some(_) if published.loaded => published.view,
+            Some(attempted) if attempted.elapsed() < RETRY_AFTER => published.view,
+            _ => slot.wait(slot.orders.order(), database).await,
+        }
+    }
+
+    /// A snapshot whose load started after this call: for sessions that saw the database being changed. A change must
+    /// be committed before this is called, or the load cannot see it.
+    ///
+    /// Calls at the same time share a load. Cancel safe; the load goes on.
+    pub async fn renew(&self, upstream: &str, database: &str) -> CatalogView {
+        match self.slot(upstream, database) {
+            Ok(slot) => {
+                slot.orders.touch();
+                slot.wait(slot.orders.order(), database).await
+            }
+            Err(reason) => CatalogView::unknown(database, &reason),
+        }
+    }
+
+    /// Why Weir is not ready as far as catalogs go: databases in use that could never be read.
+    pub fn unready(&self) -> Vec<String> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let mut reasons = Vec::new();
+        for ((upstream, database), slot) in slots.iter() {
+            let published = slot.published.borrow();
+            match &published.view.state {
+                Freshness::Stale { reason, .. } if !published.loaded => {
+                    reasons.push(format!("the catalog of `{database}` on `{upstream}` was never read: {reason}"));
+                }
+                _ => {}
+            }
+        }
+        reasons.sort();
+        reasons
+    }
+
+    fn slot(&self, upstream: &str, database: &str) -> Result<Arc<Slot>, String> {
+        let key = (upstream.to_owned(), database.to_owned());
+        {
+            let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(slot) = slots.get(&key).filter(|slot| slot.is_kept()) {
+                return Ok(Arc::clone(slot));
+            }
+        }
+        let Some((account, places)) = self.accounts.get(upstream) else {
+            return Err(format!("there is no upstream `{upstream}`"));
+        };
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(&key).filter(|slot| slot.is_kept()) {
+            return Ok(Arc::clone(slot));
+        }
+        if slots.len() >= DATABASES_MAX {
+            slots.retain(|_, slot| slot.is_kept());
+        }
+        if slots.len() >= DATABASES_MAX {
+            return Err(format!("weir keeps the catalogs of {DATABASES_MAX} databases and no more"));
+        }
+        let orders = Arc::new(Orders {
+            asked: AtomicU64::new(0),
+            wake: Notify::new(),
+            used_ms: AtomicU64::new(0),
+            epoch: Instant::now(),
+        });
+        let view = CatalogView::unknown(database, "it is not read yet");
+        let (publish, published) = watch::channel(Published { view, through: 0, attempted: None, loaded: false });
+        let keeper = keeper::Keeper::new(Arc::clone(account), Arc::clone(places), database);
+        self.runtime.spawn(keeper.keep(Arc::clone(&orders), publish));
+        let slot = Arc::new(Slot { orders, published });
+        slots.insert(key, Arc::clone(&slot));
+        Ok(slot)
+    }
+}
+
+impl Slot {
+    /// Whether its keeper still runs: one that was unused for long, or panicked, is replaced.
+    fn is_kept(&self) -> bool {
+        self.published.has_changed().is_ok()
+    }
+
+    async fn wait(&self, ticket: u64, database: &str) -> CatalogView {
+        let mut published = self.published.clone();
+        let found = tokio::time::timeout(WAIT_MAX, published.wait_for(|published| published.through >= ticket)).await;
+        match found {
+            Ok(Ok(published)) => published.view.clone(),
+            Ok(Err(_)) => CatalogView::unknown(database, "the loader stopped; weir's log says why"),
+            Err(_) => CatalogView::unknown(database, "the load takes too long"),
+        }
+    }
+}
+
+impl Orders {
+    /// Asks for a load that starts from now on; it is done when `through` has reached the ticket.
+    fn order(&self) -> u64 {
+        let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.wake.notify_one();
+        ticket
+    }
+
+    fn touch(&self) {
+        let elapsed = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used_ms.fetch_max(elapsed, Ordering::Relaxed);
+    }
+
+    fn unused_for(&self) -> Duration {
+        self.epoch.elapsed().saturating_sub(Duration::from_millis(self.used_ms.load(Ordering::Relaxed)))
+    }
+}
+
+impl CatalogView {
+    /// The view of a database of which nothing is known.
+    pub fn unknown(database: &str, reason: &str) -> CatalogView {
+        CatalogView {
+            catalog: Arc::new(Catalog::empty(Engine::Postgres, database)),
+            state: Freshness::Stale { since: Instant::now(), reason: reason.into() },
+            search_paths: Arc::default(),
+        }
+    }
+
+    /// The `search_path` that a session of this role starts with, when it says nothing itself: schema names, unquoted;
+    /// `$user` stands for the role's own name. `pg_catalog` and `pg_temp` are not added.
+    pub fn search_path_default(&self, role: &str) -> Vec<String> {
+        self.search_paths.of(role)
+    }
+}

@@ -1,0 +1,238 @@
+//! What is accepted, with its defaults, and the exact words for what is not.
+
+use std::path::Path;
+use std::time::Duration;
+
+use weir_tests::scratch::Scratch;
+
+use super::{Config, Durability, PasswordSource, UpstreamTls};
+
+const GOOD: &str = r#"state_dir = "state"
+policy = "policy.yaml"
+[[listener]]
+engine = "postgres"
+address = "127.0.0.1:6432"
+upstream = "db"
+[[upstream]]
+name = "db"
+engine = "postgres"
+address = "127.0.0.1:5432"
+tls = "off"
+[upstream.catalog]
+user = "weir_catalog"
+"#;
+
+fn load(text: &str) -> Result<Config, String> {
+    let folder = Scratch::new("config");
+    let path = folder.write("weir.toml", text);
+    let shown = format!("{}", path.display());
+    Config::load(&path).map_err(|error| error.to_string().replace(&shown, "weir.toml"))
+}
+
+#[test]
+fn defaults_and_relative_paths() {
+    let folder = Scratch::new("config");
+    let path = folder.write("weir.toml", GOOD);
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.policy, folder.path().join("policy.yaml"));
+    assert_eq!(config.audit.dir, folder.path().join("state/audit"));
+    assert_eq!((config.audit.durability, config.audit.segment_bytes_max), (Durability::Sensitive, 64 << 20));
+    assert_eq!(config.audit.checkpoint, Duration::from_secs(60));
+    assert_eq!(config.listeners[0].name, "127.0.0.1:6432");
+    assert!(config.workers >= 1);
+    let limits = &config.limits;
+    assert_eq!((limits.frame_bytes_max, limits.session_bytes_max), (64 << 20, 256 << 10));
+    assert_eq!((limits.sessions_max, limits.pipeline_max), (9000, 10_000));
+    assert_eq!(
+        [limits.startup, limits.upstream_stall, limits.drain].map(|limit| limit.as_secs()),
+        [10, 60, 30],
+        "seconds"
+    );
+    assert!(!config.allow_function_call);
+    assert!(matches!(config.upstreams[0].catalog.password, PasswordSource::Absent));
+}
+
+#[test]
+fn every_key_is_understood() {
+    let config = load(
+        r#"
+state_dir = "/var/lib/weir"
+policy = "/etc/weir/policy.yaml"
+directory = "people.yaml"
+workers = 3
+[[listener]]
+name = "support"
+engine = "postgres"
+address = "[::1]:6432"
+upstream = "support-db"
+[listener.tls]
+certificate = "server.crt"
+key = "server.key"
+mode = "prefer"
+[[upstream]]
+name = "support-db"
+engine = "postgres"
+address = "[fd00::1]:5432"
+ca = "ca.pem"
+[upstream.catalog]
+user = "weir_catalog"
+password_env = "WEIR_CATALOG"
+refresh_secs = 5
+[audit]
+dir = "log"
+durability = "all"
+checkpoint_secs = 10
+segment_mib = 1
+[alert]
+file = "alerts.jsonl"
+[admin]
+address = "127.0.0.1:9632"
+[limits]
+frame_bytes_max = 1048576
+sessions_max = 10
+startup_secs = 1
+pipeline_max = 16
+session_bytes_max = 65536
+upstream_stall_secs = 5
+drain_secs = 0
+[allow]
+function_call = true
+replication = false
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.audit.dir, Path::new("/var/lib/weir/log"));
+    assert_eq!(config.alert_file.as_deref(), Some(Path::new("/var/lib/weir/alerts.jsonl")));
+    let UpstreamTls::VerifyFull { ca, server_name } = &config.upstreams[0].tls else { panic!("verified by default") };
+    assert!(ca.ends_with("ca.pem") && ca.is_absolute());
+    assert_eq!(server_name, "fd00::1");
+    assert!(config.listeners[0].tls.as_ref().is_some_and(|tls| !tls.required));
+    assert!(config.allow_function_call);
+    assert!(config.warnings().is_empty(), "{:?}", config.warnings());
+}
+
+/// One change to a good file, and what is said of it.
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let check = |from: &str, to: &str, expected: &str| {
+        assert!(GOOD.contains(from), "{from}");
+        let told = load(&GOOD.replacen(from, to, 1)).expect_err(to);
+        assert_eq!(told, format!("weir.toml:{expected}"), "{to}");
+    };
+    let keys = "(hint: docs/configuration.md lists every key)";
+    check(
+        "policy =",
+        "polici =",
+        &format!(
+            "2:1: unknown field `polici`, expected one of `state_dir`, `policy`, `directory`, `workers`, `listener`, \
+             `upstream`, `audit`, `alert`, `admin`, `limits`, `allow` {keys}"
+        ),
+    );
+    check("policy = \"policy.yaml\"\n", "", &format!("1:1: missing field `policy` {keys}"));
+    check(
+        "engine = \"postgres\"",
+        "engine = \"oracle\"",
+        &format!("4:10: unknown variant `oracle`, expected `postgres` or `mysql` {keys}"),
+    );
+    check(
+        "engine = \"postgres\"",
+        "engine = \"mysql\"",
+        "4:10: listener `127.0.0.1:6432` has the engine `mysql`, which this version does not speak yet (hint: use \
+         engine = \"postgres\")",
+    );
+    check(
+        "upstream = \"db\"",
+        "upstream = \"bd\"",
+        "6:12: listener `127.0.0.1:6432` names the upstream `bd`, which is not there (hint: add an [[upstream]] of that \
+         name, or name one of `db`)",
+    );
+    check(
+        "\"127.0.0.1:5432\"",
+        "\"db.internal\"",
+        "10:11: upstream `db` has the address `db.internal` (hint: write it as host:port; an IPv6 address stands in \
+         brackets)",
+    );
+    check(
+        "tls = \"off\"",
+        "tls = \"off\"\nca = \"ca.pem\"",
+        "12:6: upstream `db` has tls = \"off\", and says whom to trust (hint: remove tls = \"off\", or remove ca and \
+         server_name)",
+    );
+    check(
+        "user =",
+        "password_file = \"a\"\npassword_env = \"B\"\nuser =",
+        "14:16: upstream `db` has both password_file and password_env (hint: keep one of them)",
+    );
+    check(
+        "[[upstream]]",
+        "[limits]\nframe_bytes_max = 10\n[[upstream]]",
+        "8:19: `limits.frame_bytes_max` is 10 (hint: it may be from 16384 to 1073741824)",
+    );
+    check(
+        "[[upstream]]",
+        "[allow]\nreplication = true\n[[upstream]]",
+        "8:15: `allow.replication` is true, but this version does not carry replication streams (hint: remove it; let \
+         replicas connect to the server itself)",
+    );
+    check(
+        "[[upstream]]",
+        "[[listener]]\nname = \"127.0.0.1:6432\"\nengine = \"postgres\"\naddress = \"127.0.0.1:1\"\nupstream = \
+         \"db\"\n[[upstream]]",
+        "8:8: two listeners are named `127.0.0.1:6432` (hint: rename one: records tell listeners apart by name)",
+    );
+    check(
+        "[[upstream]]",
+        "[[listener]]\nname = \"b\"\nengine = \"postgres\"\naddress = \"127.0.0.1:6432\"\nupstream = \"db\"\n[[upstream]]",
+        "10:11: listener `b` has the address of `127.0.0.1:6432`, 127.0.0.1:6432 (hint: give each listener a port of its \
+         own)",
+    );
+    check(
+        "[[listener]]\nengine = \"postgres\"\naddress = \"127.0.0.1:6432\"\nupstream = \"db\"\n",
+        "",
+        " there is no [[listener]] (hint: add one with engine, address and upstream)",
+    );
+    // Not TOML at all: the place is what matters.
+    let told = load(&GOOD.replacen("policy =", "policy = =", 1)).unwrap_err();
+    assert!(told.starts_with("weir.toml:2:"), "{told}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told() {
+    let missing = Config::load(Path::new("/nowhere/weir.toml")).unwrap_err().to_string();
+    assert!(missing.starts_with("/nowhere/weir.toml: cannot be read: No such file"), "{missing}");
+    let endless = Config::load(Path::new("/dev/zero")).unwrap_err().to_string();
+    assert!(endless.contains("is longer than 1048576 bytes"), "{endless}");
+    let folder = Scratch::new("config");
+    let path = folder.write("weir.toml", b"state_dir = '\xff'");
+    assert!(Config::load(&path).unwrap_err().to_string().contains("is not UTF-8"));
+}
+
+#[test]
+fn what_leaves_the_machine_unprotected_is_warned_of() {
+    let text = GOOD.replace("127.0.0.1:5432", "db.internal:5432").replace("127.0.0.1:6432", "0.0.0.0:6432");
+    let config = load(&format!("{text}[admin]\naddress = \"0.0.0.0:9632\"\n")).unwrap();
+    let warnings = config.warnings();
+    let about = |word: &str| warnings.iter().any(|warning| warning.contains(word));
+    assert!(about("upstream `db`") && about("listener `0.0.0.0:6432`") && about("admin") && about("directory"));
+    assert_eq!(load(GOOD).unwrap().warnings().len(), 1, "only the directory");
+}
+
+#[test]
+fn passwords_come_from_private_files_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Scratch::new("config");
+    let path = folder.write("password", "pa ss\r\n");
+    let source = PasswordSource::File(path.clone());
+    for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let read = source.read();
+        assert_eq!(read.is_ok(), accepted, "{mode:o}: {read:?}");
+        match read {
+            Ok(password) => assert_eq!(password.as_deref(), Some("pa ss")),
+            Err(message) => assert!(message.contains("chmod 600"), "{message}"),
+        }
+    }
+    let unset = PasswordSource::Environment("WEIR_NOT_SET_ANYWHERE".to_owned()).read().unwrap_err();
+    assert_eq!(unset, "environment variable `WEIR_NOT_SET_ANYWHERE` is not set");
+    assert_eq!(PasswordSource::Absent.read(), Ok(None));
+}
