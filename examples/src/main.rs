@@ -1,0 +1,257 @@
+//! `weir-demo`: a support database behind Weir, an honest day, two thefts, and the log that tells of them.
+//!
+//! What decides is what the clients received, counted by them row by row; the log is held against it. With
+//! `--without-weir` the same clients reach the server itself, to show what the difference is: it ends with 1.
+//!
+//! INVARIANT: whatever ends the run (its own end, a failure, Ctrl-C, SIGTERM), every process that it started is
+//! stopped by its process id, and its directory removed, unless KEEP=1 asked for them.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod client;
+mod failure;
+mod honest_day;
+mod postgres;
+mod process;
+mod report;
+mod scratch;
+mod stage;
+mod story;
+mod theft;
+mod weir;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::failure::Failure;
+use crate::postgres::{CUSTOMERS, Postgres};
+use crate::report::Log;
+use crate::scratch::{Ports, Scratch};
+use crate::stage::Stage;
+use crate::story::{Story, number};
+use crate::theft::Theft;
+use crate::weir::Weir;
+
+const USAGE: &str = "usage: weir-demo --weir BINARY | --without-weir   [--report FILE]
+
+Plays an honest day and two thefts against a throw-away support database, through Weir or without it, and writes
+what the clients received to FILE (target/demo/report.json). KEEP=1 in the environment leaves everything running.
+
+Exit codes: 0 everything came out as it should, 1 something did not, 2 usage, 3 surroundings, 130 interrupted.
+";
+
+/// Exit codes beside 0.
+const UNEXPECTED: u8 = 1;
+const BAD_USAGE: u8 = 2;
+const SURROUNDINGS: u8 = 3;
+const INTERRUPTED: u8 = 130;
+
+/// Lines of the log that are shown at the end.
+const LOG_LINES: usize = 8;
+
+/// What was asked for.
+#[derive(Debug)]
+struct Arguments {
+    /// The `weir` to put in front; `None` leaves it out.
+    weir: Option<PathBuf>,
+    report: PathBuf,
+    keep: bool,
+}
+
+impl Arguments {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
+        let (mut weir, mut without, mut report) = (None, false, None);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--weir" => weir = Some(PathBuf::from(value()?)),
+                "--report" => report = Some(PathBuf::from(value()?)),
+                "--without-weir" => without = true,
+                _ => return Err(format!("unknown argument `{word}`")),
+            }
+        }
+        if weir.is_some() == without {
+            return Err("give either --weir or --without-weir".to_owned());
+        }
+        let name = if without { "report-without-weir.json" } else { "report.json" };
+        let report = report.unwrap_or_else(|| repository().join("target/demo").join(name));
+        Ok(Arguments { weir, report, keep: std::env::var("KEEP").is_ok_and(|keep| keep == "1") })
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            tell(&format!("weir-demo: {message}\n{USAGE}"));
+            return ExitCode::from(BAD_USAGE);
+        }
+    };
+    // One thread: the kernel ties the processes to the thread that starts them, which must be one that stays.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tell(&format!("weir-demo: cannot start: {error}\n"));
+            return ExitCode::from(SURROUNDINGS);
+        }
+    };
+    let code = runtime.block_on(async {
+        tokio::select! {
+            played = play(&arguments) => match played {
+                Ok(0) => 0,
+                Ok(_) => UNEXPECTED,
+                Err(failure) => {
+                    tell(&format!("\nweir-demo: {failure}\n"));
+                    SURROUNDINGS
+                }
+            },
+            name = interrupted() => {
+                tell(&format!("\nweir-demo: {name}: stopping what was started\n"));
+                INTERRUPTED
+            }
+        }
+    });
+    ExitCode::from(code)
+}
+
+/// Plays everything; returns how many checks did not hold.
+async fn play(arguments: &Arguments) -> Result<u32, Failure> {
+    let mut story = Story::new();
+    story.chapter(match arguments.weir {
+        Some(_) => "A support desk behind Weir",
+        None => "A support desk without Weir",
+    });
+    let mut ports = Ports::new();
+    // Dropped in the reverse order: Weir, PostgreSQL, the directory.
+    let scratch = Scratch::new(arguments.keep)?;
+    let password = scratch::password()?;
+    let mut postgres = Postgres::start(&scratch, ports.free()?, &password, arguments.keep, &story).await?;
+    postgres.fill(&story).await?;
+    let mut weir = match &arguments.weir {
+        Some(binary) => Some(Weir::start(binary, postgres.door(), &scratch, &mut ports, arguments.keep, &story).await?),
+        None => None,
+    };
+
+    let mut door = postgres.door().clone();
+    if let Some(weir) = &weir {
+        door.address = weir.address();
+    }
+    let stage = Stage { door: door.clone(), weir: weir.as_ref() };
+    let day = honest_day::play(&stage, &mut story).await?;
+    let s1 = theft::one_shot(&stage, &mut story).await?;
+    let s2 = theft::patient(&stage, &mut story).await?;
+    let log = match &mut weir {
+        Some(weir) => Some(read_log(weir, &mut story)?),
+        None => None,
+    };
+    report::write(&arguments.report, &day, &s1, &s2, log)?;
+    conclude(arguments, &s1, &s2, &mut story);
+
+    if arguments.keep {
+        if let Some(weir) = &mut weir {
+            weir.start_again().await?;
+        }
+        keep(&scratch, &mut postgres, weir.as_mut(), &door, &story);
+    }
+    Ok(story.failed())
+}
+
+/// Stops Weir, so that its last checkpoint covers everything, and checks the log as somebody would who was not there.
+fn read_log(weir: &mut Weir, story: &mut Story) -> Result<Log, Failure> {
+    story.chapter("The log");
+    weir.stop()?;
+    let events = u64::try_from(weir.events()?.len()).unwrap_or(u64::MAX);
+    let tail = weir.command(&["audit", "tail"])?;
+    let lines: Vec<&str> = tail.lines().collect();
+    for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+        story.aside(line);
+    }
+    let verified = weir.command(&["audit", "verify"]);
+    match &verified {
+        Ok(words) => words.lines().for_each(|line| story.say(line)),
+        Err(failure) => story.say(&failure.to_string()),
+    }
+    let verified = verified.is_ok();
+    story.check(verified, &format!("{} records, verified with nothing but the public key", number(events)));
+    Ok(Log { events, verified })
+}
+
+fn conclude(arguments: &Arguments, s1: &Theft, s2: &Theft, story: &mut Story) {
+    story.chapter("In short");
+    let of_all = |theft: &Theft| format!("{} of {} customers left", number(theft.records), number(CUSTOMERS));
+    story.say(&format!("S1: {}; S2: {}", of_all(s1), of_all(s2)));
+    match (&arguments.weir, story.failed()) {
+        (Some(_), 0) => story.say("everything came out as it should"),
+        (_, failed) => {
+            if arguments.weir.is_none() {
+                story.say("nobody was told, and nothing says who took what");
+            }
+            story.say(&format!("{failed} checks did not hold"));
+        }
+    }
+    story.aside(&format!("figures: {}", arguments.report.display()));
+}
+
+/// Leaves everything running, and says how to use it and how to end it.
+fn keep(scratch: &Scratch, postgres: &mut Postgres, weir: Option<&mut Weir>, door: &client::Door, story: &Story) {
+    story.chapter("KEEP=1: left running");
+    let (ip, port) = (door.address.ip(), door.address.port());
+    story.say(&format!("connect:  PGPASSWORD={} psql -h {ip} -p {port} -U alice support", door.password));
+    let mut pids = Vec::new();
+    if let Some(weir) = weir {
+        story.say(&format!("the log:  weir audit tail --config {}", weir.config().display()));
+        pids.push(weir.process().pid().to_string());
+        weir.process().leave();
+    }
+    let server = postgres.process().pid();
+    postgres.process().leave();
+    let stop_weir = if pids.is_empty() { String::new() } else { format!("kill {}; ", pids.join(" ")) };
+    story.say(&format!("stop:     {stop_weir}kill -INT {server}; rm -rf {}", scratch.path().display()));
+}
+
+/// Waits for a signal that asks us to end; returns its name.
+async fn interrupted() -> &'static str {
+    let wait = async |kind: SignalKind| match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        // Without a handler the signal ends us at once, and the kernel ends what is tied to us.
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => "interrupted",
+        () = wait(SignalKind::terminate()) => "terminated",
+        () = wait(SignalKind::hangup()) => "the terminal went away",
+    }
+}
+
+fn repository() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+fn tell(text: &str) {
+    // Nobody can be told when standard error is gone.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+
+    fn parse(words: &str) -> Result<Arguments, String> {
+        Arguments::parse(words.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn one_of_the_two_modes_is_asked_for() {
+        assert!(parse("").is_err());
+        assert!(parse("--weir a --without-weir").is_err());
+        assert!(parse("--weir").is_err());
+        assert!(parse("--wier a").is_err());
+        assert_eq!(parse("--weir a").unwrap().report.file_name().unwrap(), "report.json");
+        assert_eq!(parse("--without-weir").unwrap().report.file_name().unwrap(), "report-without-weir.json");
+        assert_eq!(parse("--weir a --report b").unwrap().report.to_str(), Some("b"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Where the scenes play: the door that clients use, and the Weir behind it, unless it is left out.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::client::{Door, Refusal};
+use crate::failure::Failure;
+use crate::story::Story;
+use crate::weir::Weir;
+
+/// How long an alert, or the last record of a statement, may take; the promise to a SIEM is a minute.
+const RECORD_LIMIT: Duration = Duration::from_secs(60);
+
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The stage.
+#[derive(Debug)]
+pub(crate) struct Stage<'a> {
+    /// What clients connect to.
+    pub(crate) door: Door,
+    /// `None` where clients reach the server itself.
+    pub(crate) weir: Option<&'a Weir>,
+}
+
+/// What the log says of a statement that was ended, and of the person behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    /// The person, not the account.
+    pub(crate) person: String,
+    /// The rule that ended it.
+    pub(crate) rule: String,
+    /// Over which time the rule counts.
+    pub(crate) window: String,
+    /// Its budget.
+    pub(crate) limit: u64,
+    /// Its counter before the statement.
+    pub(crate) before: u64,
+    /// Its counter after the statement.
+    pub(crate) after: u64,
+}
+
+/// What the log says has left, over statements that have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Released {
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Records, as budgets count them.
+    pub(crate) records: u64,
+}
+
+impl Stage<'_> {
+    /// Alerts so far; none without Weir.
+    pub(crate) fn alerts(&self) -> Result<Vec<Value>, Failure> {
+        self.weir.map_or(Ok(Vec::new()), Weir::alerts)
+    }
+
+    /// Number of the last record of the log.
+    pub(crate) fn mark(&self) -> Result<u64, Failure> {
+        let Some(weir) = self.weir else { return Ok(0) };
+        Ok(weir.events()?.last().map_or(0, |event| count(&event["seq"])))
+    }
+
+    /// Waits until the alert file names the reference; returns the seconds since `start`.
+    pub(crate) async fn seconds_to_alert(&self, reference: &str, start: Instant) -> Result<Option<f64>, Failure> {
+        while start.elapsed() < RECORD_LIMIT {
+            if self.alerts()?.iter().any(|alert| alert.to_string().contains(reference)) {
+                return Ok(Some(start.elapsed().as_secs_f64()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(None)
+    }
+
+    /// The verdict that the reference stands for, and what left after `mark` to the person whom it names.
+    pub(crate) async fn account(&self, reference: &str, mark: u64) -> Result<Option<(Verdict, Released)>, Failure> {
+        let Some(weir) = self.weir else { return Ok(None) };
+        let deadline = Instant::now() + RECORD_LIMIT;
+        while Instant::now() < deadline {
+            let events = weir.events()?;
+            let since: Vec<&Value> = events.iter().filter(|event| count(&event["seq"]) > mark).collect();
+            let verdict = since.iter().find_map(|event| verdict(event, reference));
+            if let Some(verdict) = verdict
+                && let Some(released) = released(&since, &verdict.person)
+            {
+                return Ok(Some((verdict, released)));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(None)
+    }
+}
+
+impl Verdict {
+    /// Says who, which rule, which window, and the counter.
+    pub(crate) fn tell(&self, story: &Story) {
+        let Verdict { person, rule, window, limit, before, after } = self;
+        story.say(&format!("the log: {person}, rule {rule}, {limit} per {window}, counter {before} -> {after}"));
+    }
+}
+
+/// The reference in an error, demanded.
+pub(crate) fn reference(refusal: &Refusal, story: &mut Story) -> Option<String> {
+    let reference = refusal.reference().map(str::to_owned);
+    story.check(reference.is_some(), "the error has a reference that an analyst can look up");
+    reference
+}
+
+fn verdict(event: &Value, reference: &str) -> Option<Verdict> {
+    if event["reference"].as_str() != Some(reference)
+        || !matches!(event["kind"].as_str(), Some("completion" | "denial"))
+    {
+        return None;
+    }
+    let lines = event["basis"].as_array()?;
+    let decisive = lines.iter().find(|line| matches!(line["outcome"].as_str(), Some("cut" | "refuse" | "refused")))?;
+    Some(Verdict {
+        person: event["person"]["id"].as_str()?.to_owned(),
+        rule: decisive["rule"].as_str()?.to_owned(),
+        window: decisive["window"].as_str()?.to_owned(),
+        limit: decisive["limit"].as_u64()?,
+        before: decisive["before"].as_u64()?,
+        after: decisive["after"].as_u64()?,
+    })
+}
+
+/// Sums the completions of a person; `None` while an admission has none yet.
+fn released(events: &[&Value], person: &str) -> Option<Released> {
+    let of = |kind: &str| -> Vec<&Value> {
+        let wanted =
+            |event: &&&Value| event["kind"].as_str() == Some(kind) && event["person"]["id"].as_str() == Some(person);
+        events.iter().filter(wanted).copied().collect()
+    };
+    let completions = of("completion");
+    if completions.len() < of("admission").len() {
+        return None;
+    }
+    let records = completions.iter().filter_map(|event| event["counts"]["records"].as_array()).flatten();
+    Some(Released {
+        rows: completions.iter().map(|event| count(&event["counts"]["rows"])).sum(),
+        records: records.map(|line| count(&line["records"])).sum(),
+    })
+}
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
