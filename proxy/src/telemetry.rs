@@ -61,10 +61,14 @@ const METRICS: &[(Kind, &str, &str)] = &[
 const BUCKETS_SECS: &[f64] =
     &[0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
+/// How often samples of histograms are folded into their buckets. Between two of these each sample takes memory, whether
+/// anybody reads the metrics or not.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Installs the recorder and describes every metric.
 ///
 /// # Errors
-/// When a recorder is already installed.
+/// When a recorder is already installed, or its thread cannot start.
 pub fn install() -> Result<PrometheusHandle, String> {
     let mut builder = PrometheusBuilder::new();
     for (_, name, _) in METRICS.iter().filter(|(kind, ..)| *kind == Kind::Histogram) {
@@ -75,6 +79,16 @@ pub fn install() -> Result<PrometheusHandle, String> {
     let handle = builder.install_recorder().map_err(|error| format!("metrics: {error}"))?;
     describe();
     gauge!("weir_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let kept = handle.clone();
+    std::thread::Builder::new()
+        .name("weir-metrics".to_owned())
+        .spawn(move || {
+            loop {
+                std::thread::sleep(UPKEEP);
+                kept.run_upkeep();
+            }
+        })
+        .map_err(|error| format!("metrics: {error}"))?;
     Ok(handle)
 }
 

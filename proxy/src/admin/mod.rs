@@ -1,6 +1,10 @@
 //! Health and metrics over HTTP/1.1: `/healthz`, `/readyz`, `/metrics`. Read-only, on loopback unless configured otherwise.
 //!
-//! What must never happen here: a slow or hostile peer of this port costs more than one small buffer for a few seconds.
+//! What must never happen here: a slow or hostile peer of this port costs more than one small buffer for a few seconds,
+//! or keeps a monitor from being answered for longer than that.
+
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,7 +12,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,8 +22,8 @@ use tokio::sync::Semaphore;
 
 /// Time for a request's head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for a whole connection: a scrape takes milliseconds.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a whole connection, one request and its answer: a scrape takes milliseconds.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 32;
 /// Bytes of a request's head (hyper's smallest buffer).
@@ -50,6 +54,8 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
+                // A place is for one request, so that idle connections cannot hold them all.
+                .keep_alive(false)
                 .header_read_timeout(HEADER_TIMEOUT)
                 .max_buf_size(HEAD_BYTES_MAX)
                 .serve_connection(TokioIo::new(socket), service);
@@ -64,7 +70,9 @@ fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     const JSON: &str = "application/json";
     const TEXT: &str = "text/plain; charset=utf-8";
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned());
+        let mut refused = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned());
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
     }
     match request.uri().path() {
         "/healthz" => response(StatusCode::OK, JSON, "{\"status\":\"alive\"}\n".to_owned()),
@@ -83,5 +91,6 @@ fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Fu
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -266,7 +266,7 @@ impl PasswordSource {
 }
 
 /// The text of a file of ours; a device or a file without end is not read to its end.
-fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
+pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
