@@ -1,5 +1,7 @@
 //! Inputs that are meant to exhaust: each must come back, say something, and not take long.
 
+#![allow(clippy::disallowed_methods, reason = "a test may look at the clock")]
+
 use std::time::{Duration, Instant};
 
 use super::super::shape;
