@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod cancel;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod end;
 pub mod identity;

@@ -166,11 +166,27 @@ struct RawAllow {
 }
 
 pub(super) fn parse(text: &str) -> Result<RawConfig, Problem> {
-    toml::from_str(text).map_err(|error| Problem {
-        at: error.span(),
-        message: error.message().trim_end().replace('\n', "; "),
-        hint: "docs/configuration.md lists every key".to_owned(),
+    toml::from_str(text).map_err(|error| {
+        let at = error.span();
+        let mut message = error.message().trim_end().replace('\n', "; ");
+        for number in ["usize", "u64"] {
+            message = message.replace(&format!("expected {number}"), "expected a whole number from 0");
+        }
+        // What is wrong with a value does not say whose value it is.
+        let key = at.as_ref().and_then(|at| key_before(text, at.start)).filter(|key| !message.contains(key));
+        if let Some(key) = key {
+            message = format!("`{key}`: {message}");
+        }
+        Problem { at, message, hint: "docs/configuration.md lists every key".to_owned() }
     })
+}
+
+/// The key whose value begins at this byte, when both are on one line.
+fn key_before(text: &str, at: usize) -> Option<&str> {
+    let before = text.get(..at)?;
+    let line = before.rfind('\n').map_or(before, |newline| &before[newline + 1..]);
+    let key = line.trim_end().strip_suffix('=')?.trim();
+    (!key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))).then_some(key)
 }
 
 impl RawConfig {

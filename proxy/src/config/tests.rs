@@ -132,7 +132,7 @@ fn what_is_wrong_is_told_with_its_place() {
     check(
         "engine = \"postgres\"",
         "engine = \"oracle\"",
-        &format!("4:10: unknown variant `oracle`, expected `postgres` or `mysql` {keys}"),
+        &format!("4:10: `engine`: unknown variant `oracle`, expected `postgres` or `mysql` {keys}"),
     );
     check(
         "engine = \"postgres\"",
@@ -167,6 +167,16 @@ fn what_is_wrong_is_told_with_its_place() {
         "[[upstream]]",
         "[limits]\nframe_bytes_max = 10\n[[upstream]]",
         "8:19: `limits.frame_bytes_max` is 10 (hint: it may be from 16384 to 1073741824)",
+    );
+    check(
+        "state_dir",
+        "workers = \"two\"\nstate_dir",
+        &format!("1:11: `workers`: invalid type: string \"two\", expected a whole number from 0 {keys}"),
+    );
+    check(
+        "state_dir",
+        "workers = -1\nstate_dir",
+        &format!("1:11: `workers`: invalid value: integer `-1`, expected a whole number from 0 {keys}"),
     );
     check(
         "[[upstream]]",

@@ -148,7 +148,7 @@ fn a_bad_configuration_is_told_with_its_place() {
     for (what, text, expected) in [
         ("an unknown key", good.replacen("workers = 2", "workers = 2\nworkerz = 3", 1), "workerz"),
         ("a wrong type", good.replacen("workers = 2", "workers = \"two\"", 1), "workers"),
-        ("no TOML", good.replacen("workers = 2", "workers = = 2", 1), "5"),
+        ("no TOML", good.replacen("workers = 2", "workers = = 2", 1), "weir.toml:4:11"),
         (
             "an upstream of nobody's",
             good.replacen("upstream = \"support-db\"", "upstream = \"other-db\"", 1),
