@@ -40,6 +40,15 @@ pub(crate) struct Verdict {
     pub(crate) after: u64,
 }
 
+/// Whose statements are added up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose {
+    /// Those of one session.
+    Session,
+    /// Those of one person, over all sessions and accounts.
+    Person,
+}
+
 /// What the log says has left, over statements that have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Released {
@@ -55,15 +64,10 @@ impl Stage<'_> {
         self.weir.map_or(Ok(Vec::new()), Weir::alerts)
     }
 
-    /// Number of the last record of the log.
-    pub(crate) fn mark(&self) -> Result<u64, Failure> {
-        let Some(weir) = self.weir else { return Ok(0) };
-        Ok(weir.events()?.last().map_or(0, |event| count(&event["seq"])))
-    }
-
     /// Waits until the alert file names the reference; returns the seconds since `start`.
     pub(crate) async fn seconds_to_alert(&self, reference: &str, start: Instant) -> Result<Option<f64>, Failure> {
-        while start.elapsed() < RECORD_LIMIT {
+        let deadline = Instant::now() + RECORD_LIMIT;
+        while Instant::now() < deadline {
             if self.alerts()?.iter().any(|alert| alert.to_string().contains(reference)) {
                 return Ok(Some(start.elapsed().as_secs_f64()));
             }
@@ -72,22 +76,30 @@ impl Stage<'_> {
         Ok(None)
     }
 
-    /// The verdict that the reference stands for, and what left after `mark` to the person whom it names.
-    pub(crate) async fn account(&self, reference: &str, mark: u64) -> Result<Option<(Verdict, Released)>, Failure> {
+    /// The verdict that the reference stands for, and what the log says has left to the session or person whom it names.
+    pub(crate) async fn account(&self, reference: &str, whose: Whose) -> Result<Option<(Verdict, Released)>, Failure> {
         let Some(weir) = self.weir else { return Ok(None) };
         let deadline = Instant::now() + RECORD_LIMIT;
         while Instant::now() < deadline {
             let events = weir.events()?;
-            let since: Vec<&Value> = events.iter().filter(|event| count(&event["seq"]) > mark).collect();
-            let verdict = since.iter().find_map(|event| verdict(event, reference));
-            if let Some(verdict) = verdict
-                && let Some(released) = released(&since, &verdict.person)
+            let told = events.iter().find_map(|event| Some((verdict(event, reference)?, whose.of(event)?)));
+            if let Some((verdict, id)) = told
+                && let Some(released) = released(&events, whose, id)
             {
                 return Ok(Some((verdict, released)));
             }
             tokio::time::sleep(PAUSE).await;
         }
         Ok(None)
+    }
+}
+
+impl Whose {
+    fn of(self, event: &Value) -> Option<&str> {
+        match self {
+            Whose::Session => event["session"]["id"].as_str(),
+            Whose::Person => event["person"]["id"].as_str(),
+        }
     }
 }
 
@@ -113,7 +125,7 @@ fn verdict(event: &Value, reference: &str) -> Option<Verdict> {
         return None;
     }
     let lines = event["basis"].as_array()?;
-    let decisive = lines.iter().find(|line| matches!(line["outcome"].as_str(), Some("cut" | "refuse" | "refused")))?;
+    let decisive = lines.iter().find(|line| matches!(line["outcome"].as_str(), Some("cut" | "refused")))?;
     Some(Verdict {
         person: event["person"]["id"].as_str()?.to_owned(),
         rule: decisive["rule"].as_str()?.to_owned(),
@@ -124,21 +136,20 @@ fn verdict(event: &Value, reference: &str) -> Option<Verdict> {
     })
 }
 
-/// Sums the completions of a person; `None` while an admission has none yet.
-fn released(events: &[&Value], person: &str) -> Option<Released> {
+/// Sums the completions; `None` while an admission has none yet.
+fn released(events: &[Value], whose: Whose, id: &str) -> Option<Released> {
     let of = |kind: &str| -> Vec<&Value> {
-        let wanted =
-            |event: &&&Value| event["kind"].as_str() == Some(kind) && event["person"]["id"].as_str() == Some(person);
-        events.iter().filter(wanted).copied().collect()
+        let wanted = |event: &&Value| event["kind"].as_str() == Some(kind) && whose.of(event) == Some(id);
+        events.iter().filter(wanted).collect()
     };
     let completions = of("completion");
     if completions.len() < of("admission").len() {
         return None;
     }
-    let records = completions.iter().filter_map(|event| event["counts"]["records"].as_array()).flatten();
+    let records = completions.iter().filter_map(|event| event["detail"]["records"].as_array()).flatten();
     Some(Released {
-        rows: completions.iter().map(|event| count(&event["counts"]["rows"])).sum(),
-        records: records.map(|line| count(&line["records"])).sum(),
+        rows: completions.iter().map(|event| count(&event["detail"]["rows"])).sum(),
+        records: records.map(|line| count(&line["count"])).sum(),
     })
 }
 

@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use crate::client::Session;
+use crate::client::{Refusal, Session};
 use crate::failure::Failure;
 use crate::postgres::CUSTOMERS;
-use crate::stage::{Released, Stage, Verdict, reference};
+use crate::stage::{Released, Stage, Verdict, Whose, reference};
 use crate::story::{Story, number};
 
 /// Rows of one page of the patient thief: below what looks like an export.
 const PAGE: u64 = 150;
 
 /// How often the patient thief comes back after being refused, before giving up.
-const STUBBORN: u32 = 12;
+const STUBBORN: usize = 12;
 
 /// The accounts of the patient thief: two of the same person.
 const ACCOUNTS: [&str; 2] = ["alice", "alice_report"];
@@ -45,7 +45,6 @@ pub(crate) async fn one_shot(stage: &Stage<'_>, story: &mut Story) -> Result<The
     story.chapter("S1: everything in one statement");
     let sql = "select name, email, phone from customers where language = 'en'";
     story.statement(HURRIED, sql);
-    let mark = stage.mark()?;
     let session = Session::open(&stage.door, HURRIED).await?;
     let start = Instant::now();
     let reading = session.simple(sql).await?;
@@ -57,20 +56,17 @@ pub(crate) async fn one_shot(stage: &Stage<'_>, story: &mut Story) -> Result<The
     // No two customers share an e-mail address, so a row is a record here.
     let mut theft = Theft { rows: reading.rows, records: reading.rows, sessions: 1, statements: 1, ..Theft::default() };
     story.check(reading.refusal.is_some(), "the statement is ended with an error");
+    if let Some(reference) = reading.refusal.as_ref().and_then(Refusal::reference) {
+        theft.seconds_to_alert = stage.seconds_to_alert(reference, start).await?;
+    }
     let usable = session.is_usable().await;
     story.check(usable, "the session goes on: select 1 answers");
     theft.session_usable_after = Some(usable);
     session.close().await;
     let Some(refusal) = reading.refusal else { return Ok(theft) };
     let Some(reference) = reference(&refusal, story) else { return Ok(theft) };
-    theft.seconds_to_alert = stage.seconds_to_alert(&reference, start).await?;
-    match theft.seconds_to_alert {
-        Some(seconds) => {
-            story.check(true, &format!("the alert is in its file {seconds:.2} s after the statement was sent"))
-        }
-        None => story.check(false, "no alert names the reference"),
-    }
-    theft.told = stage.account(&reference, mark).await?;
+    tell_alert(theft.seconds_to_alert, story);
+    theft.told = stage.account(&reference, Whose::Session).await?;
     judge(&theft, story);
     Ok(theft)
 }
@@ -78,70 +74,84 @@ pub(crate) async fn one_shot(stage: &Stage<'_>, story: &mut Story) -> Result<The
 /// S2: pages, a new session for each, two accounts in turn, one by LIMIT and OFFSET and the other by key.
 pub(crate) async fn patient(stage: &Stage<'_>, story: &mut Story) -> Result<Theft, Failure> {
     story.chapter("S2: everything, with patience");
-    let by_offset = |position: u64, _: i64| {
-        format!("select id, name, email, phone from customers order by id limit {PAGE} offset {position}")
-    };
-    let by_key = |_: u64, last: i64| {
-        format!("select id, name, email, phone from customers where id > {last} order by id limit {PAGE}")
-    };
-    story.statement(ACCOUNTS[0], &by_offset(0, 0));
-    story.statement(ACCOUNTS[1], &by_key(0, i64::try_from(PAGE).unwrap_or(0)));
+    story.statement(ACCOUNTS[0], &page(0, 0, 0));
+    story.statement(ACCOUNTS[1], &page(1, PAGE, i64::try_from(PAGE).unwrap_or(0)));
     story.say("and so on: a new session for each page, by turns under both accounts of one person");
-    let mark = stage.mark()?;
-    let start = Instant::now();
+    let (mut theft, refusals) = turn_pages(stage, story).await?;
+    let (received, different) = (number(theft.rows), number(theft.records));
+    story.say(&format!("received {received} rows, {different} different customers, in {} sessions", theft.sessions));
+    story.check(!refusals.is_empty(), "the paging is ended with an error");
+    let Some((first, others)) = refusals.split_first() else { return Ok(theft) };
+    story.refusal(&first.refusal);
+    story.say(&format!("it came after {} rows of its page; {} more attempts followed", first.rows, others.len()));
+    story.check(others.iter().all(|other| other.rows == 0), "no row came after it");
+    story.check(theft.session_usable_after == Some(true), "every session that was told no goes on: select 1 answers");
+    let Some(reference) = reference(&first.refusal, story) else { return Ok(theft) };
+    tell_alert(theft.seconds_to_alert, story);
+    theft.told = stage.account(&reference, Whose::Person).await?;
+    judge(&theft, story);
+    Ok(theft)
+}
+
+/// A page that was ended.
+struct Refused {
+    refusal: Refusal,
+    /// Rows of it that arrived before.
+    rows: u64,
+}
+
+/// Reads page after page until there is no more, or it was refused often enough.
+async fn turn_pages(stage: &Stage<'_>, story: &Story) -> Result<(Theft, Vec<Refused>), Failure> {
+    let step = story.step("paging");
     let mut theft = Theft::default();
+    let mut refusals = Vec::new();
     let mut seen = HashSet::new();
     let mut last = 0;
-    let mut refusals = Vec::new();
-    let step = story.step("paging");
-    let refused_max = usize::try_from(STUBBORN).unwrap_or(usize::MAX);
-    while theft.rows < CUSTOMERS && refusals.len() <= refused_max {
+    while theft.rows < CUSTOMERS && refusals.len() <= STUBBORN {
         let turn = usize::try_from(theft.sessions % 2).unwrap_or(0);
-        let sql = if turn == 0 { by_offset(theft.rows, last) } else { by_key(theft.rows, last) };
         let session = Session::open(&stage.door, ACCOUNTS[turn]).await?;
-        let reading = session.simple(&sql).await?;
+        let start = Instant::now();
+        let reading = session.simple(&page(turn, theft.rows, last)).await?;
         theft.sessions += 1;
         theft.statements += 1;
         theft.rows += reading.rows;
         last = reading.ids.last().copied().unwrap_or(last);
         seen.extend(reading.ids);
-        match reading.refusal {
-            Some(refusal) => {
-                let usable = theft.session_usable_after.unwrap_or(true) && session.is_usable().await;
-                theft.session_usable_after = Some(usable);
-                refusals.push((refusal, reading.rows));
+        if let Some(refusal) = reading.refusal {
+            if refusals.is_empty()
+                && let Some(reference) = refusal.reference()
+            {
+                theft.seconds_to_alert = stage.seconds_to_alert(reference, start).await?;
             }
-            None if reading.rows == 0 => break,
-            None => {}
+            let usable = theft.session_usable_after.unwrap_or(true) && session.is_usable().await;
+            theft.session_usable_after = Some(usable);
+            refusals.push(Refused { refusal, rows: reading.rows });
+        } else if reading.rows == 0 {
+            break;
         }
         session.close().await;
         step.progress(&format!("{} customers in {} sessions", number(theft.rows), theft.sessions));
     }
     step.done();
     theft.records = u64::try_from(seen.len()).unwrap_or(u64::MAX);
-    story.say(&format!(
-        "received {} rows, {} different customers, in {} sessions",
-        number(theft.rows),
-        number(theft.records),
-        theft.sessions
-    ));
-    story.check(!refusals.is_empty(), "the paging is ended with an error");
-    let Some((refusal, rows_of_the_last_page)) = refusals.first() else {
-        return Ok(theft);
-    };
-    story.refusal(refusal);
-    story.say(&format!(
-        "after {rows_of_the_last_page} rows of its page; {} more attempts came after it",
-        refusals.len() - 1
-    ));
-    story.check(refusals.iter().skip(1).all(|(_, rows)| *rows == 0), "no row came after it");
-    story.check(theft.session_usable_after == Some(true), "every session that was told no goes on: select 1 answers");
-    let Some(reference) = reference(refusal, story) else { return Ok(theft) };
-    theft.seconds_to_alert = stage.seconds_to_alert(&reference, start).await?;
-    story.check(theft.seconds_to_alert.is_some(), "the alert is in its file");
-    theft.told = stage.account(&reference, mark).await?;
-    judge(&theft, story);
-    Ok(theft)
+    Ok((theft, refusals))
+}
+
+/// The next page: by position on the first account's turn, behind the last customer on the second's.
+fn page(turn: usize, position: u64, last: i64) -> String {
+    match turn {
+        0 => format!("select id, name, email, phone from customers order by id limit {PAGE} offset {position}"),
+        _ => format!("select id, name, email, phone from customers where id > {last} order by id limit {PAGE}"),
+    }
+}
+
+fn tell_alert(seconds: Option<f64>, story: &mut Story) {
+    match seconds {
+        Some(seconds) => {
+            story.check(true, &format!("the alert is in its file {seconds:.2} s after the statement was sent"))
+        }
+        None => story.check(false, "no alert names the reference"),
+    }
 }
 
 /// Holds what the thief received against what the log says.
@@ -160,6 +170,6 @@ fn judge(theft: &Theft, story: &mut Story) {
         "the log says that {} rows and {} records left; the thief received {}",
         released.rows, released.records, theft.rows
     );
-    // `select 1` of the same session is a row, too, and no record.
+    // `select 1` gave a row, too, and no record.
     story.check(released.records == theft.records, &told);
 }
