@@ -84,6 +84,7 @@ pub fn run(config: &Config) -> Result<(), String> {
 /// Reads files again when a signal asks for it. What is not usable is told and changes nothing.
 async fn reload_files(mut reloads: mpsc::Receiver<()>, certificates: Vec<(String, Arc<Certificate>)>) {
     while reloads.recv().await.is_some() {
+        tracing::info!("SIGHUP: certificates are read again, the configuration is not; restart weir to change it");
         for (listener, certificate) in &certificates {
             let reloaded = certificate.reload();
             telemetry::reloaded(reloaded.is_ok());
@@ -92,7 +93,6 @@ async fn reload_files(mut reloads: mpsc::Receiver<()>, certificates: Vec<(String
                 Err(reason) => tracing::error!(%listener, %reason, "SIGHUP: the certificate in use stays"),
             }
         }
-        tracing::info!("SIGHUP: certificates are reloaded, the configuration itself is not; restart weir to change it");
     }
 }
 

@@ -246,3 +246,21 @@ fn passwords_come_from_private_files_only() {
     assert_eq!(unset, "environment variable `WEIR_NOT_SET_ANYWHERE` is not set");
     assert_eq!(PasswordSource::Absent.read(), Ok(None));
 }
+
+proptest::proptest! {
+    /// Whatever an editor leaves behind: a place within the file, or a configuration, and never a panic.
+    #[test]
+    fn no_file_is_too_broken(at in 0..GOOD.len(), cut in 0..40_usize, put in "\\PC{0,12}|[\\[\\]{}\"'=.#\\\\\\n\\x00]{0,6}") {
+        let at = (0..=at).rev().find(|at| GOOD.is_char_boundary(*at)).unwrap_or(0);
+        let end = (at + cut).min(GOOD.len());
+        let end = (end..=GOOD.len()).find(|end| GOOD.is_char_boundary(*end)).unwrap_or(GOOD.len());
+        let text = format!("{}{put}{}", &GOOD[..at], &GOOD[end..]);
+        if let Err(problem) = super::raw::parse(&text).and_then(|raw| raw.check(Path::new("/etc/weir"))) {
+            proptest::prop_assert!(!problem.message.is_empty() && !problem.hint.is_empty());
+            if let Some(span) = problem.at {
+                let (line, column) = super::place(&text, span.start);
+                proptest::prop_assert!(line <= text.matches('\n').count() + 1 && column <= text.chars().count() + 1);
+            }
+        }
+    }
+}

@@ -360,4 +360,16 @@ services:
         let directory = Directory::parse("people: {}\n").unwrap();
         assert!(!directory.resolve("db", "alice", None, "").known);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_is_too_broken(at in 0..GOOD.len(), cut in 0..40_usize, put in "\\PC{0,12}|[\\[\\]{}:&*!|>%#\\-\\n\\t\\x00]{0,6}") {
+            let end = (at + cut).min(GOOD.len());
+            let text = format!("{}{put}{}", &GOOD[..at], &GOOD[end..]);
+            match Directory::parse(&text) {
+                Ok(directory) => proptest::prop_assert!(directory.people().len() <= 4),
+                Err((_, message, hint)) => proptest::prop_assert!(!message.is_empty() && !hint.is_empty()),
+            }
+        }
+    }
 }
