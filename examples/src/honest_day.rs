@@ -80,8 +80,11 @@ pub(crate) async fn play(stage: &Stage<'_>, story: &mut Story) -> Result<HonestD
 
 /// What an agent types or a tool sends as text.
 fn by_hand(call: i64, customer: i64) -> Vec<(String, u64)> {
-    let by_phone = format!("select id, name, email from customers where phone = '+1 555 {customer:07}'");
-    let mut statements = vec![(by_phone, 1)];
+    let whom = match call % 2 {
+        0 => format!("phone = '+1 555 {customer:07}'"),
+        _ => format!("email like '%.{customer}@example.com'"),
+    };
+    let mut statements = vec![(format!("select id, name, email from customers where {whom}"), 1)];
     if call % 4 == 0 {
         statements.extend([
             ("select status, count(*) from tickets group by status order by status".to_owned(), 3),
