@@ -156,3 +156,49 @@ fn released(events: &[Value], whose: Whose, id: &str) -> Option<Released> {
 fn count(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Released, Whose, released, verdict};
+
+    fn log() -> Vec<Value> {
+        let completion = |session: &str, rows: u64, records: u64| {
+            json!({
+                "kind": "completion", "session": { "id": session }, "person": { "id": "alice" },
+                "detail": { "outcome": "complete", "rows": rows, "records": [{ "dataset": "customers", "count": records }] },
+            })
+        };
+        let admission =
+            |session: &str| json!({ "kind": "admission", "session": { "id": session }, "person": { "id": "alice" } });
+        let mut cut = completion("s2", 50, 50);
+        cut["reference"] = json!("W-7F3K-9Q2M");
+        cut["basis"] = json!([
+            { "rule": "r", "window": "statement", "limit": 200, "before": 0, "after": 50, "outcome": "allowed" },
+            { "rule": "r", "window": "hour", "limit": 500, "before": 450, "after": 500, "outcome": "cut" },
+        ]);
+        let alert =
+            json!({ "kind": "alert", "reference": "W-7F3K-9Q2M", "person": { "id": "alice" }, "basis": cut["basis"] });
+        vec![admission("s1"), completion("s1", 451, 450), admission("s2"), alert, cut]
+    }
+
+    #[test]
+    fn the_decisive_counter_is_read_from_the_record_that_the_reference_names() {
+        let log = log();
+        assert!(log.iter().all(|event| verdict(event, "W-0000-0000").is_none()));
+        let told: Vec<_> = log.iter().filter_map(|event| verdict(event, "W-7F3K-9Q2M")).collect();
+        assert_eq!(told.len(), 1, "an alert is no verdict of its own");
+        let verdict = &told[0];
+        assert_eq!((verdict.window.as_str(), verdict.limit, verdict.before, verdict.after), ("hour", 500, 450, 500));
+    }
+
+    #[test]
+    fn what_left_is_added_up_when_every_admission_has_its_end() {
+        let mut log = log();
+        assert_eq!(released(&log, Whose::Session, "s2"), Some(Released { rows: 50, records: 50 }));
+        assert_eq!(released(&log, Whose::Person, "alice"), Some(Released { rows: 501, records: 500 }));
+        log.pop();
+        assert_eq!(released(&log, Whose::Person, "alice"), None);
+    }
+}
