@@ -32,6 +32,11 @@ impl Encoded {
         Ok(Encoded(body))
     }
 
+    /// Upper bound of the payload's length, bytes.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.0.len() + SEQUENCE_BYTES_MAX
+    }
+
     /// Appends the payload with this sequence.
     pub(crate) fn splice(&self, sequence: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"seq\":");
@@ -64,6 +69,13 @@ impl Record {
         Encoded::new(&self.event)?.splice(self.seq, &mut payload);
         String::from_utf8(payload).map_err(|error| StoreError::Unencodable(error.to_string()))
     }
+}
+
+/// The sequence that a payload begins with, without reading the rest.
+pub(crate) fn sequence_of(payload: &[u8]) -> Option<u64> {
+    let digits = payload.strip_prefix(b"{\"seq\":")?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
 
 /// Compact JSON that also escapes what JSON would let pass but a terminal or a line reader would not.
@@ -130,5 +142,13 @@ mod tests {
         let admin = Admin { action: "x".repeat(RECORD_BYTES_MAX), ..Admin::default() };
         let event = Event::new(1, 2, "b", Body::Admin(admin));
         assert!(matches!(Encoded::new(&event), Err(StoreError::TooLarge { kind: "admin", .. })));
+    }
+
+    #[test]
+    fn the_sequence_is_read_from_the_front_only() {
+        assert_eq!(sequence_of(b"{\"seq\":18446744073709551615,\"x\":1}"), Some(u64::MAX));
+        for bad in [&b"{\"seq\":,"[..], b"{\"seq\":1", b"{ \"seq\":1,", b"{\"seq\":18446744073709551616,", b""] {
+            assert_eq!(sequence_of(bad), None);
+        }
     }
 }

@@ -76,3 +76,10 @@ pub enum StoreError {
         source: io::Error,
     },
 }
+
+impl StoreError {
+    /// For `map_err`: says what was tried.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StoreError {
+        move |source| StoreError::Io { what: what.into(), source }
+    }
+}

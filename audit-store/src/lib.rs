@@ -3,11 +3,25 @@
 //! Knows nothing of databases or policy: an [`Event`](event::Event) is plain strings and numbers. No runtime: one
 //! writer thread per store, and callers that never wait for it.
 
+mod checkpoint;
+#[cfg(test)]
+mod crash_tests;
 mod encode;
 mod error;
 pub mod event;
+mod reader;
+mod recover;
+mod segment;
+mod storage;
+mod store;
 mod subject;
+mod tree;
+mod writer;
 
+pub use checkpoint::{Checkpoint, PublicKey};
 pub use encode::{RECORD_BYTES_MAX, Record};
 pub use error::StoreError;
 pub use event::Event;
+pub use reader::{ReadError, Reader};
+pub use recover::Recovery;
+pub use store::{Options, State, Store, Urgency, Watcher, Watermark};
