@@ -174,6 +174,25 @@ fn heals(key: &Key, from: usize, length: usize) {
 }
 
 #[test]
+fn what_a_start_found_outlives_a_power_cut() {
+    // The story: a sync failed, the process was killed, the machine went on. The page cache shows records to the next
+    // process that the disk does not hold; if that one builds on them, a power cut leaves a hole.
+    let (disk, key) = (Forgetful::default(), Key::new());
+    let store = start(&disk, &key, options());
+    assert_eq!(append_until_failure(&store, 5), 5);
+    disk.set_fault(Fault::Dead { after: 1 });
+    assert_eq!(append_until_failure(&store, 6), 5);
+    assert!(store.close().is_err());
+    disk.set_fault(Fault::None);
+    assert_eq!(recover(&disk.after_power_cut(), key.signer().public()).unwrap().tree.size(), 5);
+    let store = start(&disk, &key, options());
+    assert_eq!(store.durable(), 6, "a complete record is never dropped");
+    store.append(&event(7), Urgency::Durable).unwrap();
+    store.close().unwrap();
+    assert_eq!(records(&disk.after_power_cut()), 7);
+}
+
+#[test]
 fn a_failing_store_refuses_at_once_and_says_why() {
     let (disk, key) = (Forgetful::default(), Key::new());
     let store = start(&disk, &key, options());

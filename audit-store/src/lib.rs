@@ -15,7 +15,10 @@ mod segment;
 mod storage;
 mod store;
 mod subject;
+#[cfg(test)]
+mod tamper_tests;
 mod tree;
+mod verify;
 mod writer;
 
 pub use checkpoint::{Checkpoint, PublicKey};
@@ -25,3 +28,4 @@ pub use event::Event;
 pub use reader::{ReadError, Reader};
 pub use recover::Recovery;
 pub use store::{Options, State, Store, Urgency, Watcher, Watermark};
+pub use verify::{FINDINGS_MAX, Finding, Report, verify};
