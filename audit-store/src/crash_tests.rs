@@ -208,6 +208,28 @@ fn a_failing_store_refuses_at_once_and_says_why() {
 }
 
 #[test]
+fn a_disk_that_hangs_is_an_error_at_once_and_heals() {
+    let (disk, key) = (Forgetful::default(), Key::new());
+    let store = start(&disk, &key, Options { sync_timeout: Duration::from_millis(50), ..options() });
+    disk.set_fault(Fault::Slow(Duration::from_secs(2)));
+    store.append(&event(1), Urgency::Durable).unwrap();
+    let begun = Instant::now();
+    while store.state() == State::Open {
+        assert!(begun.elapsed() < Duration::from_millis(1500), "nobody notices");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let asked = Instant::now();
+    assert!(matches!(store.append(&event(2), Urgency::Durable), Err(crate::StoreError::Failing(_))));
+    assert!(asked.elapsed() < Duration::from_millis(500) && store.durable() == 0);
+    disk.set_fault(Fault::None);
+    store.wait_durable(1, Duration::from_secs(20)).unwrap();
+    assert_eq!(store.state(), State::Open);
+    assert_eq!(store.append(&event(2), Urgency::Durable).unwrap(), 2);
+    store.close().unwrap();
+    assert_eq!(records(&disk.after_power_cut()), 2);
+}
+
+#[test]
 fn a_full_queue_is_an_error_and_costs_no_sequence() {
     let (disk, key) = (Forgetful::default(), Key::new());
     let slow = Options { queue_bytes_max: 1000, flush_every: Duration::from_secs(3600), ..options() };

@@ -136,6 +136,8 @@ mod forgetful {
         None,
         /// The n-th from now and all later ones fail, as for a process that was killed there.
         Dead { after: usize },
+        /// Syncs take this long.
+        Slow(std::time::Duration),
         /// The n-th to the m-th from now fail.
         Between { from: usize, to: usize },
     }
@@ -154,7 +156,7 @@ mod forgetful {
             self.operations += 1;
             let nth = self.operations - self.base;
             let fails = match self.fault {
-                Fault::None => false,
+                Fault::None | Fault::Slow(_) => false,
                 Fault::Dead { after } => nth > after,
                 Fault::Between { from, to } => (from..to).contains(&nth),
             };
@@ -278,6 +280,10 @@ mod forgetful {
         }
 
         fn sync(&mut self) -> io::Result<()> {
+            let slow = self.disk.disk().fault;
+            if let Fault::Slow(time) = slow {
+                std::thread::sleep(time);
+            }
             let mut disk = self.disk.disk();
             let fault = disk.step();
             let file = disk.files.get_mut(&self.name).unwrap();

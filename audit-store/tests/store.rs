@@ -1,0 +1,233 @@
+//! The store on a real directory, through its public face only.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use weir_audit_store::event::{
+    Admin, Basis, Body, Charge, Completion, Count, Decision, Denial, Lease, Leases, Outcome, Person, Session,
+    SessionStart, Statement,
+};
+use weir_audit_store::{
+    Event, Options, PublicKey, Reader, Record, State, Store, StoreError, Urgency, Watermark, verify,
+};
+
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A directory that goes when the test ends.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Dir {
+        let dir = std::env::temp_dir().join(format!("weir-store-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        Dir(dir)
+    }
+
+    fn open(&self) -> Store {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<Store, StoreError> {
+        Store::open(Options::new(&self.0), Box::new(|_| {})).map(|(store, _)| store)
+    }
+
+    fn key(&self) -> PublicKey {
+        PublicKey::parse(&std::fs::read_to_string(self.0.join("keys/log.pub")).unwrap()).unwrap()
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let mut reader = Reader::open(&self.0, 1).unwrap();
+        std::iter::from_fn(|| reader.next_record().unwrap()).collect()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn event(n: u64) -> Event {
+    Event::new(n, n, "boot", Body::SessionStart(SessionStart {}))
+}
+
+#[test]
+fn a_log_goes_on_after_a_restart_and_verifies() {
+    let dir = Dir::new("restart");
+    let mut last = None;
+    for round in 0..3 {
+        let (store, recovery) = Store::open(Options::new(&dir.0), Box::new(|_| {})).unwrap();
+        assert_eq!((recovery.last_sequence, recovery.torn_bytes), (round * 10, 0));
+        assert_eq!(recovery.high_water_ms, round * 10);
+        for n in round * 10 + 1..=round * 10 + 10 {
+            assert_eq!(store.append(&event(n), Urgency::Relaxed).unwrap(), n);
+        }
+        last = Some(store.close().unwrap());
+    }
+    let report = verify(&dir.0, &dir.key(), last.as_ref()).unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.records, report.covered, report.checkpoints), (30, 30, 3));
+    let read: Vec<u64> = dir.records().iter().map(|record| record.seq).collect();
+    assert_eq!(read, (1..=30).collect::<Vec<_>>());
+}
+
+#[test]
+fn two_writers_are_refused_and_the_first_goes_on() {
+    let dir = Dir::new("lock");
+    let first = dir.open();
+    assert!(matches!(dir.try_open(), Err(StoreError::Locked(_))));
+    first.append(&event(1), Urgency::Durable).unwrap();
+    first.wait_durable(1, WAIT).unwrap();
+    first.close().unwrap();
+    assert_eq!(dir.open().durable(), 1);
+}
+
+#[test]
+fn a_start_over_a_rolled_back_log_is_refused() {
+    let dir = Dir::new("rollback");
+    let store = dir.open();
+    store.append(&event(1), Urgency::Relaxed).unwrap();
+    store.close().unwrap();
+    std::fs::remove_file(dir.0.join("00000000000000000001.log")).unwrap();
+    assert!(matches!(dir.try_open(), Err(StoreError::CheckpointDisagrees { signed: 1, .. })));
+}
+
+#[test]
+fn a_damaged_end_is_refused_and_left_as_it_is() {
+    let dir = Dir::new("damage");
+    let store = dir.open();
+    for n in 1..=3 {
+        store.append(&event(n), Urgency::Relaxed).unwrap();
+    }
+    store.close().unwrap();
+    let path = dir.0.join("00000000000000000001.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(matches!(dir.try_open(), Err(StoreError::Damaged { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn relaxed_records_become_durable_without_anybody_urging() {
+    let dir = Dir::new("relaxed");
+    let store = dir.open();
+    let begun = Instant::now();
+    let sequence = store.append(&event(1), Urgency::Relaxed).unwrap();
+    store.wait_durable(sequence, WAIT).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(15), "it waits for company: {:?}", begun.elapsed());
+}
+
+#[test]
+fn the_watcher_sees_every_record_become_durable_then_published_then_the_end() {
+    let dir = Dir::new("watcher");
+    let seen = Arc::new(Mutex::new(Vec::<Watermark>::new()));
+    let watcher = seen.clone();
+    let options = Options { checkpoint_every: Duration::from_millis(1), ..Options::new(&dir.0) };
+    let (store, _) = Store::open(options, Box::new(move |mark| watcher.lock().unwrap().push(mark))).unwrap();
+    for n in 1..=5 {
+        store.append(&event(n), Urgency::Durable).unwrap();
+        store.wait_durable(n, WAIT).unwrap();
+    }
+    store.close().unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.windows(2).all(|pair| pair[0].durable <= pair[1].durable && pair[0].published <= pair[1].published));
+    assert!(seen.iter().all(|mark| mark.published <= mark.durable));
+    assert_eq!(seen.last(), Some(&Watermark { durable: 5, published: 5, state: State::Closed }));
+}
+
+#[test]
+fn sixty_four_threads_share_one_sequence_and_lose_nothing() {
+    let dir = Dir::new("threads");
+    let store = dir.open();
+    std::thread::scope(|scope| {
+        for thread in 0..64 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..50 {
+                    let urgency = if n % 7 == 0 { Urgency::Durable } else { Urgency::Relaxed };
+                    store.append(&event(thread * 50 + n), urgency).unwrap();
+                }
+            });
+        }
+    });
+    store.close().unwrap();
+    let records = dir.records();
+    assert!(records.iter().map(|record| record.seq).eq(1..=3200));
+    let mut events: Vec<u64> = records.iter().map(|record| record.event.time_ms).collect();
+    events.sort_unstable();
+    assert!(events.into_iter().eq(0..3200));
+}
+
+#[test]
+fn letting_go_of_the_last_handle_still_writes_what_was_taken() {
+    let dir = Dir::new("drop");
+    let store = dir.open();
+    store.append(&event(1), Urgency::Relaxed).unwrap();
+    drop(store);
+    let limit = Instant::now() + WAIT;
+    let store = loop {
+        match dir.try_open() {
+            Ok(store) => break store,
+            Err(StoreError::Locked(_)) if Instant::now() < limit => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(store.durable(), 1);
+}
+
+prop_compose! {
+    fn any_event()(
+        numbers in any::<[u64; 6]>(),
+        texts in prop::array::uniform8(any::<String>()),
+        list in prop::collection::vec(any::<String>(), 0..4),
+        pick in 0..5,
+        parts in any::<[bool; 4]>(),
+    ) -> Event {
+        let text = |n: usize| texts[n].clone();
+        let body = match pick {
+            0 => Body::SessionStart(SessionStart {}),
+            1 => Body::Admin(Admin { operator: text(0), action: text(1), target: Some(text(2)), outcome: text(3) }),
+            2 => Body::Denial(Denial { code: text(0), message: text(1), sqlstate: text(2) }),
+            3 => Body::Lease(Leases {
+                leases: list.iter().map(|dataset| Lease {
+                    dataset: dataset.clone(), unit: text(0), granted: numbers[0],
+                }).collect(),
+            }),
+            _ => Body::Completion(Completion {
+                outcome: Outcome::ClientGone,
+                rows: numbers[0],
+                bytes: numbers[1],
+                records: list.iter().map(|dataset| Count { dataset: dataset.clone(), count: numbers[2] }).collect(),
+                duration_us: numbers[3],
+                sqlstate: parts[0].then(|| text(4)),
+                tag: None,
+            }),
+        };
+        let mut event = Event::new(numbers[4], numbers[5], text(5), body);
+        event.session = parts[0].then(|| Session { id: text(0), application: Some(text(6)), ..Session::default() });
+        event.person = parts[1].then(|| Person { id: text(1), known: true, groups: list.clone(), auth: text(2) });
+        event.statement = parts[2].then(|| Statement { gaps: list.clone(), ..Statement::default() }.with_text(&text(7)));
+        event.decision = parts[3].then_some(Decision::Cut);
+        event.basis = list.iter().map(|rule| Basis { rule: rule.clone(), limit: numbers[0], ..Basis::default() }).collect();
+        event.charged = list.iter().map(|keys| Charge { keys: keys.clone(), unkeyed: numbers[1], ..Charge::default() }).collect();
+        event.reference = parts[1].then(|| text(3));
+        event
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_event_comes_back_from_its_one_line(seq in any::<u64>(), event in any_event()) {
+        let record = Record { seq, event };
+        let line = record.to_line().unwrap();
+        prop_assert!(!line.chars().any(char::is_control));
+        prop_assert_eq!(Record::decode(line.as_bytes()).unwrap(), record);
+    }
+}
