@@ -1,6 +1,7 @@
 //! The command `weir`: what an operator types. Each subcommand answers on standard output through one writer, tells
 //! trouble on standard error, and ends with a code that scripts can rely on.
 
+mod audit;
 mod config;
 mod output;
 
@@ -49,6 +50,9 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Read the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 /// Why a command did not do what it was asked.
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run { config } => run(&config),
         Command::Config(command) => config::run(&command, &mut output),
+        Command::Audit(command) => audit::run(&command, &mut output),
     };
     match done.and_then(|()| output.finish()) {
         Ok(()) => ExitCode::SUCCESS,

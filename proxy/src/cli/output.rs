@@ -26,13 +26,23 @@ impl<W: Write> Output<W> {
         self.settle(written)
     }
 
-    /// Ends the output.
-    pub(super) fn finish(mut self) -> Result<(), Failure> {
+    /// Whether nobody reads any more, so that a command may end early.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Hands on what was written so far: for a command that follows something.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
         if self.closed {
             return Ok(());
         }
         let flushed = self.writer.flush();
         self.settle(flushed)
+    }
+
+    /// Ends the output.
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
+        self.flush()
     }
 
     fn settle(&mut self, written: io::Result<()>) -> Result<(), Failure> {
@@ -91,7 +101,7 @@ mod tests {
     fn write(pipe: Pipe) -> (bool, Result<(), Failure>) {
         let mut output = Output { writer: BufWriter::new(pipe), closed: false };
         let written = (0..10_000).try_for_each(|number| output.line(number));
-        (output.closed, written.and_then(|()| output.finish()))
+        (output.is_closed(), written.and_then(|()| output.finish()))
     }
 
     #[test]
