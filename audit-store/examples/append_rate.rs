@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use weir_audit_store::event::{Body, Completion, Outcome, Person, Session, Statement};
-use weir_audit_store::{Event, Options, PublicKey, Store, Urgency, verify};
+use weir_audit_store::{Event, Options, PublicKey, Record, Store, Urgency, verify};
 
 const WAIT: Duration = Duration::from_secs(120);
 
@@ -16,6 +16,8 @@ fn main() {
     let dir = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = dir.join(format!("append-rate-{}", std::process::id()));
     let event = event();
+    let line = Record { seq: 1, event: event.clone() }.to_line().expect("the event is small");
+    println!("one record: {} bytes", line.len());
     let (store, _) = Store::open(Options::new(&dir), Box::new(|_| {})).expect("the directory is writable");
 
     const CALLS: u64 = 50_000;
@@ -56,7 +58,7 @@ fn main() {
     std::fs::remove_dir_all(&dir).expect("the directory is ours");
 }
 
-/// About 800 bytes when encoded.
+/// A completion as a support desk makes them.
 fn event() -> Event {
     let body = Body::Completion(Completion {
         outcome: Outcome::Complete,

@@ -1,6 +1,6 @@
 //! The audit log: append, prove, read.
 //!
-//! Knows nothing of databases or policy: an [`Event`](event::Event) is plain strings and numbers. No runtime: one
+//! Knows nothing of databases or policy: an [`Event`] is plain strings and numbers. No runtime: one
 //! writer thread per store, and callers that never wait for it.
 
 mod checkpoint;
