@@ -1,22 +1,20 @@
 //! `weir audit …`: reads the log that a Weir writes, also while it writes. Needs the directory and nothing else: neither
 //! the process nor its configuration.
 
-use std::collections::VecDeque;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand, ValueEnum};
-use weir_audit_store::{Checkpoint, PublicKey, ReadError, Reader, Record, Report, verify};
+use weir_audit_store::event::Decision;
+use weir_audit_store::{Checkpoint, Filter, PublicKey, RESULTS_MAX, ReadError, Reader, Record, Report, search, verify};
 
 use super::output::{Output, complain};
-use super::{Failure, load};
+use super::{Failure, load, moment};
 use crate::config::read_bounded;
 
 /// How often a log that is followed is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
-/// Most records that `tail` shows; each is up to a mebibyte, and they are held until the end is found.
-const TAIL_MAX: usize = 1000;
 /// Longest key or checkpoint file, bytes.
 const NOTE_BYTES_MAX: u64 = 64 * 1024;
 /// Where the store keeps its public key, under the directory of the log.
@@ -49,6 +47,18 @@ pub(super) enum AuditCommand {
         /// Go on with what comes.
         #[arg(short, long)]
         follow: bool,
+    },
+    /// Find records: the newest that fit, in the order of the log. What is not given may be anything.
+    #[command(after_help = "Examples:\n  weir audit search --person alice --since 2h --config weir.toml\n  \
+                            weir audit search --relation billing.cards --decision deny --config weir.toml")]
+    Search {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        wanted: Box<Wanted>,
+        /// How many at most.
+        #[arg(short = 'n', long, default_value_t = 100, value_name = "COUNT")]
+        lines: usize,
     },
     /// Show one record by its number, or the records under the reference that a client was shown.
     #[command(after_help = "Examples:\n  weir audit show 4711 --config weir.toml\n  \
@@ -91,6 +101,59 @@ pub(super) enum AuditCommand {
     },
 }
 
+/// Which records are meant.
+#[derive(Args, Clone)]
+pub(super) struct Wanted {
+    /// Whose: the name in the directory, or account:NAME.
+    #[arg(long, value_name = "NAME")]
+    person: Option<String>,
+    /// That reach this relation, with or without its schema.
+    #[arg(long, value_name = "NAME")]
+    relation: Option<String>,
+    /// Of this kind: admission, completion, denial, alert, authentication, policy, …
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// With this decision.
+    #[arg(long, value_enum)]
+    decision: Option<Decided>,
+    /// Not before: 2026-11-24, 2026-11-24T10:00 (UTC), or 15m, 2h, 7d ago.
+    #[arg(long, value_name = "MOMENT")]
+    since: Option<String>,
+    /// Before.
+    #[arg(long, value_name = "MOMENT")]
+    until: Option<String>,
+    /// With the reference that a client was shown.
+    #[arg(long, value_name = "REFERENCE")]
+    reference: Option<String>,
+    /// With these words in the statement, of which literals are redacted.
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, ValueEnum)]
+enum Decided {
+    /// It ran.
+    Allow,
+    /// Refused before it ran.
+    Deny,
+    /// Ended while it ran.
+    Cut,
+    /// It would have been refused or cut, and the rule only observes.
+    Observe,
+}
+
+impl Decided {
+    fn decision(self) -> Decision {
+        match self {
+            Decided::Allow => Decision::Allow,
+            Decided::Deny => Decision::Deny,
+            Decided::Cut => Decision::Cut,
+            Decided::Observe => Decision::Observe,
+        }
+    }
+}
+
 /// How records are written.
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum Format {
@@ -110,7 +173,10 @@ impl Place {
 
 pub(super) fn run<W: Write>(command: &AuditCommand, output: &mut Output<W>) -> Result<(), Failure> {
     match command {
-        AuditCommand::Tail { place, lines, follow } => tail(&place.dir()?, (*lines).min(TAIL_MAX), *follow, output),
+        AuditCommand::Tail { place, lines, follow } => tail(&place.dir()?, *lines, *follow, output),
+        AuditCommand::Search { place, wanted, lines } => {
+            find(&place.dir()?, &wanted.filter()?, *lines, output).map(|_| ())
+        }
         AuditCommand::Show { place, what } => show(&place.dir()?, what, output),
         AuditCommand::Export { place, format: Format::Jsonl, from, follow } => {
             let mut log = Log::open(&place.dir()?, *from)?;
@@ -127,45 +193,67 @@ pub(super) fn run<W: Write>(command: &AuditCommand, output: &mut Output<W>) -> R
 }
 
 fn tail<W: Write>(dir: &Path, lines: usize, follow: bool, output: &mut Output<W>) -> Result<(), Failure> {
-    let mut log = Log::open(dir, 1)?;
-    let mut last = VecDeque::new();
-    log.each(false, output, |record, _| {
-        last.push_back(record.clone());
-        if last.len() > lines {
-            last.pop_front();
-        }
-        Ok(())
-    })?;
-    for record in &last {
-        line(record, output)?;
+    let last = find(dir, &Filter::default(), lines.max(1), output)?;
+    if !follow {
+        return Ok(());
     }
-    if follow {
-        log.each(true, output, |record, output| line(record, output))?;
-    }
+    let mut log = Log::open(dir, last.map_or(1, |last| last + 1))?;
+    log.each(true, output, line)?;
     log.end()
 }
 
 fn show<W: Write>(dir: &Path, what: &str, output: &mut Output<W>) -> Result<(), Failure> {
-    let mut shown = false;
-    if let Ok(number) = what.parse::<u64>() {
-        let mut reader = Log::open(dir, number)?;
-        if let Some(record) = reader.next()?.filter(|record| record.seq == number) {
-            shown = true;
-            line(&record, output)?;
+    let shown = if let Ok(number) = what.parse::<u64>() {
+        let mut log = Log::open(dir, number)?;
+        let record = log.next()?.filter(|record| record.seq == number);
+        if let Some(record) = &record {
+            line(record, output)?;
         }
-        reader.end()?;
-    } else {
-        let mut log = Log::open(dir, 1)?;
-        log.each(false, output, |record, output| {
-            if record.event.reference.as_deref() == Some(what) {
-                shown = true;
-                return line(record, output);
-            }
-            Ok(())
-        })?;
         log.end()?;
-    }
+        record.is_some()
+    } else {
+        let filter = Filter { reference: Some(what.to_owned()), ..Filter::default() };
+        find(dir, &filter, RESULTS_MAX, output)?.is_some()
+    };
     if shown { Ok(()) } else { Err(Failure::finding(format!("the log has no record `{what}`"))) }
+}
+
+/// Shows what fits; the number of the last that did.
+fn find<W: Write>(dir: &Path, filter: &Filter, limit: usize, output: &mut Output<W>) -> Result<Option<u64>, Failure> {
+    let found = search(dir, filter, limit).map_err(Failure::environment)?;
+    for record in &found.records {
+        line(record, output)?;
+    }
+    for damage in &found.unreadable {
+        complain(&damage.to_string());
+    }
+    match found.unreadable.len() {
+        0 => Ok(found.records.last().map(|record| record.seq)),
+        count => Err(unread(count)),
+    }
+}
+
+fn unread(count: usize) -> Failure {
+    Failure::finding(format!("{count} part(s) of the log could not be read; run `weir audit verify`"))
+}
+
+impl Wanted {
+    fn filter(&self) -> Result<Filter, Failure> {
+        let now = SystemTime::now();
+        let moment = |text: &Option<String>| {
+            text.as_deref().map(|text| moment::parse(text, now)).transpose().map_err(Failure::bad_input)
+        };
+        Ok(Filter {
+            person: self.person.clone(),
+            relation: self.relation.clone(),
+            kind: self.kind.clone(),
+            decision: self.decision.map(Decided::decision),
+            since_ms: moment(&self.since)?,
+            until_ms: moment(&self.until)?,
+            reference: self.reference.clone(),
+            text: self.text.clone(),
+        })
+    }
 }
 
 fn line<W: Write>(record: &Record, output: &mut Output<W>) -> Result<(), Failure> {
@@ -175,7 +263,7 @@ fn line<W: Write>(record: &Record, output: &mut Output<W>) -> Result<(), Failure
 /// A log that is read to its end, whatever is wrong with it on the way.
 struct Log {
     reader: Reader,
-    damaged: u64,
+    damaged: usize,
 }
 
 impl Log {
@@ -284,6 +372,7 @@ mod tests {
             let body = Body::Shutdown(Shutdown { reason: format!("number {number}") });
             let mut event = Event::new(number, number, "boot", body);
             event.reference = (number == 3).then(|| "W-7F3K-9Q2M".to_owned());
+            event.decision = Some(if number % 10 == 0 { Decision::Deny } else { Decision::Allow });
             store.append(&event, Urgency::Relaxed).unwrap();
         }
         store.close().unwrap();
@@ -322,6 +411,15 @@ mod tests {
         assert_eq!(numbers(&audit(&["export", "--from", "29", "--dir", dir]).1), [29, 30]);
         assert_eq!(numbers(&audit(&["show", "7", "--dir", dir]).1), [7]);
         assert_eq!(numbers(&audit(&["show", "W-7F3K-9Q2M", "--dir", dir]).1), [3]);
+        assert_eq!(numbers(&audit(&["show", "w-7f3k-9q2m", "--dir", dir]).1), [3], "as somebody reads it out");
+        assert_eq!(numbers(&audit(&["search", "--decision", "deny", "--dir", dir]).1), [10, 20, 30]);
+        assert_eq!(numbers(&audit(&["search", "--decision", "deny", "-n", "1", "--dir", dir]).1), [30]);
+        assert_eq!(
+            numbers(&audit(&["search", "--until", "1970-01-02", "--kind", "shutdown", "-n", "2", "--dir", dir]).1),
+            [29, 30]
+        );
+        assert_eq!(audit(&["search", "--since", "1d", "--dir", dir]), (0, String::new()));
+        assert_eq!(audit(&["search", "--since", "soon", "--dir", dir]).0, BAD_INPUT);
         for absent in ["31", "0", "W-0000-0000"] {
             let (code, told) = audit(&["show", absent, "--dir", dir]);
             assert_eq!((code, told), (FINDING, format!("the log has no record `{absent}`")));
@@ -357,6 +455,47 @@ mod tests {
         let (code, told) = audit(&["export", "--dir", shown]);
         assert_eq!(code, FINDING, "{told}");
         assert!(told.contains("weir audit verify"), "{told}");
+    }
+
+    /// A reader of the output that leaves when it has seen these words.
+    struct Until(&'static str, Vec<u8>);
+
+    impl Write for Until {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if String::from_utf8_lossy(&self.1).contains(self.0) {
+                return Err(std::io::ErrorKind::BrokenPipe.into());
+            }
+            self.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_is_followed_while_it_is_written_until_nobody_reads() {
+        let folder = Scratch::new("audit");
+        let dir = log(&folder, 5);
+        let (store, _) = Store::open(Options::new(&dir), Box::new(|_| {})).unwrap();
+        let enough = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let seen = std::sync::Arc::clone(&enough);
+        let writer = std::thread::spawn(move || {
+            for number in 6.. {
+                let body = Body::Shutdown(Shutdown { reason: format!("number {number}") });
+                store.append(&Event::new(number, number, "boot", body), Urgency::Durable).unwrap();
+                if seen.load(std::sync::atomic::Ordering::Relaxed) {
+                    return store.close().map(|_| ()).unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let mut output = Output::over(Until("\"number 40\"", Vec::new()));
+        tail(&dir, 2, true, &mut output).unwrap();
+        assert!(output.is_closed(), "it ended because nobody read");
+        enough.store(true, std::sync::atomic::Ordering::Relaxed);
+        writer.join().unwrap();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod audit;
 mod config;
+mod moment;
 mod output;
 
 use std::path::PathBuf;

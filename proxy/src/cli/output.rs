@@ -66,9 +66,16 @@ pub(super) fn complain(message: &str) {
 }
 
 #[cfg(test)]
+impl<W: Write> Output<W> {
+    pub(super) fn over(writer: W) -> Output<W> {
+        Output { writer: BufWriter::new(writer), closed: false }
+    }
+}
+
+#[cfg(test)]
 impl Output<Vec<u8>> {
     pub(super) fn for_test() -> Output<Vec<u8>> {
-        Output { writer: BufWriter::new(Vec::new()), closed: false }
+        Output::over(Vec::new())
     }
 
     pub(super) fn text(self) -> String {
@@ -99,7 +106,7 @@ mod tests {
     }
 
     fn write(pipe: Pipe) -> (bool, Result<(), Failure>) {
-        let mut output = Output { writer: BufWriter::new(pipe), closed: false };
+        let mut output = Output::over(pipe);
         let written = (0..10_000).try_for_each(|number| output.line(number));
         (output.is_closed(), written.and_then(|()| output.finish()))
     }

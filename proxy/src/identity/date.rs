@@ -1,7 +1,7 @@
 //! Days, for start and end dates of people: whole days in UTC, since a directory file has no time zone.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A day of the Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,17 @@ impl Date {
             month: u8::try_from(month).unwrap_or(1),
             day: u8::try_from(day_of_year - (153 * shifted + 2) / 5 + 1).unwrap_or(1),
         }
+    }
+
+    /// Midnight at its beginning, in UTC; `None` where the system's clock does not reach.
+    pub fn start(self) -> Option<SystemTime> {
+        let year = self.year - i64::from(self.month <= 2);
+        let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+        let month = i64::from(self.month);
+        let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + i64::from(self.day) - 1;
+        let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+        let secs = Duration::from_secs(days.unsigned_abs().checked_mul(86_400)?);
+        if days < 0 { UNIX_EPOCH.checked_sub(secs) } else { UNIX_EPOCH.checked_add(secs) }
     }
 
     /// Reads `YYYY-MM-DD`; `None` for anything else, and for days that no calendar has.
@@ -66,8 +77,6 @@ impl fmt::Display for Date {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -86,9 +95,12 @@ mod tests {
             let today = Date::of(UNIX_EPOCH + Duration::from_secs(day * 86_400));
             assert!(today > before, "{before} {today}");
             assert_eq!(Date::parse(&today.to_string()), Some(today));
+            assert_eq!(today.start(), Some(UNIX_EPOCH + Duration::from_secs(day * 86_400)));
             before = today;
         }
         assert_eq!(before.to_string(), "2369-12-31");
+        let earlier = Date::parse("1900-03-01").unwrap();
+        assert_eq!(earlier.start().map(Date::of), Some(earlier));
     }
 
     #[test]
