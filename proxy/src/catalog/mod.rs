@@ -13,7 +13,7 @@ mod keeper;
 mod postgres;
 mod search_path;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -15,7 +15,8 @@ use weir_tests::scratch::Scratch;
 use super::{CatalogView, Catalogs, Freshness};
 use crate::config::Config;
 
-fn server() -> Option<&'static Postgres> {
+/// The shared server; `None` where there is none to run.
+pub(crate) fn server() -> Option<&'static Postgres> {
     if std::env::var_os("WEIR_TEST_PYTHON").is_none() && !Path::new("/usr/lib/postgresql").exists() {
         // Past the capture of the test runner: a skipped test must not look like one that passed.
         let _ = std::io::stderr().write_all(b"SKIPPED: no PostgreSQL on this machine; run tests/setup.sh\n");

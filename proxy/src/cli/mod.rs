@@ -5,6 +5,7 @@ mod audit;
 mod config;
 mod moment;
 mod output;
+mod policy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,9 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Look at what rules would see.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run { config } => run(&config),
         Command::Config(command) => config::run(&command, &mut output),
+        Command::Policy(command) => policy::run(&command, &mut output),
         Command::Audit(command) => audit::run(&command, &mut output),
     };
     match done.and_then(|()| output.finish()) {
