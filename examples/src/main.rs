@@ -50,7 +50,7 @@ const SURROUNDINGS: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
 /// Lines of the log that are shown at the end.
-const LOG_LINES: usize = 8;
+const LOG_LINES: &str = "8";
 
 /// What was asked for.
 #[derive(Debug)]
@@ -164,11 +164,11 @@ fn read_log(weir: &mut Weir, story: &mut Story) -> Result<Log, Failure> {
     story.chapter("The log");
     weir.stop()?;
     let events = u64::try_from(weir.events()?.len()).unwrap_or(u64::MAX);
-    let tail = weir.command(&["audit", "tail"])?;
-    let lines: Vec<&str> = tail.lines().collect();
-    for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
-        story.aside(line);
+    story.aside(&format!("weir audit tail -n {LOG_LINES}, in short:"));
+    for line in weir.command(&["audit", "tail", "-n", LOG_LINES])?.lines() {
+        story.say(&stage::in_short(line)?);
     }
+    story.aside("weir audit verify:");
     let verified = weir.command(&["audit", "verify"]);
     match &verified {
         Ok(words) => words.lines().for_each(|line| story.say(line)),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::client::{Door, Refusal};
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 use crate::story::Story;
 use crate::weir::Weir;
 
@@ -118,6 +118,28 @@ pub(crate) fn reference(refusal: &Refusal, story: &mut Story) -> Option<String> 
     reference
 }
 
+/// A record of the log on one line: what happened, to whom, under which rule, the counter, and what left.
+pub(crate) fn in_short(line: &str) -> Result<String, Failure> {
+    let record: Value = serde_json::from_str(line).context(format_args!("not a record: {line}"))?;
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let mut words = vec![format!("{:>5} {:<13}", count(&record["seq"]), text(&record["kind"]))];
+    if record["person"].is_object() {
+        words.push(format!("{} as {}", text(&record["person"]["id"]), text(&record["session"]["account"])));
+    }
+    if let Some(rows) = record["detail"]["rows"].as_u64() {
+        words.push(format!("{rows} rows"));
+    }
+    for line in record["basis"].as_array().into_iter().flatten().filter(|line| line["outcome"] != "allowed") {
+        let (rule, window, outcome) = (text(&line["rule"]), text(&line["window"]), text(&line["outcome"]));
+        let (before, after, limit) = (count(&line["before"]), count(&line["after"]), count(&line["limit"]));
+        words.push(format!("{outcome} by {rule}, {window} {before} -> {after} of {limit}"));
+    }
+    if let Some(reference) = record["reference"].as_str() {
+        words.push(reference.to_owned());
+    }
+    Ok(words.join("  "))
+}
+
 fn verdict(event: &Value, reference: &str) -> Option<Verdict> {
     if event["reference"].as_str() != Some(reference)
         || !matches!(event["kind"].as_str(), Some("completion" | "denial"))
@@ -161,7 +183,7 @@ fn count(value: &Value) -> u64 {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Released, Whose, released, verdict};
+    use super::{Released, Whose, in_short, released, verdict};
 
     fn log() -> Vec<Value> {
         let completion = |session: &str, rows: u64, records: u64| {
@@ -191,6 +213,15 @@ mod tests {
         assert_eq!(told.len(), 1, "an alert is no verdict of its own");
         let verdict = &told[0];
         assert_eq!((verdict.window.as_str(), verdict.limit, verdict.before, verdict.after), ("hour", 500, 450, 500));
+    }
+
+    #[test]
+    fn a_record_is_told_on_one_line() {
+        let told = in_short(&log()[4].to_string()).unwrap();
+        for words in ["alice as -", "50 rows", "cut by r, hour 450 -> 500 of 500", "W-7F3K-9Q2M"] {
+            assert!(told.contains(words), "{told}");
+        }
+        assert!(in_short("free text").is_err());
     }
 
     #[test]
