@@ -7,5 +7,7 @@ pub mod identity;
 pub mod ledger;
 pub mod meter;
 pub mod relation;
+pub mod rule;
+pub mod set;
 pub mod statement;
 pub mod verdict;
