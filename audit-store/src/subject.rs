@@ -147,6 +147,12 @@ pub struct Charge {
     /// Records without a visible key.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub unkeyed: u64,
+    /// Result rows that touched the dataset; stands in the first charge of each dataset only.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub rows: u64,
+    /// Bytes of those rows; stands in the first charge of each dataset only.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub bytes: u64,
 }
 
 // The signature is serde's.
