@@ -24,6 +24,8 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         let Some(header) = Header::read_from(input, self.limits.frame_bytes_max, WireSide::Client)? else {
             return Ok(ClientStep::More(0));
         };
+        // At its header: before its body is waited for, and whatever else is going on.
+        known(header.kind)?;
         let len = header.frame_len;
         if header.kind == b'd' {
             // COPY data towards the server is not judged row by row, so it need not be whole.
@@ -32,7 +34,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             return Ok(ClientStep::Pass(pass));
         }
         if input.len() < len {
-            return known(header.kind).map(|()| ClientStep::More(len));
+            return Ok(ClientStep::More(len));
         }
         let frame = Frame::of(input, header);
         if self.holding > 0 && !matches!(frame.kind, b'S' | b'H' | b'c' | b'f' | b'X') {
@@ -44,7 +46,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             return Ok(ClientStep::Hold);
         }
         if self.skipping && !matches!(frame.kind, b'S' | b'X') {
-            return known(frame.kind).map(|()| ClientStep::Pass(len));
+            return Ok(ClientStep::Pass(len));
         }
         match frame.kind {
             b'Q' => {
@@ -153,7 +155,14 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         execution: X,
         to_upstream: &mut Vec<u8>,
     ) -> Result<(), WireError> {
-        let frame = whole(bytes)?;
+        let frame = match whole(bytes).and_then(|frame| self.room_for_run().map(|()| frame)) {
+            Ok(frame) => frame,
+            Err(error) => {
+                // The session is over, but what was admitted must come back to be settled.
+                self.skipped.push(execution);
+                return Err(error);
+            }
+        };
         if self.skipping {
             self.skipped.push(execution);
             to_upstream.extend_from_slice(bytes);
@@ -172,7 +181,8 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         };
         match frame.kind {
             b'E' => {
-                let (name, _) = execute_fields(frame)?;
+                // The step that pointed at this frame has read the name.
+                let name = Fields::new(frame.body).cstr().unwrap_or_default();
                 run.kind = Kind::Portal;
                 run.portal = self.names.portals.get(name).cloned();
                 if run.execution.wants_shape() {
@@ -214,6 +224,12 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         body.push(0);
         put_frame(to_upstream, b'D', &body);
         Ok(())
+    }
+
+    /// Whether an execution and the description that may go before it fit into the pipeline.
+    fn room_for_run(&self) -> Result<(), WireError> {
+        const ENTRIES: usize = 2;
+        self.bound(self.queue.len() + ENTRIES - 1, "outstanding messages")
     }
 
     fn bound(&self, len: usize, what: &'static str) -> Result<(), WireError> {

@@ -374,6 +374,50 @@ fn lengths_are_judged_at_the_header() {
     }
 }
 
+/// A fuzzer's find: the bound on the pipeline made an admitted execution vanish, and its reservation with it.
+#[test]
+fn an_execution_that_the_pipeline_has_no_room_for_comes_back() {
+    let mut trunk = Trunk::new();
+    let mut sent = 0;
+    let error = loop {
+        match trunk.client_says(&[parse("", "select 1"), bind("", ""), execute("")].concat()) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, WireError::TooMany { .. }), "{error}");
+    let back = trunk.engine.abandon();
+    assert!(back.len() == sent || back.len() == sent + 1, "{} of {sent} came back", back.len());
+    // The same with an Execute alone, which is what does not fit.
+    let mut trunk = Trunk::new();
+    let mut sent = 0;
+    while trunk.client_says(&execute("unknown")).is_ok() {
+        sent += 1;
+    }
+    assert_eq!(trunk.engine.abandon().len(), sent + 1);
+}
+
+/// A fuzzer's find: whole rows in front of an impossible header left only if they had arrived in a read of their own.
+#[test]
+fn whole_rows_leave_before_an_impossible_header_ends_the_session() {
+    let answer = [frames(&[(b'T', COLUMN), (b'D', ROW), (b'D', ROW)]), b"D\xff\xff\xff\xff".to_vec()].concat();
+    for size in [1, answer.len()] {
+        let mut trunk = Trunk::new();
+        trunk.client_says(&query("select 1")).unwrap();
+        let broken = chunks(&answer, &[size]).iter().any(|chunk| trunk.upstream_says(chunk).is_err());
+        assert!(broken);
+        assert_eq!(kinds(&trunk.to_client), "TDD", "in chunks of {size}");
+    }
+}
+
+/// A fuzzer's find: an unknown message behind an execution that holds was told at once or later, as it happened to arrive.
+#[test]
+fn unknown_messages_are_refused_at_their_header_even_while_an_execution_holds() {
+    let mut trunk = Trunk::new();
+    let conversation = [query("select secret"), frame(b'z', b"whole")].concat();
+    assert!(matches!(trunk.client_says(&conversation), Err(WireError::Unexpected { .. })));
+}
+
 /// A conversation of which every part is allowed: its bytes must come out as they went in.
 fn allowed() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let part = prop_oneof![

@@ -119,8 +119,9 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             }
             len += header.frame_len;
             rows += 1;
-            match Header::read_from(&input[len..], self.limits.frame_bytes_max, WireSide::Upstream)? {
-                Some(next) if next.kind == first.kind => header = next,
+            // A header that cannot be ends the session at its own step: the rows before it are whole.
+            match Header::read_from(&input[len..], self.limits.frame_bytes_max, WireSide::Upstream) {
+                Ok(Some(next)) if next.kind == first.kind => header = next,
                 _ => break,
             }
         }
