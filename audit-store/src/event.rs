@@ -31,6 +31,9 @@ pub struct Event {
     /// The statement, for everything that concerns one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub statement: Option<Statement>,
+    /// SHA-256 of the policy file that decided, hex.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub policy: Option<String>,
     /// What policy decided.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub decision: Option<Decision>,
@@ -56,6 +59,7 @@ impl Event {
             session: None,
             person: None,
             statement: None,
+            policy: None,
             decision: None,
             basis: Vec::new(),
             charged: Vec::new(),

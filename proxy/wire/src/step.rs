@@ -199,6 +199,15 @@ pub trait Engine {
     /// Executions that the server skipped or that a cut has overtaken since the last call.
     fn take_skipped(&mut self) -> Vec<Self::Run>;
 
+    /// Every execution that has not ended, oldest first: the session is over.
+    fn abandon(&mut self) -> Vec<Self::Run>;
+
+    /// What was remembered of the statement that now has this name; `None` when Weir did not see its preparation.
+    fn statement_named(&self, name: &str) -> Option<Self::Statement>;
+
+    /// What was remembered of the statement behind the portal that now has this name.
+    fn portal_named(&self, name: &str) -> Option<Self::Statement>;
+
     /// Forgets prepared names (`None`: all), because SQL may have changed what they mean.
     fn forget(&mut self, name: Option<&str>);
 

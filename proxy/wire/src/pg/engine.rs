@@ -261,6 +261,24 @@ impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
         std::mem::take(&mut self.skipped)
     }
 
+    fn abandon(&mut self) -> Vec<X> {
+        let mut executions = std::mem::take(&mut self.skipped);
+        executions.extend(self.queue.drain(..).filter_map(|entry| match entry {
+            Entry::Run(run) => Some(run.execution),
+            _ => None,
+        }));
+        executions
+    }
+
+    fn statement_named(&self, name: &str) -> Option<S> {
+        self.names.statements.get(name.as_bytes()).map(|statement| statement.tag.clone())
+    }
+
+    fn portal_named(&self, name: &str) -> Option<S> {
+        let portal = self.names.portals.get(name.as_bytes())?;
+        portal.statement.as_ref().map(|statement| statement.tag.clone())
+    }
+
     fn forget(&mut self, name: Option<&str>) {
         match name {
             Some(name) => drop(self.names.statements.remove(name.as_bytes())),
