@@ -1,10 +1,12 @@
 //! Weir's judgement: SQL analysis, rules, budgets, ledgers, verdicts, explanations. Pure: no I/O, no clock, no lock, no async.
 pub mod analysis;
 pub mod budget;
+pub mod cases;
 pub mod catalog;
 pub mod exposure;
 pub mod identity;
 pub mod ledger;
+pub mod load;
 pub mod meter;
 pub mod relation;
 pub mod rule;

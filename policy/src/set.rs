@@ -2,17 +2,26 @@
 //!
 //! INVARIANT: the order of rules never matters, and the strictest outcome wins.
 
+use std::sync::Arc;
+
+use crate::cases::{Case, Table};
 use crate::rule::{Dataset, Defaults, OnStoreFailure, Rule};
 
 /// A loaded policy file.
 #[derive(Clone, Debug)]
 pub struct PolicySet {
     pub(crate) hash: String,
+    /// What diagnostics call the file.
+    pub(crate) file: Arc<str>,
     /// The whole policy is evaluated and told, and nothing held back.
     pub(crate) observe: bool,
     pub(crate) datasets: Vec<Dataset>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) defaults: Defaults,
+    /// Tests of the file.
+    pub(crate) cases: Vec<Case>,
+    /// Tables that the tests use.
+    pub(crate) tables: Vec<Table>,
 }
 
 impl PolicySet {

@@ -1,0 +1,418 @@
+//! The policy file as it is written: what may stand where, before anything is checked. The JSON Schema for editors is
+//! made from these types, so their doc comments are what an operator reads while typing.
+//!
+//! Keys avoid words that older YAML tools read as booleans (`on`, `off`, `yes`, `no`).
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+
+use super::decode::{At, Entries, Lenient, OneOrMany};
+use crate::budget::Window;
+use crate::cases::Ending;
+use crate::relation::Engine;
+use crate::rule::{OnStoreFailure, Then};
+use crate::statement::Access;
+
+/// A policy of Weir: what is sensitive, who may do what with it and how much of it may leave.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a policy: a mapping that begins with `version: 1`"
+)]
+#[schemars(title = "Weir policy")]
+pub(super) struct RawPolicy {
+    /// Version of the format: 1.
+    pub(super) version: At<u64>,
+    /// `enforce` (unless said otherwise), or `observe`: everything is judged and told, nothing is held back.
+    pub(super) mode: Option<Lenient<RawMode>>,
+    /// What is sensitive: relations and columns that rules name together.
+    #[serde(default)]
+    pub(super) datasets: Entries<Lenient<RawDataset>>,
+    /// Named sets of people, accounts and places.
+    #[serde(default)]
+    pub(super) who: Entries<Lenient<At<RawWho>>>,
+    /// All rules that match apply, in no order; the strictest outcome wins.
+    #[serde(default)]
+    pub(super) rules: Vec<Lenient<At<RawRule>>>,
+    /// What happens where no rule speaks.
+    pub(super) defaults: Option<Lenient<RawDefaults>>,
+    /// Statements and what must become of them; `weir policy test` runs them.
+    #[serde(default)]
+    pub(super) tests: Vec<Lenient<At<RawCase>>>,
+    /// Tables of the tests, by `schema.name`, beyond what the datasets show.
+    #[serde(default)]
+    pub(super) tables: Entries<Lenient<RawTable>>,
+}
+
+/// Whether anything is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawMode {
+    /// Refusals and cuts happen.
+    Enforce,
+    /// The same judgement, told and not carried out.
+    Observe,
+}
+
+/// Relations and columns that are sensitive together.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a dataset: a mapping with `class` and `relations`")]
+pub(super) struct RawDataset {
+    /// Sensitivity label for records and reports: `personal`, `secret`, …
+    pub(super) class: At<String>,
+    /// The relations. A name may hold `*` for any run of characters.
+    pub(super) relations: At<Vec<Lenient<At<RawRelation>>>>,
+    /// Sensitive columns; `*` stands for any run of characters. Left out: every column.
+    pub(super) columns: Option<At<Vec<At<String>>>>,
+    /// Columns that tell one record from another. Left out: the primary key that the database shows.
+    pub(super) key: Option<At<Vec<At<String>>>>,
+}
+
+/// Relations of one database.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a relation: { engine: postgres, database: name, name: \"schema.table\" }")]
+pub(super) struct RawRelation {
+    /// Kind of server.
+    pub(super) engine: Engine,
+    /// The database; `*` stands for any run of characters.
+    pub(super) database: At<String>,
+    /// `schema.relation` on PostgreSQL (without a schema: in every schema), the table on MySQL.
+    pub(super) name: At<String>,
+}
+
+/// A set of people, accounts and places.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum RawWho {
+    /// `any`, or a name from `who`.
+    Named(String),
+    /// Whoever is in one of these sets.
+    OneOf(Vec<At<RawWho>>),
+    /// Whoever is all of these.
+    All(RawWhoSet),
+}
+
+/// Conditions that must hold together; a list holds when one of its entries does.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a set of people: a name, a list, or a mapping such as { group: support }")]
+pub(super) struct RawWhoSet {
+    /// Names of people in the directory.
+    pub(super) person: Option<At<OneOrMany<At<String>>>>,
+    /// Groups of the directory.
+    pub(super) group: Option<At<OneOrMany<At<String>>>>,
+    /// Database accounts.
+    pub(super) account: Option<At<OneOrMany<At<String>>>>,
+    /// Client addresses: networks such as `10.0.0.0/8`, or single addresses.
+    pub(super) source: Option<At<OneOrMany<At<String>>>>,
+    /// Application names, as the client claims them.
+    pub(super) application: Option<At<OneOrMany<At<String>>>>,
+    /// Everybody but these.
+    pub(super) not: Option<Box<At<RawWho>>>,
+}
+
+/// One rule.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a rule: a mapping with `name`, `who`, and `budget` or `then`")]
+pub(super) struct RawRule {
+    /// Its name, in every record and message about it.
+    pub(super) name: At<String>,
+    /// `observe`: this rule is judged and told, never carried out.
+    pub(super) mode: Option<RawMode>,
+    /// Whom it is about: `any`, a name from `who`, a list, or a mapping such as `{ group: support }`.
+    pub(super) who: At<RawWho>,
+    /// Whom it leaves out, though `who` names them.
+    pub(super) except: Option<At<RawExcept>>,
+    /// The dataset or datasets. Left out: the accesses wherever they happen.
+    pub(super) dataset: Option<At<OneOrMany<At<String>>>>,
+    /// What is done. Left out: `read`.
+    pub(super) access: Option<At<OneOrMany<At<Access>>>>,
+    /// How much may leave for one person, in each window at once.
+    pub(super) budget: Option<At<Vec<Lenient<At<RawBudget>>>>>,
+    /// Shares of the budget at which to tell: `{ 80%: alert }`.
+    pub(super) at: Option<At<Entries<At<Then>>>>,
+    /// With a budget: what happens at its limit (`refuse`, unless said otherwise: the result is cut). Without: what
+    /// happens whenever the rule matches.
+    pub(super) then: Option<At<Then>>,
+    /// Hours of the week in which the rule applies.
+    pub(super) when: Option<At<RawWhen>>,
+    /// What the client reads when this rule refuses or cuts.
+    pub(super) message: Option<At<String>>,
+}
+
+/// Whom a rule leaves out.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum RawExcept {
+    /// A name from `who`.
+    Named(String),
+    /// Whoever is in one of these sets.
+    OneOf(Vec<At<RawWho>>),
+    /// A set, with or without an end.
+    Until(RawExceptSet),
+}
+
+/// A set of people, and how long it is left out.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an exception: a name, a list, or a mapping such as { who: nightly, until: 2027-01-31 }"
+)]
+pub(super) struct RawExceptSet {
+    /// The set.
+    pub(super) who: Option<Box<At<RawWho>>>,
+    /// Last day (UTC) on which the exception holds.
+    pub(super) until: Option<At<String>>,
+    /// As in `who`.
+    pub(super) person: Option<At<OneOrMany<At<String>>>>,
+    /// As in `who`.
+    pub(super) group: Option<At<OneOrMany<At<String>>>>,
+    /// As in `who`.
+    pub(super) account: Option<At<OneOrMany<At<String>>>>,
+    /// As in `who`.
+    pub(super) source: Option<At<OneOrMany<At<String>>>>,
+    /// As in `who`.
+    pub(super) application: Option<At<OneOrMany<At<String>>>>,
+    /// As in `who`.
+    pub(super) not: Option<Box<At<RawWho>>>,
+}
+
+/// One limit: exactly one of `records`, `rows` and `bytes`, and the window.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a limit: { records: 500, per: hour }")]
+pub(super) struct RawBudget {
+    /// Distinct rows of the dataset's relations.
+    pub(super) records: Option<At<RawAmount>>,
+    /// Result rows that hold something of the dataset.
+    pub(super) rows: Option<At<RawAmount>>,
+    /// Bytes of those rows.
+    pub(super) bytes: Option<At<RawAmount>>,
+    /// The stretch of time that it looks back over, at any moment.
+    pub(super) per: At<Window>,
+}
+
+/// A whole number; for bytes also a size such as `200MiB`.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum RawAmount {
+    /// A whole number.
+    Number(u64),
+    /// A size: `512KiB`, `200MiB`, `1GiB`, `10MB`.
+    Size(String),
+}
+
+/// Hours such as `Mon-Fri 08:00-18:00 UTC`, inside or outside which a rule applies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "hours: { inside: \"Mon-Fri 08:00-18:00 UTC\" }, or `outside`")]
+pub(super) struct RawWhen {
+    /// The rule applies in these hours.
+    pub(super) inside: Option<At<String>>,
+    /// The rule applies at any other time.
+    pub(super) outside: Option<At<String>>,
+}
+
+/// What happens where no rule speaks.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "defaults: a mapping such as { unmatched-sensitive: alert }"
+)]
+pub(super) struct RawDefaults {
+    /// A sensitive access that no rule covers: `alert`, unless said otherwise.
+    pub(super) unmatched_sensitive: Option<Then>,
+    /// A statement that is not understood and may touch something sensitive: `refuse`, unless said otherwise.
+    pub(super) opaque_sensitive: Option<Then>,
+    /// Somebody whom the directory does not know touches something sensitive: `refuse`, unless said otherwise.
+    pub(super) unknown_person: Option<Then>,
+    /// Much leaves that no dataset names. Left out: nobody looks.
+    pub(super) unclassified_egress: Option<At<RawEgress>>,
+    /// While the audit log cannot be written: `refuse` (unless said otherwise) or `continue`.
+    pub(super) on_store_failure: Option<OnStoreFailure>,
+}
+
+/// A backstop for what nobody classified.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a backstop: { bytes: 200MiB, per: hour, then: alert }")]
+pub(super) struct RawEgress {
+    /// How much may leave.
+    pub(super) bytes: At<RawAmount>,
+    /// In which window.
+    pub(super) per: At<Window>,
+    /// What happens beyond it.
+    pub(super) then: At<Then>,
+}
+
+/// One statement and what must become of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a test: a mapping with `name`, `given`, `sql` and `expect`")]
+pub(super) struct RawCase {
+    /// Its name, for the report.
+    pub(super) name: At<String>,
+    /// Who sends it, where, and what they read before.
+    pub(super) given: RawGiven,
+    /// The statement.
+    pub(super) sql: At<String>,
+    /// What the database would answer. Left out: no row.
+    pub(super) returns: Option<RawReturns>,
+    /// What must become of it.
+    pub(super) expect: RawExpect,
+}
+
+/// Who sends a test's statement.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "who sends it: { person: alice, groups: [support], engine: postgres, database: support }"
+)]
+pub(super) struct RawGiven {
+    /// Name of the person.
+    pub(super) person: At<String>,
+    /// Groups of the person.
+    #[serde(default)]
+    pub(super) groups: Vec<String>,
+    /// Database account. Left out: the person's name.
+    pub(super) account: Option<String>,
+    /// Kind of server. Left out: `postgres`.
+    pub(super) engine: Option<At<Engine>>,
+    /// The database.
+    pub(super) database: At<String>,
+    /// Client address.
+    pub(super) source: Option<At<String>>,
+    /// Application name.
+    pub(super) application: Option<String>,
+    /// Whether the directory knows the person. Left out: `true`.
+    pub(super) known: Option<bool>,
+    /// Records that the person has read in each window, of each dataset that the statement touches: `{ hour: 450 }`.
+    pub(super) used: Option<At<RawUsed>>,
+    /// Time of the statement: `2026-11-24 03:00 UTC`. Left out: a Monday at noon.
+    pub(super) at: Option<At<String>>,
+}
+
+/// Records already read, by window.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "records by window: { hour: 450 }")]
+pub(super) struct RawUsed {
+    /// In the last 60 seconds.
+    pub(super) minute: Option<At<u64>>,
+    /// In the last 60 minutes.
+    pub(super) hour: Option<At<u64>>,
+    /// In the last 24 hours.
+    pub(super) day: Option<At<u64>>,
+    /// In the last 30 days.
+    #[serde(rename = "30d")]
+    pub(super) month: Option<At<u64>>,
+}
+
+/// What the database would answer.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "an answer: { rows: 1000 }")]
+pub(super) struct RawReturns {
+    /// Number of rows, each another record.
+    pub(super) rows: At<u64>,
+}
+
+/// What must become of a statement.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "an expectation: { decision: allow }")]
+pub(super) struct RawExpect {
+    /// The outcome.
+    pub(super) decision: At<Ending>,
+    /// Rows that leave before the cut.
+    pub(super) after: Option<At<u64>>,
+    /// The rule that decides.
+    pub(super) rule: Option<At<String>>,
+    /// Rules that raise an alert, all of them, in any order.
+    pub(super) alerts: Option<Vec<At<String>>>,
+}
+
+/// A table that tests use.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table: { columns: [id, email], key: [id], rows: 68000 }")]
+pub(super) struct RawTable {
+    /// Its columns.
+    pub(super) columns: At<Vec<At<String>>>,
+    /// Columns of its primary key.
+    #[serde(default)]
+    pub(super) key: Vec<At<String>>,
+    /// How many rows it has. Left out: not known.
+    pub(super) rows: Option<At<u64>>,
+}
+
+impl<'de> Deserialize<'de> for RawWho {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<RawWho, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = RawWho;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name, a list, or a mapping such as { group: support }")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<RawWho, E> {
+                Ok(RawWho::Named(name.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawWho, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(RawWho::OneOf)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawWho, A::Error> {
+                RawWhoSet::deserialize(MapAccessDeserializer::new(map)).map(RawWho::All)
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawExcept {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<RawExcept, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = RawExcept;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name, a list, or a mapping such as { who: nightly, until: 2027-01-31 }")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<RawExcept, E> {
+                Ok(RawExcept::Named(name.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawExcept, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(RawExcept::OneOf)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExcept, A::Error> {
+                RawExceptSet::deserialize(MapAccessDeserializer::new(map)).map(RawExcept::Until)
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawAmount {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<RawAmount, D::Error> {
+        struct Forms;
+        impl Visitor<'_> for Forms {
+            type Value = RawAmount;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number, or a size such as 200MiB")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<RawAmount, E> {
+                Ok(RawAmount::Number(number))
+            }
+
+            fn visit_str<E>(self, size: &str) -> Result<RawAmount, E> {
+                Ok(RawAmount::Size(size.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
