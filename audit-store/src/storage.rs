@@ -140,6 +140,8 @@ mod forgetful {
         Slow(std::time::Duration),
         /// The n-th to the m-th from now fail.
         Between { from: usize, to: usize },
+        /// Nothing can be read.
+        Unreadable,
     }
 
     #[derive(Default)]
@@ -156,7 +158,7 @@ mod forgetful {
             self.operations += 1;
             let nth = self.operations - self.base;
             let fails = match self.fault {
-                Fault::None | Fault::Slow(_) => false,
+                Fault::None | Fault::Slow(_) | Fault::Unreadable => false,
                 Fault::Dead { after } => nth > after,
                 Fault::Between { from, to } => (from..to).contains(&nth),
             };
@@ -231,6 +233,9 @@ mod forgetful {
         }
 
         fn read(&self, name: &str, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+            if matches!(self.disk().fault, Fault::Unreadable) {
+                return Err(io::Error::other("simulated fault"));
+            }
             let mut bytes = io::Cursor::new(self.contents(name).ok_or_else(|| missing(name))?);
             bytes.set_position(offset);
             Ok(Box::new(bytes))
@@ -270,7 +275,8 @@ mod forgetful {
         fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
             let mut disk = self.disk.disk();
             let fault = disk.step();
-            let file = disk.files.get_mut(&self.name).unwrap();
+            // A file without a name takes what is written, and nobody will ever see it.
+            let Some(file) = disk.files.get_mut(&self.name) else { return fault };
             // A failing write may leave a part behind.
             let kept = if fault.is_ok() { bytes.len() } else { bytes.len() / 2 };
             file.written.extend_from_slice(&bytes[..kept]);
@@ -286,7 +292,7 @@ mod forgetful {
             }
             let mut disk = self.disk.disk();
             let fault = disk.step();
-            let file = disk.files.get_mut(&self.name).unwrap();
+            let Some(file) = disk.files.get_mut(&self.name) else { return fault };
             let touched = usize::from(file.poisoned);
             match fault {
                 Ok(()) if !file.poisoned => file.synced = file.written.len(),

@@ -17,6 +17,7 @@ use crate::checkpoint::{Checkpoint, Signer};
 use crate::encode::Encoded;
 use crate::error::StoreError;
 use crate::event::Event;
+use crate::publish::Outcome;
 use crate::recover::{Recovery, recover};
 use crate::segment::{FRAME_HEAD_BYTES, begin_frame, end_frame};
 use crate::storage::{Files, Storage};
@@ -91,6 +92,43 @@ pub struct Watermark {
     pub published: u64,
     /// Whether records are taken.
     pub state: State,
+    /// What was found wrong about the proofs, told once in the call that brings it; somebody should be alerted.
+    pub trouble: Option<Trouble>,
+}
+
+/// What is wrong about the proofs while records are still taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// What was read back before a checkpoint is not what was written. The checkpoint is signed over what was written,
+    /// so that the difference can be proved; what comes next goes to a segment of its own.
+    Altered {
+        /// First sequence that may be affected.
+        from: u64,
+        /// Last sequence that may be affected.
+        until: u64,
+        /// File in which it shows; empty when that is gone.
+        segment: String,
+        /// What it is.
+        problem: String,
+    },
+    /// No checkpoint could be signed or kept. It is tried again; `published` stays behind meanwhile.
+    Unsigned {
+        /// What failed.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trouble::Altered { from, until, segment, problem } => write!(
+                f,
+                "the audit log was changed behind Weir's back: records {from} to {until} (`{segment}`): {problem}; \
+                 keep a copy as it is and run `weir audit verify`"
+            ),
+            Trouble::Unsigned { reason } => write!(f, "no checkpoint over the audit log could be signed: {reason}"),
+        }
+    }
 }
 
 /// Called by the writer thread; must return soon, since nothing is written meanwhile.
@@ -131,6 +169,8 @@ pub(crate) struct Queue {
     pub(crate) urgent: bool,
     pub(crate) closing: bool,
     pub(crate) state: State,
+    /// What became of checkpoints since the writer looked last; at most two.
+    pub(crate) outcomes: Vec<Outcome>,
 }
 
 impl Shared {
@@ -205,6 +245,7 @@ impl Store {
                 urgent: false,
                 closing: false,
                 state: State::Open,
+                outcomes: Vec::new(),
             }),
             wake: Condvar::new(),
             done: Condvar::new(),
@@ -213,7 +254,7 @@ impl Store {
             born: Instant::now(),
             options,
         });
-        let writer = Writer::new(shared.clone(), storage, signer, found, watcher);
+        let writer = Writer::new(shared.clone(), storage, signer, found, watcher)?;
         let thread = std::thread::Builder::new().name("audit-writer".to_owned()).spawn(move || {
             // The lock is held for as long as something may be written.
             let _lock = lock;

@@ -256,3 +256,38 @@ fn the_affected_range_is_told_and_the_rest_stays_proved() {
     assert_eq!(found.findings.len(), 1, "{found:?}");
     assert_eq!(found.covered, 40, "the tree of the next header is proved by the last checkpoint");
 }
+
+#[test]
+fn what_follows_a_change_is_proved_and_no_other_change_hides_behind_it() {
+    // Three checkpoints: over 10, 20 and 30 records, in segments of 10.
+    let (disk, key) = (Forgetful::default(), Key::new());
+    for tenth in 0..3 {
+        let store = start(&disk, &key, options());
+        for n in tenth * 10 + 1..=tenth * 10 + 10 {
+            store.append(&event(n), Urgency::Relaxed).unwrap();
+        }
+        store.close().unwrap();
+    }
+    let doubts = |changed: &[u64]| {
+        let disk = disk.after_kill();
+        for record in changed {
+            let first = (record - 1) / 10 * 10 + 1;
+            let (old, new) = (format!("event {record}\""), format!("EVENT {record}\""));
+            rewrite(&disk, &file_name(first), |all| {
+                replace(&mut all[usize::try_from(record - first + 1).unwrap()], &old, &new)
+            });
+        }
+        let found = report(&disk, &key, None);
+        for record in changed {
+            let told = found.findings.iter().any(|finding| (finding.from..=finding.until).contains(record));
+            assert!(told, "a change of {record} is not told: {found:?}");
+        }
+        (found.records, found.covered)
+    };
+    assert_eq!(doubts(&[]), (30, 30));
+    assert_eq!(doubts(&[3]), (30, 30), "the header after it gives the tree that was signed");
+    assert_eq!(doubts(&[13]), (30, 30));
+    assert_eq!(doubts(&[3, 13]), (30, 30));
+    assert_eq!(doubts(&[3, 23]), (30, 20));
+    assert_eq!(doubts(&[23]), (30, 20), "no later tree is told, so nothing behind it is proved");
+}

@@ -10,11 +10,11 @@ use std::path::Path;
 use crate::checkpoint::{Checkpoint, NOTE_BYTES_MAX, PublicKey};
 use crate::encode::sequence_of;
 use crate::error::StoreError;
+use crate::publish::CHECKPOINTS;
 use crate::recover::LATEST;
 use crate::segment::{Frames, Header, Next, segments};
 use crate::storage::{Files, Storage};
 use crate::tree::{Hash, Tree};
-use crate::writer::CHECKPOINTS;
 
 /// Most findings that a report holds; a log with more is not helped by a longer list.
 pub const FINDINGS_MAX: usize = 1000;
@@ -90,7 +90,8 @@ pub(crate) fn verify_in(
         note(&mut signed, external, "the external checkpoint", &mut report);
     }
     let files = segments(storage).map_err(StoreError::io("list the audit directory"))?;
-    let mut walk = Walk { storage, key, signed: &signed, tree: Tree::default(), disagreed: false, told: 0, report };
+    let mut walk =
+        Walk { storage, key, signed: &signed, tree: Tree::default(), rival: None, disagreed: None, told: 0, report };
     for (at, (first, name)) in files.iter().enumerate() {
         walk.segment(*first, name, files.get(at + 1).map(|(first, name)| (*first, name.as_str())))?;
     }
@@ -158,8 +159,11 @@ struct Walk<'a> {
     key: &'a PublicKey,
     signed: &'a BTreeMap<u64, Hash>,
     tree: Tree,
-    /// The last checkpoint that was compared did not agree.
-    disagreed: bool,
+    /// The tree that a header tells, carried on beside that of the records before it where the two differ. The next
+    /// checkpoint that agrees with one of them says which of them is right, and proves what follows either way.
+    rival: Option<Tree>,
+    /// Size of the first checkpoint that did not agree, since the last that did; told up to there.
+    disagreed: Option<u64>,
     /// Up to here a finding says already that records cannot be read.
     told: u64,
     report: Report,
@@ -192,9 +196,16 @@ impl Walk<'_> {
             }
             // A later checkpoint that agrees proves the tree that the header tells.
             self.tree = before;
-        } else if self.tree != before {
-            let from = self.report.covered + 1;
-            self.report.tell(from, first, name, "the tree in the header is not that of the records before it");
+            self.rival = None;
+        } else if self.tree == before {
+            self.rival = None;
+        } else if self.rival.as_ref() != Some(&before) {
+            // After a checkpoint that did not agree this is the same thing seen again, and what came since is in doubt.
+            let from = self.disagreed.unwrap_or(self.report.covered) + 1;
+            if self.disagreed.is_none() || from < first {
+                self.report.tell(from, first, name, "the tree in the header is not that of the records before it");
+            }
+            self.rival = Some(before);
         }
         loop {
             let place = self.tree.size() + 1;
@@ -205,6 +216,9 @@ impl Walk<'_> {
             let problem = match frames.next().map_err(doing("read"))? {
                 Next::Payload(payload) if sequence_of(&payload) == Some(place) => {
                     self.tree.push(&payload);
+                    if let Some(rival) = &mut self.rival {
+                        rival.push(&payload);
+                    }
                     self.compare(name);
                     continue;
                 }
@@ -248,10 +262,14 @@ impl Walk<'_> {
     fn compare(&mut self, name: &str) {
         let size = self.tree.size();
         let Some(root) = self.signed.get(&size) else { return };
-        if *root == self.tree.root() {
+        let rival = self.rival.take_if(|rival| rival.root() == *root);
+        if *root == self.tree.root() || rival.is_some() {
+            self.tree = rival.unwrap_or_else(|| std::mem::take(&mut self.tree));
+            self.rival = None;
             self.report.covered = size;
-            self.disagreed = false;
-        } else if !std::mem::replace(&mut self.disagreed, true) {
+            self.disagreed = None;
+        } else if self.disagreed.is_none() {
+            self.disagreed = Some(size);
             let from = self.report.covered + 1;
             self.report.tell(from, size, name, format!("the records are not those that were signed as {size}"));
         }

@@ -1,25 +1,26 @@
-//! The one thread that writes: group commit, rotation, checkpoints, and what to do when the disk says no.
+//! The one thread that writes: group commit, rotation, when to sign, and what to do when the disk says no.
 //!
 //! Order of one commit: take everything that waits, write it once, sync once, only then move the watermark. What must
 //! never happen: a segment used again after a failed write or sync (the kernel drops the bytes and reports success the
 //! next time), a checkpoint over what is not durable, or a caller kept waiting.
 
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::checkpoint::{Checkpoint, Signer};
 use crate::error::StoreError;
-use crate::recover::{Found, LATEST};
+use crate::publish::{Outcome, Publisher};
+use crate::recover::Found;
 use crate::segment::{Header, file_name, payloads, seal_frames};
 use crate::storage::{Appender, Storage};
-use crate::store::{Shared, State, Watcher, Watermark};
+use crate::store::{Shared, State, Trouble, Watcher, Watermark};
 use crate::tree::Tree;
 
-/// Prefix of files that hold checkpoints, one signed note after the other.
-pub(crate) const CHECKPOINTS: &str = "checkpoints-";
-
-/// Checkpoints are never closer than this: each costs several syncs, and under load there would be one per commit.
+/// Checkpoints are never closer than this: each costs several syncs and reads what it is over, and under load there would
+/// be one per commit.
 const CHECKPOINT_GAP_MIN: Duration = Duration::from_millis(250);
 /// First pause after a failure; doubles up to [`BACK_OFF_MAX`].
 const BACK_OFF_MIN: Duration = Duration::from_millis(50);
@@ -31,7 +32,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     storage: Arc<dyn Storage>,
-    signer: Signer,
+    /// Name of the log.
+    log: String,
     watcher: Watcher,
     /// Tree over what is durable.
     tree: Tree,
@@ -41,8 +43,24 @@ pub(crate) struct Writer {
     /// Name of a segment that failed before any of its records was durable.
     worthless: Option<String>,
     signed: u64,
-    checkpoint_tried: Instant,
-    checkpoints: Option<Box<dyn Appender>>,
+    signing: Signing,
+    /// The last attempt to sign failed and that was told.
+    unsigned: bool,
+}
+
+/// The thread that signs, and what it was given.
+struct Signing {
+    /// At most two wait in it: one that is due, and the last one when the store closes.
+    trees: Option<Sender<Tree>>,
+    thread: Option<JoinHandle<()>>,
+    tried: Instant,
+    at_work: bool,
+}
+
+/// What there is to do.
+struct Taken {
+    closing: bool,
+    outcomes: Vec<Outcome>,
 }
 
 struct Segment {
@@ -53,33 +71,46 @@ struct Segment {
 }
 
 impl Writer {
+    /// Starts the thread that signs as well.
     pub(crate) fn new(
         shared: Arc<Shared>,
         storage: Arc<dyn Storage>,
         signer: Signer,
         found: Found,
         watcher: Watcher,
-    ) -> Writer {
-        Writer {
+    ) -> Result<Writer, StoreError> {
+        let log = signer.public().name().to_owned();
+        let publisher = Publisher::new(storage.clone(), signer, found.tree.clone());
+        let (trees, due) = channel();
+        let with = shared.clone();
+        let thread = std::thread::Builder::new().name("audit-signer".to_owned());
+        let thread =
+            thread.spawn(move || publisher.run(due, &with)).map_err(StoreError::io("start the audit signer"))?;
+        Ok(Writer {
             shared,
             storage,
-            signer,
+            log,
             watcher,
             tree: found.tree,
             segment: None,
             after_failure: false,
             worthless: None,
             signed: found.signed,
-            checkpoint_tried: Instant::now(),
-            checkpoints: None,
-        }
+            signing: Signing { trees: Some(trees), thread: Some(thread), tried: Instant::now(), at_work: false },
+            unsigned: false,
+        })
     }
 
     pub(crate) fn run(mut self) -> Result<Checkpoint, StoreError> {
-        let ended = Ended(self.shared.clone());
+        let shared = self.shared.clone();
+        let ended = Ended(&shared);
         let mut batch = Vec::new();
-        let result = loop {
-            let closing = self.take(&mut batch);
+        let written = loop {
+            let Taken { closing, outcomes } = self.take(&mut batch);
+            for outcome in outcomes {
+                // A failure is tried again when due; `published` stays behind meanwhile.
+                let _ = self.settle(outcome);
+            }
             if !batch.is_empty() {
                 seal_frames(&mut batch);
                 if let Err(error) = self.commit(&batch) {
@@ -88,28 +119,45 @@ impl Writer {
                 batch.clear();
             }
             if closing {
-                break self.checkpoint();
+                break Ok(());
             }
             if self.checkpoint_due_in().is_zero() {
-                // A failure shows in the watermark, whose `published` stays behind, and is tried again when due.
-                if self.checkpoint().is_ok() {
-                    self.tell(State::Open);
-                }
+                self.sign();
             }
         };
         drop(ended);
-        self.tell(State::Closed);
-        result
+        let last = self.end(written);
+        self.tell(State::Closed, None);
+        last
     }
 
-    /// Waits for something to do and takes what waits. Returns whether the store closes.
-    fn take(&mut self, batch: &mut Vec<u8>) -> bool {
+    /// Signs a last checkpoint, unless something could not be written, and waits for the thread that signs: whoever may
+    /// still write must have ended before the directory is let go of.
+    fn end(&mut self, written: Result<(), StoreError>) -> Result<Checkpoint, StoreError> {
+        if written.is_ok() {
+            self.sign();
+        }
+        self.signing.trees = None;
+        if let Some(thread) = self.signing.thread.take() {
+            // Should it have panicked, it left an outcome that says so.
+            let _ = thread.join();
+        }
+        let mut last = Err(StoreError::Failing("no checkpoint could be signed".to_owned()));
+        let outcomes = std::mem::take(&mut self.shared.lock().outcomes);
+        for outcome in outcomes {
+            last = self.settle(outcome);
+        }
+        written.and(last)
+    }
+
+    /// Waits for something to do and takes what waits.
+    fn take(&mut self, batch: &mut Vec<u8>) -> Taken {
         let flush_every = self.shared.options.flush_every;
         let mut queue = self.shared.lock();
         loop {
             let flush_in = queue.since.map_or(IDLE, |since| flush_every.saturating_sub(since.elapsed()));
             let wait = flush_in.min(self.checkpoint_due_in());
-            if queue.urgent || queue.closing || wait.is_zero() {
+            if queue.urgent || queue.closing || !queue.outcomes.is_empty() || wait.is_zero() {
                 break;
             }
             queue = self.shared.wake.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -122,7 +170,7 @@ impl Writer {
         if queue.closing {
             queue.state = State::Closed;
         }
-        queue.closing
+        Taken { closing: queue.closing, outcomes: std::mem::take(&mut queue.outcomes) }
     }
 
     /// Makes a batch durable, however long it takes; gives up only when the store closes.
@@ -155,7 +203,7 @@ impl Writer {
         if self.segment.as_ref().is_some_and(|segment| segment.bytes >= self.shared.options.segment_bytes_max) {
             self.segment = None;
         }
-        self.tell(State::Open);
+        self.tell(State::Open, None);
         Ok(())
     }
 
@@ -174,12 +222,7 @@ impl Writer {
                 let first = self.tree.size() + 1;
                 let name = file_name(first);
                 let doing = |what: &str| StoreError::io(format!("{what} `{name}`"));
-                let header = Header::new(
-                    self.signer.public().name(),
-                    &self.tree,
-                    self.after_failure,
-                    &self.shared.options.product,
-                );
+                let header = Header::new(&self.log, &self.tree, self.after_failure, &self.shared.options.product);
                 let header = header.to_frame().map_err(|error| StoreError::Unencodable(error.to_string()))?;
                 let created = self.storage.create(&name);
                 // A file of this name may exist now and holds nothing of worth, unless it is somebody else's.
@@ -218,7 +261,7 @@ impl Writer {
                 queue.state = State::Failing { reason: reason.clone() };
             }
         }
-        self.tell(State::Failing { reason });
+        self.tell(State::Failing { reason }, None);
         let end = Instant::now() + pause;
         let mut queue = self.shared.lock();
         loop {
@@ -230,11 +273,14 @@ impl Writer {
         }
     }
 
-    fn tell(&self, state: State) {
-        (self.watcher)(Watermark { durable: self.tree.size(), published: self.signed, state });
+    fn tell(&self, state: State, trouble: Option<Trouble>) {
+        (self.watcher)(Watermark { durable: self.tree.size(), published: self.signed, state, trouble });
     }
 
     fn checkpoint_due_in(&self) -> Duration {
+        if self.signing.at_work {
+            return IDLE;
+        }
         let options = &self.shared.options;
         let fresh = self.tree.size() - self.signed;
         let gap = match fresh {
@@ -242,45 +288,47 @@ impl Writer {
             fresh if fresh >= options.checkpoint_records => CHECKPOINT_GAP_MIN,
             _ => options.checkpoint_every,
         };
-        gap.saturating_sub(self.checkpoint_tried.elapsed())
+        gap.saturating_sub(self.signing.tried.elapsed())
     }
 
-    /// Signs the tree over what is durable.
-    fn checkpoint(&mut self) -> Result<Checkpoint, StoreError> {
-        self.checkpoint_tried = Instant::now();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let checkpoint = self.signer.sign(&self.tree, u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-        let kept = self.keep(&checkpoint);
-        if kept.is_err() {
-            // The same rule as for segments: what failed once is not used again.
-            self.checkpoints = None;
+    /// Has the tree over what is durable signed.
+    fn sign(&mut self) {
+        self.signing.tried = Instant::now();
+        let sent = self.signing.trees.as_ref().is_some_and(|trees| trees.send(self.tree.clone()).is_ok());
+        self.signing.at_work = sent;
+    }
+
+    /// Notes what became of a checkpoint.
+    fn settle(&mut self, outcome: Outcome) -> Result<Checkpoint, StoreError> {
+        self.signing.at_work = false;
+        let state = self.shared.lock().state.clone();
+        if outcome.altered.is_some() {
+            // What comes next goes where it can be proved without the segment that was changed.
+            self.segment = None;
+            self.tell(state.clone(), outcome.altered);
         }
-        kept?;
-        self.signed = checkpoint.size();
-        Ok(checkpoint)
-    }
-
-    fn keep(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let file = match &mut self.checkpoints {
-            Some(file) => file,
-            none => {
-                let taken = self.storage.list().map_err(StoreError::io("list the audit directory"))?;
-                let stem = format!("{CHECKPOINTS}{:020}", checkpoint.size());
-                let free = (0_u32..).map(|n| format!("{stem}-{n}")).find(|name| !taken.contains(name)).unwrap_or(stem);
-                none.insert(self.storage.create(&free).map_err(StoreError::io(format!("create `{free}`")))?)
+        match outcome.kept {
+            Ok(checkpoint) => {
+                self.signed = checkpoint.size();
+                self.unsigned = false;
+                self.tell(state, None);
+                Ok(checkpoint)
             }
-        };
-        let note = format!("{}\n", checkpoint.note());
-        file.write(note.as_bytes()).map_err(StoreError::io("write a checkpoint"))?;
-        file.sync().map_err(StoreError::io("sync a checkpoint"))?;
-        self.storage.replace(LATEST, checkpoint.note().as_bytes()).map_err(StoreError::io(format!("write `{LATEST}`")))
+            Err(error) => {
+                // Told once for as long as it lasts; it is tried again whenever a checkpoint is due.
+                if !std::mem::replace(&mut self.unsigned, true) {
+                    self.tell(state, Some(Trouble::Unsigned { reason: error.to_string() }));
+                }
+                Err(error)
+            }
+        }
     }
 }
 
 /// However the writer ends, nobody may wait for it or append to it afterwards.
-struct Ended(Arc<Shared>);
+struct Ended<'a>(&'a Shared);
 
-impl Drop for Ended {
+impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.0.lock().state = State::Closed;
         self.0.done.notify_all();

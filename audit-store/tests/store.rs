@@ -137,7 +137,7 @@ fn the_watcher_sees_every_record_become_durable_then_published_then_the_end() {
     let seen = seen.lock().unwrap();
     assert!(seen.windows(2).all(|pair| pair[0].durable <= pair[1].durable && pair[0].published <= pair[1].published));
     assert!(seen.iter().all(|mark| mark.published <= mark.durable));
-    assert_eq!(seen.last(), Some(&Watermark { durable: 5, published: 5, state: State::Closed }));
+    assert_eq!(seen.last(), Some(&Watermark { durable: 5, published: 5, state: State::Closed, trouble: None }));
 }
 
 #[test]
