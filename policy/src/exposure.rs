@@ -34,9 +34,9 @@ pub enum Manner {
 pub struct Exposed {
     /// Dataset that names the relation.
     pub dataset: Arc<str>,
-    /// The relation.
+    /// The relation whose records they are: of a partition, the table that it belongs to.
     pub relation: RelationId,
-    /// Its OID; 0 when unknown.
+    /// OID of the relation as it is read, which is what the server names in a result; 0 when unknown.
     pub oid: u32,
     /// What is done to it.
     pub access: Access,
@@ -48,6 +48,8 @@ pub struct Exposed {
     pub whole: bool,
     /// Values that pin the whole key.
     pub pin: Option<Vec<Operand>>,
+    /// Records that one result row may hold, unless they are packed; 0 when none leaves.
+    pub reads: u32,
     /// Attribute numbers of the key, when a key that is visible in the result may be trusted.
     pub key: Option<Vec<i16>>,
     /// Whether the statement releases every key column, so that its records can be told apart.
@@ -71,6 +73,8 @@ pub struct Exposure {
     pub(crate) opaque: Option<String>,
     /// Row bound that the text states.
     pub(crate) rows_max: Option<u64>,
+    /// It is of a kind that may return rows.
+    pub(crate) returns: bool,
     /// Nothing to judge.
     pub(crate) plain: bool,
 }
@@ -136,6 +140,13 @@ pub enum LaneKey {
 pub enum Weight {
     /// A row is a record.
     Row,
+    /// A row may hold this many records, side by side.
+    Many {
+        /// How many; at least 2.
+        records: u32,
+    },
+    /// No record is counted, only rows and bytes.
+    Traffic,
     /// Records are packed: the bytes of the row divided by `record_bytes`, rounded up, at least 1.
     Bytes {
         /// Mean bytes of one record; at least 1.

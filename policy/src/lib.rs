@@ -1,5 +1,7 @@
 //! Weir's judgement: SQL analysis, rules, budgets, ledgers, verdicts, explanations. Pure: no I/O, no clock, no lock, no async.
+pub mod admit;
 pub mod analysis;
+pub mod binding;
 pub mod budget;
 pub mod cases;
 pub mod catalog;

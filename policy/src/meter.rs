@@ -157,11 +157,12 @@ pub(crate) struct Opening {
     pub(crate) first: u64,
     /// Records charged at once, for relations that may leave in one row.
     pub(crate) prepaid: Vec<(RelationId, u64)>,
+    /// Whether records are counted at all; else only rows and bytes.
+    pub(crate) counts_records: bool,
 }
 
 impl Meter {
     /// Opens an execution's meter and draws its first leases. `lanes` stand until the shape of the result is known.
-    #[cfg_attr(not(test), expect(dead_code, reason = "admission opens meters, and comes with the rules"))]
     pub(crate) fn open(
         openings: Vec<Opening>,
         lanes: Vec<Lane>,
@@ -185,6 +186,9 @@ impl Meter {
         for opening in openings {
             let account = ledger.account(&opening.dataset);
             let mut line = Line::new(opening.dataset, opening.limits, account, opening.first, now);
+            if !opening.counts_records {
+                line.leave_out_records();
+            }
             for (relation, records) in opening.prepaid {
                 line.prepay(records, account, now);
                 let place = meter.pending_place(meter.lines.len(), &relation);
@@ -369,6 +373,11 @@ impl Meter {
                     cost.leased += 1;
                     cost.statement += 1;
                 }
+                (Weight::Many { records }, _) => {
+                    cost.leased += u64::from(records);
+                    cost.statement += u64::from(records);
+                }
+                (Weight::Traffic, _) => {}
                 (Weight::Bytes { record_bytes }, _) => {
                     let records = records_in(bytes, record_bytes);
                     let covered = records.min(line.prepaid - cost.prepaid.min(line.prepaid));
@@ -426,6 +435,11 @@ impl Meter {
                     open.tally.add(1);
                     pending.unkeyed = pending.unkeyed.saturating_add(1);
                 }
+                (Weight::Many { records }, _) => {
+                    open.tally.add(u64::from(records));
+                    pending.unkeyed = pending.unkeyed.saturating_add(u64::from(records));
+                }
+                (Weight::Traffic, _) => {}
                 (Weight::Bytes { record_bytes }, _) => {
                     let records = records_in(bytes, record_bytes);
                     let covered = records.min(line.prepaid);

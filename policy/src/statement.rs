@@ -112,6 +112,16 @@ pub struct RelationUse {
     pub pin: Option<Vec<Operand>>,
     /// Who saw it.
     pub source: Source,
+    /// A row of the result holds values of at most one row of the relation, and they stand side by side as they do
+    /// there: the relation is let out by a single read, outside of set operations and window functions. Only then
+    /// does a key that is visible in the row say whose record it is.
+    pub once: bool,
+    /// Rows of the relation that one row of the result may hold through this use, packed values aside: a self join
+    /// has two. 0 where nothing is released, or where a set operation puts these rows under those of another use.
+    pub reads: u32,
+    /// It stands beside a use of another member of the same partitioned table or inheritance hierarchy (the last of
+    /// `via`): the rows are the same.
+    pub kin: bool,
 }
 
 /// Something a statement does besides reaching relations, that changes what later statements mean.

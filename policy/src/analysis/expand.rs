@@ -1,5 +1,7 @@
 //! Relations: the name in a FROM clause to the use that it is, and through views to what they read.
 
+use std::collections::BTreeSet;
+
 use sqlparser::ast::{ObjectName, Statement};
 
 use super::candidates;
@@ -28,6 +30,7 @@ impl Walker<'_> {
             && let Some(rows) = ctes.find(&own)
         {
             self.found.spend(rows.columns.len());
+            self.refer(rows);
             return Item { alias: Some(own.as_str().into()), schema: None, rows: rows.clone(), usage: None };
         }
         let temporary_schema = schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
@@ -55,6 +58,19 @@ impl Walker<'_> {
             rows,
             usage: None,
         }
+    }
+
+    /// Each reference to a common table expression after the first puts its rows beside themselves.
+    fn refer(&mut self, rows: &Rows) {
+        let mut again = BTreeSet::new();
+        for usage in rows.usages() {
+            if let Some(draft) = self.found.drafts.get_mut(usage)
+                && std::mem::replace(&mut draft.referred, true)
+            {
+                again.insert(usage);
+            }
+        }
+        self.found.add_copy(&again);
     }
 
     /// The relation of this name: in a view's definition, first the one that the server says the view depends on.
@@ -119,7 +135,7 @@ impl Walker<'_> {
             self.definition(view, &path)
         };
         let rows = rows.unwrap_or_else(|| {
-            self.found.drafts.truncate(before);
+            self.found.truncate(before);
             self.depended_on(view, &path)
         });
         // The server's word on what the view reads is final: what the reading missed is added as a whole.
@@ -217,7 +233,7 @@ pub(super) fn reached(draft: Draft, context: &Context<'_>, found: &mut Found) {
         return;
     };
     let mut todo = vec![(relation, draft.via.clone())];
-    let mut seen = std::collections::BTreeSet::from([relation.oid]);
+    let mut seen = BTreeSet::from([relation.oid]);
     let template = draft.clone();
     found.draft(draft);
     while let Some((relation, via)) = todo.pop() {

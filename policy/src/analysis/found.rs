@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::uses::{Draft, USES_MAX};
+use super::uses::{Draft, Flow, USES_MAX};
 use crate::statement::{Access, Coverage, Extent, Gap, SessionAct, StatementAnalysis, Verb};
 
 /// Work that one statement may cost, in values moved about. Ten thousand columns through ten levels fit; common
@@ -24,6 +24,8 @@ pub(super) struct Found {
     pub(super) touches_names: bool,
     /// Calls of `set_config` with a computed value so far.
     pub(super) set_configs: usize,
+    /// Drafts of one relation of which a row holds values of one at most: two sides of a set operation.
+    pub(super) alternatives: BTreeSet<(usize, usize)>,
     /// User functions that were read already, by name and body.
     pub(super) bodies: HashSet<(String, String)>,
     /// Tokens that the tree accounts for, by index.
@@ -45,6 +47,7 @@ impl Found {
             gaps: BTreeSet::new(),
             touches_names: false,
             set_configs: 0,
+            alternatives: BTreeSet::new(),
             bodies: HashSet::new(),
             seen: HashSet::new(),
             fuel: FUEL,
@@ -59,6 +62,30 @@ impl Found {
         }
         self.drafts.push(draft);
         self.drafts.len() - 1
+    }
+
+    /// Forgets the drafts from this one on.
+    pub(super) fn truncate(&mut self, drafts: usize) {
+        self.drafts.truncate(drafts);
+        self.alternatives.retain(|(left, right)| *left < drafts && *right < drafts);
+    }
+
+    /// Values of these uses may stand beside those of other rows.
+    pub(super) fn mix(&mut self, flow: &Flow) {
+        for atom in flow.iter() {
+            if let Some(draft) = self.drafts.get_mut(atom.usage) {
+                draft.mixed = true;
+            }
+        }
+    }
+
+    /// A row may hold one more row of each of these uses.
+    pub(super) fn add_copy(&mut self, usages: &BTreeSet<usize>) {
+        for usage in usages {
+            if let Some(draft) = self.drafts.get_mut(*usage) {
+                draft.copies = draft.copies.saturating_add(1);
+            }
+        }
     }
 
     /// Something was not understood, and the coverage is at most this.
@@ -106,7 +133,7 @@ impl Found {
 
     /// Forgets what a tree said, when it turns out not to be trusted.
     pub(super) fn forget_tree(&mut self, drafts: usize) {
-        self.drafts.truncate(drafts);
+        self.truncate(drafts);
         self.bodies.clear();
         self.fuel = FUEL;
         self.refused = false;
@@ -115,7 +142,7 @@ impl Found {
 
     pub(super) fn finish(self, catalog: &crate::catalog::Catalog) -> StatementAnalysis {
         let mut gaps = self.gaps;
-        let uses = super::uses::finish(self.drafts, catalog, &mut gaps);
+        let uses = super::uses::finish(self.drafts, &self.alternatives, catalog, &mut gaps);
         StatementAnalysis {
             verb: self.verb,
             uses,

@@ -97,6 +97,7 @@ impl Walker<'_> {
             None => {}
         }
         let reached = self.reached_by(schema.as_deref(), &name, constants.as_deref());
+        let windowed = function.over.is_some();
         let flow = match builtins::passing(&name) {
             Passing::Summed if self.context.catalog.functions(&name).is_empty() => {
                 self.mark_used(&flow);
@@ -108,6 +109,11 @@ impl Walker<'_> {
             }
             _ => flow,
         };
+        if windowed {
+            // `lead(email)` is another row's value.
+            self.found.mix(&flow);
+            self.found.add_copy(&flow.iter().map(|atom| atom.usage).collect());
+        }
         self.join(&flow, &reached)
     }
 

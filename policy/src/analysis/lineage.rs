@@ -1,5 +1,7 @@
 //! Queries: which columns of which relations each output column comes from.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use sqlparser::ast::{
@@ -134,6 +136,7 @@ impl Walker<'_> {
                 self.with(with, outer, &mut inner);
             }
             let rows = self.set_expr(&cte.query.body, None, outer, &inner);
+            self.found.mix(&rows.all());
             return spread(rows);
         }
         let first = self.set_expr(left, None, outer, own);
@@ -141,6 +144,9 @@ impl Walker<'_> {
         let base = spread(first.rename(&names));
         let inner = Ctes { list: vec![(name.clone(), base.clone())], outer: Some(own) };
         let second = self.set_expr(right, None, outer, &inner);
+        // A round may gather the values of the rounds before.
+        self.found.mix(&base.all());
+        self.found.mix(&second.all());
         self.limits(&cte.query, outer, &inner);
         let all = self.join(&base.all(), &second.all());
         Rows {
@@ -168,13 +174,16 @@ impl Walker<'_> {
                 rows
             }
             SetExpr::SetOperation { left, op, right, .. } => {
+                let before = self.found.drafts.len();
                 let left = self.set_expr(left, None, outer, ctes);
+                let between = self.found.drafts.len();
                 let right = self.set_expr(right, None, outer, ctes);
                 let rows = if *op == SetOperator::Except || *op == SetOperator::Minus {
                     let removed = right.all();
                     self.mark_used(&removed);
                     left
                 } else {
+                    self.alternatives(&left, before..between, &right, between);
                     self.union(left, right)
                 };
                 self.order_output(order_by, &rows, ctes);
@@ -352,6 +361,31 @@ impl Walker<'_> {
         rows.unordered |= more.unordered;
         if let Some(open) = &more.open {
             rows.open = Some(rows.open.as_ref().map_or_else(|| open.clone(), |known| join(known, open)));
+        }
+    }
+
+    /// A row of a set operation comes from one side: where both read one relation, it holds a row of one of them.
+    /// What either side took from the queries around it stands beside the row, and is left out.
+    fn alternatives(&mut self, left: &Rows, of_left: Range<usize>, right: &Rows, of_right: usize) {
+        let (left, right) = (left.usages(), right.usages());
+        self.found.spend(left.len() + right.len());
+        let drafts = &mut self.found.drafts;
+        for usage in left.iter().chain(&right) {
+            if let Some(draft) = drafts.get_mut(*usage) {
+                draft.mixed = true;
+            }
+        }
+        let relation = |usage: usize| drafts.get(usage).and_then(|draft| draft.relation);
+        let mut first = HashMap::new();
+        for usage in left.into_iter().filter(|usage| of_left.contains(usage)) {
+            if let Some(relation) = relation(usage) {
+                first.entry(relation).or_insert(usage);
+            }
+        }
+        for usage in right.into_iter().filter(|usage| *usage >= of_right) {
+            if let Some(left) = relation(usage).and_then(|relation| first.remove(&relation)) {
+                self.found.alternatives.insert((left, usage));
+            }
         }
     }
 

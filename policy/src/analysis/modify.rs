@@ -72,7 +72,7 @@ impl Walker<'_> {
             Some(_) => self.found.refuse(),
             None => {}
         }
-        self.returning(insert.returning.as_deref(), &mut scope)
+        self.returning(insert.returning.as_deref(), true, &mut scope)
     }
 
     pub(super) fn update(&mut self, update: &Update, ctes: &Ctes<'_>) -> Rows {
@@ -99,7 +99,7 @@ impl Walker<'_> {
             self.condition(selection, &scope);
             self.pin(selection, &scope);
         }
-        self.returning(update.returning.as_deref(), &mut scope)
+        self.returning(update.returning.as_deref(), true, &mut scope)
     }
 
     pub(super) fn delete(&mut self, delete: &Delete, ctes: &Ctes<'_>) -> Rows {
@@ -122,7 +122,7 @@ impl Walker<'_> {
             self.condition(selection, &scope);
             self.pin(selection, &scope);
         }
-        self.returning(delete.returning.as_deref(), &mut scope)
+        self.returning(delete.returning.as_deref(), false, &mut scope)
     }
 
     pub(super) fn merge(&mut self, merge: &Merge, ctes: &Ctes<'_>) -> Rows {
@@ -235,8 +235,9 @@ impl Walker<'_> {
         scope.items.push(item);
     }
 
-    /// RETURNING: what is let out of a written relation is a read of it, beside the write.
-    fn returning(&mut self, items: Option<&[SelectItem]>, scope: &mut Scope<'_>) -> Rows {
+    /// RETURNING: what is let out of a written relation is a read of it, beside the write. Where the statement
+    /// `sets` values it may set the key, which then says nothing of whose record the other values are.
+    fn returning(&mut self, items: Option<&[SelectItem]>, sets: bool, scope: &mut Scope<'_>) -> Rows {
         let Some(items) = items else { return Rows::default() };
         let mut reads: std::collections::HashMap<usize, usize> = std::collections::HashMap::new();
         for item in &mut scope.items {
@@ -245,7 +246,12 @@ impl Walker<'_> {
                 let Some(draft) = self.found.drafts.get(usage).filter(|draft| draft.access == Access::Write) else {
                     continue;
                 };
-                let read = Draft { access: Access::Read, used: crate::statement::Columns::None, ..draft.clone() };
+                let read = Draft {
+                    access: Access::Read,
+                    used: crate::statement::Columns::None,
+                    mixed: draft.mixed || sets,
+                    ..draft.clone()
+                };
                 reads.entry(usage).or_insert_with(|| self.found.draft(read));
             }
             item.rows = Rows {

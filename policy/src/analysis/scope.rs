@@ -41,6 +41,12 @@ impl Rows {
         all
     }
 
+    /// The uses that its values come from.
+    pub(super) fn usages(&self) -> BTreeSet<usize> {
+        let flows = self.columns.iter().map(|column| &column.flow).chain(self.open.as_ref());
+        flows.flat_map(|flow| flow.iter().map(|atom| atom.usage)).collect()
+    }
+
     /// Values of the column of this name; `None` when there is none.
     pub(super) fn named(&self, name: &str) -> Option<Flow> {
         let mut found: Option<Flow> = None;

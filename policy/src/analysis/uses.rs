@@ -54,6 +54,16 @@ pub(super) struct Draft {
     pub(super) via: Vec<String>,
     pub(super) pin: Option<Vec<Operand>>,
     pub(super) source: Source,
+    /// Rows of it that one row of the result may hold: one, and one more for each further reference to the common
+    /// table expression that reads it, and for each window function over it.
+    pub(super) copies: u32,
+    /// Its values may stand beside those of another row, or of another relation, in one column or row.
+    pub(super) mixed: bool,
+    /// A common table expression that reads it was referred to.
+    pub(super) referred: bool,
+    pub(super) kin: bool,
+    /// See [`RelationUse::once`]; known at the end.
+    pub(super) once: bool,
 }
 
 impl Draft {
@@ -69,6 +79,11 @@ impl Draft {
             via: Vec::new(),
             pin: None,
             source,
+            copies: 1,
+            mixed: false,
+            referred: false,
+            kin: false,
+            once: false,
         }
     }
 
@@ -89,6 +104,11 @@ impl Draft {
         self.packed = Columns::All;
         self.packed_whole = true;
         self
+    }
+
+    /// Whether values of it leave.
+    fn releases(&self) -> bool {
+        self.released != Columns::None || self.packed != Columns::None
     }
 }
 
@@ -118,8 +138,16 @@ pub(super) fn merge(columns: &mut Columns, more: &Columns) {
 }
 
 /// Drafts to what the statement says of itself: kin of partitioned tables added, pins checked, equal ones joined.
-pub(super) fn finish(drafts: Vec<Draft>, catalog: &Catalog, gaps: &mut BTreeSet<Gap>) -> Vec<RelationUse> {
+///
+/// `alternatives`: pairs of drafts of one relation of which a row holds values of one at most.
+pub(super) fn finish(
+    drafts: Vec<Draft>,
+    alternatives: &BTreeSet<(usize, usize)>,
+    catalog: &Catalog,
+    gaps: &mut BTreeSet<Gap>,
+) -> Vec<RelationUse> {
     let mut drafts = drafts;
+    count_reads(&mut drafts, alternatives);
     let kin: Vec<Draft> = drafts.iter().flat_map(|draft| kin(draft, catalog)).collect();
     drafts.extend(kin);
     if drafts.len() > USES_MAX {
@@ -147,9 +175,13 @@ pub(super) fn finish(drafts: Vec<Draft>, catalog: &Catalog, gaps: &mut BTreeSet<
             merge(&mut same.packed, &draft.packed);
             merge(&mut same.used, &draft.used);
             same.packed_whole |= packed_whole;
+            same.once |= draft.once;
+            same.reads = if draft.releases() { same.reads.saturating_add(draft.copies) } else { same.reads };
+            same.kin &= draft.kin;
             continue;
         }
         index.insert(key, uses.len());
+        let reads = if draft.releases() { draft.copies } else { 0 };
         uses.push(RelationUse {
             written: draft.written,
             relation: relation.map(|relation| relation.id.clone()),
@@ -162,9 +194,32 @@ pub(super) fn finish(drafts: Vec<Draft>, catalog: &Catalog, gaps: &mut BTreeSet<
             via: draft.via,
             pin: draft.pin,
             source: draft.source,
+            once: draft.once,
+            reads,
+            kin: draft.kin,
         });
     }
     uses
+}
+
+/// Says of each draft whether it is read once, and how many of its rows one row of the result may hold.
+fn count_reads(drafts: &mut [Draft], alternatives: &BTreeSet<(usize, usize)>) {
+    let reads = |draft: &Draft| draft.relation.is_some() && draft.releases() && draft.access != Access::Write;
+    let mut by_relation: HashMap<Option<usize>, u32> = HashMap::new();
+    for draft in drafts.iter().filter(|draft| reads(draft)) {
+        let count = by_relation.entry(draft.relation).or_default();
+        *count = count.saturating_add(draft.copies);
+    }
+    for draft in drafts.iter_mut() {
+        draft.once = reads(draft) && !draft.mixed && by_relation.get(&draft.relation) == Some(&1);
+    }
+    for (left, right) in alternatives {
+        if drafts.get(*left).is_some_and(Draft::releases)
+            && let Some(right) = drafts.get_mut(*right).filter(|draft| draft.releases())
+        {
+            right.copies = right.copies.saturating_sub(1);
+        }
+    }
 }
 
 /// What a use reaches through partitioning and inheritance: all descendants, and all ancestors, since policy may
@@ -197,6 +252,7 @@ fn kin(draft: &Draft, catalog: &Catalog) -> Vec<Draft> {
         twin.relation = position(catalog, other);
         twin.source = Source::Catalog;
         twin.via.push(relation.id.to_string());
+        twin.kin = true;
         if key_names(relation) != key_names(other) {
             twin.pin = None;
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use crate::admit::EGRESS_RULE;
 use crate::budget::{Amounts, Force, Limit, Unit, Window};
 use crate::ledger::{Account, KeyState, LedgerTime, RecordKey};
 use crate::verdict::{Alert, AlertKind, Basis, Denial, Outcome};
@@ -104,7 +105,13 @@ impl Line {
         }
     }
 
-    /// Whether a lease is needed in this unit: always in records, which the durable record speaks of.
+    /// Counts rows and bytes only: no record must be durable before one leaves.
+    pub(super) fn leave_out_records(&mut self) {
+        self.leased[0] = false;
+    }
+
+    /// Whether a lease is needed in this unit: in records wherever they are counted,
+    /// since the durable record speaks of them.
     fn is_leased(&self, unit: Unit) -> bool {
         match unit {
             Unit::Records => self.leased[0],
@@ -342,7 +349,8 @@ impl Line {
             return Alert { kind: AlertKind::WouldCut, message, basis: self.basis(index, used, Outcome::WouldCut) };
         }
         let message = format!("{phrase} of `{dataset}` is exceeded");
-        Alert { kind: AlertKind::Exceeded, message, basis: self.basis(index, used, Outcome::Alerted) }
+        let kind = if *limit.rule == *EGRESS_RULE { AlertKind::UnclassifiedEgress } else { AlertKind::Exceeded };
+        Alert { kind, message, basis: self.basis(index, used, Outcome::Alerted) }
     }
 
     fn grant(&mut self, account: &mut Account, increment: Amounts) {

@@ -36,7 +36,8 @@ fn hourly(amount: u64) -> Limit {
 
 fn open(ledger: &mut Ledger, budget: u64, keyed: bool, now: LedgerTime) -> Meter {
     let dataset: Arc<str> = "customers".into();
-    let opening = Opening { dataset, limits: vec![hourly(budget)], first: 64, prepaid: Vec::new() };
+    let opening =
+        Opening { dataset, limits: vec![hourly(budget)], first: 64, prepaid: Vec::new(), counts_records: true };
     Meter::open(vec![opening], vec![lane(keyed)], ledger, now).0
 }
 

@@ -1,0 +1,284 @@
+//! A policy's datasets laid over one snapshot of a database: which relations and columns are sensitive there, and
+//! what a statement, once analysed, exposes of them.
+//!
+//! Order of use: [`PolicySet::bind`] for each snapshot and policy; [`Binding::exposure`] for each statement, kept as
+//! long as its analysis is; [`PolicySet::admit`] for each execution; when the server has described the result,
+//! [`Binding::tighten`] (the second witness) and [`Binding::lanes`] (what to count on each row).
+//!
+//! What must never happen here: a sensitive column that leaves without an [`Exposed`] that says so, or a key that is
+//! trusted to tell records apart although a row may hold somebody else's values beside it.
+//!
+//! [`PolicySet::admit`]: crate::set::PolicySet::admit
+//! [`Exposed`]: crate::exposure::Exposed
+
+mod expose;
+mod lanes;
+
+pub(crate) use lanes::lanes;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Relation, RelationKind};
+use crate::exposure::Origin;
+use crate::load::{Diagnostic, Severity};
+use crate::relation::RelationId;
+use crate::rule::{Dataset, Place};
+use crate::set::PolicySet;
+use crate::statement::Access;
+
+/// Mean bytes of a record where the catalog does not know: a short row, so that bytes count for more records rather
+/// than fewer.
+const RECORD_BYTES_DEFAULT: u32 = 64;
+/// Members of one hierarchy that are followed: far above what PostgreSQL plans well.
+const FAMILY_MAX: usize = 1 << 16;
+
+/// What a policy means on one snapshot of one database.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Sensitive relations.
+    covered: HashMap<RelationId, Covered>,
+    /// The same, by the server's number.
+    by_oid: HashMap<u32, RelationId>,
+    /// Views and materialised views over them.
+    views: HashMap<u32, View>,
+    /// Accesses of rules that speak of no dataset.
+    watched: BTreeSet<Access>,
+    /// Bytes of rows that no dataset covers are counted.
+    egress: bool,
+}
+
+/// One sensitive relation.
+#[derive(Clone, Debug)]
+struct Covered {
+    /// The relation whose keys tell its records apart: the topmost table that it is a partition of, or itself.
+    records: RelationId,
+    /// Names of all columns, with their attribute numbers.
+    columns: Vec<(Arc<str>, i16)>,
+    /// Rows, by the planner; 0 when unknown.
+    rows_estimate: u64,
+    /// Mean bytes of a row; at least 1.
+    row_bytes: u32,
+    /// A key may stand in several members of an inheritance hierarchy: it names no single record.
+    shares_keys: bool,
+    /// It is a view: what it reads is exposed as itself.
+    is_view: bool,
+    /// Attribute numbers of the catalog's primary key.
+    primary_key: Vec<i16>,
+    /// By dataset, ascending.
+    covers: Vec<Cover>,
+}
+
+/// One dataset's claim on a relation.
+#[derive(Clone, Debug)]
+struct Cover {
+    dataset: Arc<str>,
+    /// Attribute numbers of sensitive columns.
+    sensitive: BTreeSet<i16>,
+    /// Every column is sensitive, system columns and those that the snapshot does not know included.
+    whole: bool,
+    /// Attribute numbers of the key; `None`: no key is known, so that every row counts.
+    key: Option<Vec<i16>>,
+}
+
+/// A view over sensitive relations.
+#[derive(Clone, Debug, Default)]
+struct View {
+    /// Columns that are plain columns of a relation below: attribute number to where it comes from.
+    plain: HashMap<i16, Origin>,
+    /// Sensitive relations that it reads, directly or through other views.
+    reads: BTreeSet<u32>,
+}
+
+impl PolicySet {
+    /// Lays the datasets over a snapshot of a database.
+    ///
+    /// Tells what is probably not meant: a dataset that speaks of this database and matches nothing in it, a key that
+    /// a relation has no column of, a relation without any key.
+    pub fn bind(&self, catalog: &Catalog) -> (Binding, Vec<Diagnostic>) {
+        let mut diagnostics = Vec::new();
+        let mut covered: HashMap<RelationId, Covered> = HashMap::new();
+        for dataset in &self.datasets {
+            for relation in self.members(dataset, catalog, &mut diagnostics) {
+                let entry = covered.entry(relation.id.clone()).or_insert_with(|| Covered::new(relation, catalog));
+                let cover = cover(dataset, relation, &mut |at, message, hint| {
+                    diagnostics.push(self.tell(at, message, hint));
+                });
+                entry.covers.push(cover);
+            }
+        }
+        for entry in covered.values_mut() {
+            entry.covers.sort_by(|a, b| a.dataset.cmp(&b.dataset));
+        }
+        let by_oid = catalog
+            .relations()
+            .iter()
+            .filter(|relation| relation.oid != 0 && covered.contains_key(&relation.id))
+            .map(|relation| (relation.oid, relation.id.clone()))
+            .collect();
+        let watched = self
+            .rules
+            .iter()
+            .filter(|rule| rule.datasets.is_none())
+            .flat_map(|rule| rule.access.iter().copied())
+            .collect();
+        let egress = self.defaults.unclassified_egress.is_some();
+        let binding = Binding { covered, by_oid, views: HashMap::new(), watched, egress };
+        (binding, diagnostics)
+    }
+
+    /// Relations of a dataset: those that its patterns name, and all partitions and inheritance children of them.
+    fn members<'c>(
+        &self,
+        dataset: &Dataset,
+        catalog: &'c Catalog,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Vec<&'c Relation> {
+        let speaking: Vec<_> = dataset
+            .relations
+            .iter()
+            .filter(|pattern| pattern.speaks_of(catalog.engine(), catalog.database()))
+            .collect();
+        let mut seen = BTreeSet::new();
+        let mut found: Vec<&Relation> = catalog
+            .relations()
+            .iter()
+            .filter(|relation| relation.kind != RelationKind::Other)
+            .filter(|relation| speaking.iter().any(|pattern| pattern.matches(&relation.id)))
+            .filter(|relation| seen.insert(&relation.id))
+            .collect();
+        if let (Some(first), true) = (speaking.first(), found.is_empty()) {
+            diagnostics.push(self.tell(
+                first.at,
+                format!("dataset `{}` matches nothing in database `{}`", dataset.name, catalog.database()),
+                "check the names, and that Weir's own account may see them".to_owned(),
+            ));
+        }
+        let mut next = 0;
+        while let Some(relation) = found.get(next).copied() {
+            next += 1;
+            for child in catalog.children(relation.oid).iter().filter_map(|oid| catalog.by_oid(*oid)) {
+                if found.len() < FAMILY_MAX && relation.oid != 0 && seen.insert(&child.id) {
+                    found.push(child);
+                }
+            }
+        }
+        found
+    }
+
+    fn tell(&self, at: Place, message: String, hint: String) -> Diagnostic {
+        Diagnostic::new(Severity::Warning, &self.file, at, message, hint)
+    }
+}
+
+impl Binding {
+    /// Whether the database holds anything that a dataset names. Where it does not, nobody need ask the server what
+    /// a result holds.
+    pub fn is_sensitive(&self) -> bool {
+        !self.covered.is_empty()
+    }
+
+    /// The sensitive relation with this number.
+    fn by_oid(&self, oid: u32) -> Option<(&RelationId, &Covered)> {
+        self.by_oid.get(&oid).and_then(|id| self.covered.get_key_value(id))
+    }
+}
+
+impl Covered {
+    fn new(relation: &Relation, catalog: &Catalog) -> Covered {
+        let children: Vec<&Relation> = descendants(relation, catalog);
+        let own_rows = if relation.kind == RelationKind::Partitioned { 0 } else { relation.rows_estimate };
+        let family_rows = children.iter().fold(own_rows, |rows, child| rows.saturating_add(child.rows_estimate));
+        let widths = children.iter().map(|child| child.row_bytes_mean).filter(|bytes| *bytes > 0);
+        let row_bytes = match relation.row_bytes_mean {
+            0 => widths.min().unwrap_or(RECORD_BYTES_DEFAULT),
+            bytes => bytes,
+        };
+        Covered {
+            records: records(relation, catalog),
+            columns: relation.columns.iter().map(|column| (column.name.clone(), column.number)).collect(),
+            rows_estimate: relation.rows_estimate.max(family_rows),
+            row_bytes,
+            shares_keys: relation.kind != RelationKind::Partitioned && !children.is_empty(),
+            is_view: matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView),
+            primary_key: relation.key.clone(),
+            covers: Vec::new(),
+        }
+    }
+
+    /// Attribute number of a column.
+    fn attribute(&self, name: &str) -> Option<i16> {
+        self.columns.iter().find(|(known, _)| **known == *name).map(|(_, number)| *number)
+    }
+}
+
+/// What a dataset claims of a relation.
+fn cover(dataset: &Dataset, relation: &Relation, tell: &mut dyn FnMut(Place, String, String)) -> Cover {
+    let sensitive = relation
+        .columns
+        .iter()
+        .filter(|column| dataset.is_sensitive(&column.name))
+        .map(|column| column.number)
+        .collect();
+    let number =
+        |name: &Arc<str>| relation.columns.iter().find(|column| column.name == *name).map(|column| column.number);
+    let is_table = matches!(relation.kind, RelationKind::Table | RelationKind::Partitioned | RelationKind::Foreign);
+    let key = match &dataset.key {
+        Some(names) => {
+            if let Some(missing) = names.iter().find(|name| number(name).is_none()) {
+                tell(
+                    dataset.at,
+                    format!("dataset `{}`: `{}` has no column `{missing}` of its key", dataset.name, relation.id),
+                    "every row of it counts as a record; mend `key`".to_owned(),
+                );
+            }
+            names.iter().map(number).collect::<Option<Vec<i16>>>()
+        }
+        None => {
+            if relation.key.is_empty() && is_table && relation.parents.is_empty() {
+                tell(
+                    dataset.at,
+                    format!("dataset `{}`: `{}` has no primary key", dataset.name, relation.id),
+                    "every row of it counts as a record; name its key with `key`".to_owned(),
+                );
+            }
+            Some(relation.key.clone())
+        }
+    };
+    Cover {
+        dataset: dataset.name.clone(),
+        sensitive,
+        whole: dataset.columns.is_none(),
+        key: key.filter(|key| !key.is_empty()),
+    }
+}
+
+/// Partitions and inheritance children, and theirs.
+fn descendants<'c>(relation: &Relation, catalog: &'c Catalog) -> Vec<&'c Relation> {
+    let mut found: Vec<&Relation> = Vec::new();
+    let mut seen = BTreeSet::from([relation.oid]);
+    let mut todo = if relation.oid == 0 { Vec::new() } else { catalog.children(relation.oid).to_vec() };
+    while let Some(oid) = todo.pop() {
+        if found.len() < FAMILY_MAX
+            && seen.insert(oid)
+            && let Some(child) = catalog.by_oid(oid)
+        {
+            found.push(child);
+            todo.extend_from_slice(catalog.children(oid));
+        }
+    }
+    found
+}
+
+/// The relation whose keys tell records of this one apart.
+fn records(relation: &Relation, catalog: &Catalog) -> RelationId {
+    let mut top = relation;
+    let mut seen = BTreeSet::from([relation.oid]);
+    while let Some(parent) = top.parents.iter().find_map(|oid| catalog.by_oid(*oid)) {
+        if parent.kind != RelationKind::Partitioned || !seen.insert(parent.oid) {
+            break;
+        }
+        top = parent;
+    }
+    top.id.clone()
+}

@@ -1,0 +1,39 @@
+//! What to count on each row of a result, once the server has said where its columns come from.
+
+use super::Binding;
+use crate::exposure::{Exposed, Exposure, Lane, LaneKey, Manner, Origin, Weight};
+
+impl Binding {
+    /// What to count on each row of a result with these columns; none known when `origins` is empty (COPY).
+    pub fn lanes(&self, exposure: &Exposure, origins: &[Origin]) -> Vec<Lane> {
+        lanes(exposure, origins)
+    }
+}
+
+/// What to count on each row, with the columns traced to the relations that they come from.
+pub(crate) fn lanes(exposure: &Exposure, origins: &[Origin]) -> Vec<Lane> {
+    let leaving = exposure.touched.iter().filter(|exposed| exposed.manner != Manner::Used);
+    leaving
+        .filter(|exposed| exposed.reads > 0 || exposed.manner == Manner::Packed)
+        .map(|exposed| lane(exposed, origins))
+        .collect()
+}
+
+fn lane(exposed: &Exposed, origins: &[Origin]) -> Lane {
+    let key = match (&exposed.pin, &exposed.key) {
+        (Some(pin), _) => LaneKey::Pinned(pin.clone()),
+        (None, Some(key)) => {
+            let place = |attribute: &i16| {
+                origins.iter().position(|origin| origin.oid == exposed.oid && origin.attribute == *attribute)
+            };
+            key.iter().map(place).collect::<Option<Vec<usize>>>().map_or(LaneKey::Unkeyed, LaneKey::Columns)
+        }
+        (None, None) => LaneKey::Unkeyed,
+    };
+    let weight = match exposed.manner {
+        Manner::Packed => Weight::Bytes { record_bytes: exposed.record_bytes },
+        _ if exposed.reads > 1 => Weight::Many { records: exposed.reads },
+        _ => Weight::Row,
+    };
+    Lane { dataset: exposed.dataset.clone(), relation: exposed.relation.clone(), key, weight }
+}
