@@ -171,23 +171,25 @@ impl<R: Read> Frames<R> {
     }
 
     pub(crate) fn next(&mut self) -> io::Result<Next> {
-        let mut frame = Vec::new();
-        self.fill(&mut frame, FRAME_HEAD_BYTES)?;
-        if frame.is_empty() {
+        let mut head = [0; FRAME_HEAD_BYTES];
+        let read = self.fill(&mut head)?;
+        if read == 0 {
             return Ok(Next::End);
         }
-        if frame.len() < FRAME_HEAD_BYTES {
-            return Ok(torn(frame));
+        if read < FRAME_HEAD_BYTES {
+            return Ok(torn(head[..read].to_vec()));
         }
-        let length = usize::try_from(word(&frame)).unwrap_or(usize::MAX);
+        let length = usize::try_from(word(&head)).unwrap_or(usize::MAX);
         if length == 0 {
-            return self.zeros(frame);
+            return self.zeros(head.to_vec());
         }
         if length > RECORD_BYTES_MAX {
             return Ok(Next::Damaged(format!("a frame of {length} bytes is longer than any record")));
         }
-        self.fill(&mut frame, FRAME_HEAD_BYTES + length)?;
-        if frame.len() < FRAME_HEAD_BYTES + length {
+        let mut payload = vec![0; length];
+        let read = self.fill(&mut payload)?;
+        if read < length {
+            let frame = [&head, &payload[..read]].concat();
             // A length that was changed also leads beyond the end, but then whole records follow.
             return Ok(if holds_record(&frame) {
                 Next::Damaged("a frame leads beyond the end of the file, but whole records follow it".to_owned())
@@ -195,8 +197,7 @@ impl<R: Read> Frames<R> {
                 torn(frame)
             });
         }
-        let payload = frame.split_off(FRAME_HEAD_BYTES);
-        if word(&frame[4..]) != crc32c::crc32c(&payload) {
+        if word(&head[4..]) != crc32c::crc32c(&payload) {
             return Ok(Next::Damaged("the checksum is wrong".to_owned()));
         }
         // Neither conversion can fail: both are below 2^21.
@@ -204,10 +205,18 @@ impl<R: Read> Frames<R> {
         Ok(Next::Payload(payload))
     }
 
-    /// Reads until `frame` has `length` bytes or the file ends.
-    fn fill(&mut self, frame: &mut Vec<u8>, length: usize) -> io::Result<()> {
-        let missing = u64::try_from(length - frame.len()).unwrap_or(0);
-        (&mut self.input).take(missing).read_to_end(frame).map(|_| ())
+    /// Reads until `bytes` is full or the file ends; how many were read.
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.input.read(&mut bytes[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
     }
 
     /// A file that ends in zeros was lengthened by a crash before its bytes were written.
@@ -219,8 +228,9 @@ impl<R: Read> Frames<R> {
                 return Ok(Next::Damaged("a frame of no bytes".to_owned()));
             }
             bytes += u64::try_from(chunk.len()).unwrap_or(0);
-            chunk.clear();
-            self.fill(&mut chunk, 4096)?;
+            chunk.resize(4096, 0);
+            let read = self.fill(&mut chunk)?;
+            chunk.truncate(read);
         }
         Ok(Next::Torn { rest: Vec::new(), bytes })
     }
