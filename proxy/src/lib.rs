@@ -3,6 +3,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod admin;
+pub mod alert;
+pub mod analyses;
+pub mod audit;
+pub mod budgets;
 pub mod cancel;
 pub mod catalog;
 pub mod cli;
@@ -10,6 +14,7 @@ pub mod config;
 pub mod end;
 pub mod identity;
 pub mod listener;
+pub mod policies;
 pub mod route;
 pub mod run;
 pub mod session;

@@ -1,16 +1,25 @@
 //! `weir run`: from a configuration to open listeners, and down again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use weir_audit_store::Urgency;
+use weir_audit_store::event::{Body, Policy, PolicyOutcome, Severity};
 
 use crate::admin::{self, Admin};
+use crate::alert::Alerts;
+use crate::analyses::Analyses;
+use crate::audit::{Recorder, words};
+use crate::budgets::{self, Budgets};
 use crate::cancel::CancelKeys;
+use crate::catalog::Catalogs;
 use crate::config::{Config, Upstream};
 use crate::end::{Phase, Signals};
 use crate::listener::Workers;
+use crate::policies::Policies;
 use crate::route::{self, Route};
 use crate::session::Shared;
 use crate::session::gate::FunctionCalls;
@@ -19,16 +28,19 @@ use crate::tls::{self, Certificate};
 
 /// How long a connection attempt to an upstream may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at how far the audit log's disk is behind.
+const OBSERVE: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it.
 ///
 /// # Errors
 /// What keeps the process from starting, in words for the operator.
-pub fn run(config: &Config) -> Result<(), String> {
+pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
     let (routes, certificates) = routes(config)?;
+    let policies = Policies::load(config)?;
     let metrics = telemetry::install()?;
     let (phase, phases) = watch::channel(Phase::Running);
-    let shared = Arc::new(Shared { cancels: CancelKeys::default(), phase: phases.clone() });
+    let shared = Arc::new(open(config, config_sha256, policies, phases.clone())?);
     let workers = Workers::start(config.workers, &shared).map_err(|error| format!("workers cannot start: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -45,7 +57,7 @@ pub fn run(config: &Config) -> Result<(), String> {
             tracing::info!(listener = %listener.name, address = %listener.address, upstream = %listener.upstream, "listening");
             listeners.push((socket, route));
         }
-        let admin = Arc::new(Admin { metrics, unready: Box::new(unready(phases.clone())) });
+        let admin = Arc::new(Admin { metrics, unready: Box::new(unready(phases.clone(), Arc::clone(&shared))) });
         let admin_socket = match config.admin {
             Some(address) => Some(
                 TcpListener::bind(address).await.map_err(|error| format!("admin cannot listen on {address}: {error}"))?,
@@ -63,7 +75,8 @@ pub fn run(config: &Config) -> Result<(), String> {
                     tokio::task::spawn_local(admin::serve(socket, admin));
                 }
                 tokio::task::spawn_local(signals.watch(phase, config.limits.drain, reload));
-                tokio::task::spawn_local(reload_files(reloads, certificates));
+                tokio::task::spawn_local(reload_files(reloads, certificates, Arc::clone(&shared)));
+                tokio::task::spawn_local(observe(Arc::clone(&shared.recorder)));
                 tokio::select! {
                     () = accepting => {}
                     _ = stopping.wait_for(|phase| *phase != Phase::Running) => {}
@@ -77,14 +90,71 @@ pub fn run(config: &Config) -> Result<(), String> {
         Ok::<(), String>(())
     })?;
     workers.join();
+    Recorder::close(Arc::clone(&shared.recorder), "signal");
     tracing::info!("stopped");
     Ok(())
 }
 
+/// Opens the audit log and rebuilds from it what everybody has spent.
+fn open(
+    config: &Config,
+    config_sha256: String,
+    policies: Policies,
+    phase: watch::Receiver<Phase>,
+) -> Result<Shared, String> {
+    let state = config.state_dir.display();
+    std::fs::create_dir_all(&config.state_dir)
+        .map_err(|error| format!("state_dir `{state}` cannot be made: {error}"))?;
+    let key = budgets::record_key(&config.state_dir.join("record.key"))?;
+    let alerts = Alerts::open(config.alert_file.as_deref())?;
+    let (recorder, recovery) = Recorder::open(&config.audit, alerts)?;
+    let budgets = Budgets::new(recorder.clock(), &key);
+    let started = Instant::now();
+    let rebuilt = budgets.rebuild(recorder.dir())?;
+    tracing::info!(
+        records = rebuilt.records,
+        unsettled = rebuilt.unsettled,
+        took_ms = started.elapsed().as_millis(),
+        "budgets are rebuilt from the audit log"
+    );
+    let in_force = policies.current();
+    recorder.booted(&recovery, config_sha256, in_force.set.hash());
+    recorder.note(&recorder.event(Body::Policy(loaded(in_force.set.hash()))), Urgency::Durable);
+    Ok(Shared {
+        cancels: CancelKeys::default(),
+        phase,
+        policies,
+        analyses: Analyses::default(),
+        budgets,
+        recorder: Arc::new(recorder),
+        catalogs: Catalogs::new(config)?,
+        durability: config.audit.durability,
+        sessions: AtomicU64::new(0),
+    })
+}
+
+fn loaded(sha256: &str) -> Policy {
+    Policy { outcome: PolicyOutcome::Loaded, sha256: sha256.to_owned(), problem: None }
+}
+
+/// Keeps metrics of the audit log up to date.
+async fn observe(recorder: Arc<Recorder>) {
+    let mut wait = tokio::time::interval(OBSERVE);
+    loop {
+        wait.tick().await;
+        recorder.observe();
+    }
+}
+
 /// Reads files again when a signal asks for it. What is not usable is told and changes nothing.
-async fn reload_files(mut reloads: mpsc::Receiver<()>, certificates: Vec<(String, Arc<Certificate>)>) {
+async fn reload_files(
+    mut reloads: mpsc::Receiver<()>,
+    certificates: Vec<(String, Arc<Certificate>)>,
+    shared: Arc<Shared>,
+) {
     while reloads.recv().await.is_some() {
-        tracing::info!("SIGHUP: certificates are read again, the configuration is not; restart weir to change it");
+        tracing::info!("SIGHUP: policy, directory and certificates are read again, the configuration is not");
+        reload_policy(&shared);
         for (listener, certificate) in &certificates {
             let reloaded = certificate.reload();
             telemetry::reloaded(reloaded.is_ok());
@@ -96,11 +166,42 @@ async fn reload_files(mut reloads: mpsc::Receiver<()>, certificates: Vec<(String
     }
 }
 
+/// Reads policy and directory again. What is not usable changes nothing, and somebody is told.
+fn reload_policy(shared: &Shared) {
+    let recorder = &shared.recorder;
+    let reloaded = shared.policies.reload();
+    telemetry::reloaded(reloaded.is_ok());
+    match reloaded {
+        Ok(in_force) => {
+            tracing::info!(sha256 = in_force.set.hash(), "SIGHUP: policy and directory are in force");
+            recorder.note(&recorder.event(Body::Policy(loaded(in_force.set.hash()))), Urgency::Durable);
+        }
+        Err(problem) => {
+            tracing::error!("SIGHUP: policy and directory in use stay:\n{problem}");
+            let sha256 = std::fs::read(shared.policies.policy_path()).map(|text| sha256_hex(&text)).unwrap_or_default();
+            let first = problem.lines().next().unwrap_or_default().to_owned();
+            let rejected = Policy { outcome: PolicyOutcome::Rejected, sha256, problem: Some(problem) };
+            recorder.note(&recorder.event(Body::Policy(rejected)), Urgency::Durable);
+            let title = format!("a policy was rejected at reload, the one before stays: {first}");
+            recorder.alert_operator("policy-rejected", title, Severity::High);
+        }
+    }
+}
+
+/// SHA-256 of a file's bytes, hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    words::hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
+}
+
 /// Why no client should be sent here now.
-fn unready(phases: watch::Receiver<Phase>) -> impl Fn() -> Vec<String> + Send + Sync {
-    move || match *phases.borrow() {
-        Phase::Running => Vec::new(),
-        Phase::Draining | Phase::Stopped => vec!["stopping".to_owned()],
+fn unready(phases: watch::Receiver<Phase>, shared: Arc<Shared>) -> impl Fn() -> Vec<String> + Send + Sync {
+    move || {
+        let mut reasons = match *phases.borrow() {
+            Phase::Running => shared.catalogs.unready(),
+            Phase::Draining | Phase::Stopped => vec!["stopping".to_owned()],
+        };
+        reasons.extend(shared.recorder.failing().map(|reason| format!("the audit log takes no records: {reason}")));
+        reasons
     }
 }
 

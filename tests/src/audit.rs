@@ -24,12 +24,12 @@ pub fn released(weir: &Weir, person: &str) -> Released {
         };
         let completions = of("completion");
         (of("admission").len() <= completions.len()).then(|| Released {
-            rows: completions.iter().map(|event| number(&event["counts"]["rows"])).sum(),
+            rows: completions.iter().map(|event| number(&event["detail"]["rows"])).sum(),
             records: completions
                 .iter()
-                .flat_map(|event| event["counts"]["records"].as_array())
+                .flat_map(|event| event["detail"]["records"].as_array())
                 .flatten()
-                .map(|line| number(&line["records"]))
+                .map(|line| number(&line["count"]))
                 .sum(),
         })
     })

@@ -27,6 +27,7 @@ use weir_policy::relation::Engine;
 use crate::config::Config;
 use connection::Account;
 pub use search_path::SearchPaths;
+pub(crate) use search_path::{of_options as search_path_of_options, parse as parse_search_path};
 
 /// Databases that are kept at once. Each costs a snapshot in memory and a short connection per refresh; names come
 /// from peers, so there is an end to them.
@@ -159,6 +160,15 @@ impl Catalogs {
         }
     }
 
+    /// A session's view of one database, from the first load on.
+    ///
+    /// Cancel safe. Never longer than a bounded load.
+    pub async fn feed(self: &Arc<Self>, upstream: &str, database: &str) -> Feed {
+        let view = self.snapshot(upstream, database).await;
+        let slot = self.slot(upstream, database).ok();
+        Feed { catalogs: Arc::clone(self), slot, unknown: view, upstream: upstream.into(), database: database.into() }
+    }
+
     /// Why Weir is not ready as far as catalogs go: databases in use that could never be read.
     pub fn unready(&self) -> Vec<String> {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
@@ -210,6 +220,47 @@ impl Catalogs {
         let slot = Arc::new(Slot { orders, published });
         slots.insert(key, Arc::clone(&slot));
         Ok(slot)
+    }
+}
+
+/// One database as a session follows it.
+pub struct Feed {
+    catalogs: Arc<Catalogs>,
+    slot: Option<Arc<Slot>>,
+    /// What is seen while the database is not kept.
+    unknown: CatalogView,
+    upstream: Arc<str>,
+    database: Arc<str>,
+}
+
+impl Feed {
+    /// Version of the last snapshot: cheap, to see whether something derived is still it.
+    pub fn version(&self) -> u64 {
+        self.slot.as_ref().map_or(0, |slot| {
+            slot.orders.touch();
+            slot.published.borrow().view.catalog.version()
+        })
+    }
+
+    /// The last snapshot.
+    pub fn view(&self) -> CatalogView {
+        self.slot.as_ref().map_or_else(|| self.unknown.clone(), |slot| slot.published.borrow().view.clone())
+    }
+
+    /// Waits for a snapshot whose load started after this call; [`view`](Feed::view) has it then, unless the load failed.
+    pub fn renew(&self) -> impl Future<Output = ()> + 'static {
+        let (catalogs, upstream, database) =
+            (Arc::clone(&self.catalogs), Arc::clone(&self.upstream), Arc::clone(&self.database));
+        async move {
+            catalogs.renew(&upstream, &database).await;
+        }
+    }
+
+    /// Looks for the keeper again: one that nobody used for long was replaced.
+    pub fn reconnect(&mut self) {
+        if self.slot.as_ref().is_none_or(|slot| !slot.is_kept()) {
+            self.slot = self.catalogs.slot(&self.upstream, &self.database).ok();
+        }
     }
 }
 

@@ -66,8 +66,39 @@ impl SearchPaths {
     }
 }
 
+/// The value that the `options` of a start-up packet give `search_path`: `-c name=value` or `--name=value`, split at
+/// spaces that no backslash precedes. <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS>
+pub(crate) fn of_options(options: &str) -> Option<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut word = String::new();
+    let mut characters = options.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => word.extend(characters.next()),
+            space if space.is_ascii_whitespace() => words.push(std::mem::take(&mut word)),
+            other => word.push(other),
+        }
+    }
+    words.push(word);
+    let mut found = None;
+    let mut words = words.into_iter().filter(|word| !word.is_empty());
+    while let Some(word) = words.next() {
+        let setting = match word.strip_prefix("-c").or(word.strip_prefix("--")) {
+            Some("") => words.next().unwrap_or_default(),
+            Some(rest) => rest.to_owned(),
+            None => continue,
+        };
+        if let Some((name, value)) = setting.split_once('=')
+            && name.replace('-', "_").eq_ignore_ascii_case("search_path")
+        {
+            found = Some(value.to_owned());
+        }
+    }
+    found
+}
+
 /// Splits a list of identifiers as the server does: folded to lower case unless quoted.
-fn parse(value: &str) -> Vec<String> {
+pub(crate) fn parse(value: &str) -> Vec<String> {
     let mut schemas = Vec::new();
     let mut rest = value.trim_start();
     while !rest.is_empty() {
@@ -103,6 +134,16 @@ fn parse(value: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_option_stands() {
+        let of = |options: &str| of_options(options);
+        assert_eq!(of("-c search_path=a,b"), Some("a,b".to_owned()));
+        assert_eq!(of("-csearch_path=a --search-path=b"), Some("b".to_owned()));
+        assert_eq!(of("-c geqo=off"), None);
+        assert_eq!(of("-c search_path=a,\\ b"), Some("a, b".to_owned()));
+        assert_eq!(of("-c"), None);
+    }
 
     #[test]
     fn lists_are_split_as_the_server_does() {

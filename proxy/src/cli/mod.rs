@@ -106,7 +106,8 @@ fn run(path: &std::path::Path) -> Result<(), Failure> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    crate::run::run(&config).map_err(Failure::environment)
+    let text = std::fs::read(path).map_err(Failure::environment)?;
+    crate::run::run(&config, crate::run::sha256_hex(&text)).map_err(Failure::environment)
 }
 
 fn load(path: &std::path::Path) -> Result<Config, Failure> {

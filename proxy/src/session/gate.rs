@@ -1,55 +1,49 @@
 //! The only place where a decision becomes a step of the engine.
 //!
 //! INVARIANT: every execution passes here twice: before its message goes upstream, and with each batch of its rows
-//! before they go to the client.
+//! before they go to the client. INVARIANT: rows of a sensitive relation are charged, and the record that says so is
+//! durable, before they are released; whatever prevents that ends the result.
 
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
-use weir_wire::pg::{Binding, RowShape};
+use weir_audit_store::event::{Body, Completion, Decision as Decided, Denial as Denied, Leases, Outcome as Ended};
+use weir_audit_store::{StoreError, Urgency};
+use weir_policy::exposure::{Exposure, Origin};
+use weir_policy::meter::{ChargedLine, LeaseLine, RowBatch, Then};
+use weir_policy::rule::OnStoreFailure;
+use weir_policy::statement::Verb;
+use weir_policy::verdict::{Basis, Decision, Denial, Outcome as Came};
+use weir_wire::pg::{Binding as Values, RowShape};
 use weir_wire::step::Running;
-use weir_wire::{Outcome, Refusal, Run};
+use weir_wire::{Engine, Outcome, Refusal, Run, Transaction};
 
+use super::PgSessionEngine;
+use super::execution::{Execution, Handle, KeyPlan, Known};
+use super::mind::Mind;
+use super::names::{Applied, Forgets, forgets};
+use crate::analyses::Understood;
+use crate::audit::words;
+use crate::budgets::{self, SharedLedger};
+use crate::config::Durability;
 use crate::telemetry;
 
-/// What the engine stores under a statement's name.
-#[derive(Clone, Debug)]
-pub struct Handle;
-
-impl weir_wire::Prepared for Handle {
-    fn wants_values(&self) -> bool {
-        false
-    }
-}
-
-/// One execution, from its admission to its end.
-#[derive(Debug, Default)]
-pub struct Execution {
-    rows: u64,
-    bytes: u64,
-}
-
-impl weir_wire::Execution for Execution {
-    fn streams(&self) -> bool {
-        true
-    }
-
-    fn wants_shape(&self) -> bool {
-        false
-    }
-
-    fn holds(&self) -> bool {
-        false
-    }
-}
+/// SQLSTATE of what policy does not allow: `insufficient_privilege`, which every driver knows and none retries.
+const DENIED: &str = "42501";
+/// SQLSTATE while the audit log cannot be written: `io_error`.
+const NO_RECORD: &str = "58030";
 
 /// Whether a message may go upstream.
 pub enum Judgement {
     /// It may.
-    Forward(Execution),
+    Forward(Box<Execution>),
     /// It may not.
     Refuse(Refusal),
     /// Not before the record of this sequence is durable.
     Park(u64),
+    /// Not before the catalog is read again.
+    Renew,
 }
 
 /// How much of a batch of rows may leave.
@@ -72,12 +66,6 @@ pub enum Release {
     },
 }
 
-/// Decides for one session.
-#[derive(Debug)]
-pub struct Gate {
-    function_calls: FunctionCalls,
-}
-
 /// Whether FunctionCall messages pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FunctionCalls {
@@ -87,51 +75,615 @@ pub enum FunctionCalls {
     Refused,
 }
 
+/// Decides for one session.
+pub struct Gate {
+    mind: Mind,
+    ledger: SharedLedger,
+    function_calls: FunctionCalls,
+    durability: Durability,
+    /// An execution whose record is not durable yet, and that record's sequence.
+    parked: Option<(Box<Execution>, u64)>,
+    /// The log takes no records; what waits for one must not wait on.
+    store_failed: bool,
+    transaction: Transaction,
+    statements: u64,
+    rows: u64,
+    bytes: u64,
+    keys: Vec<weir_policy::ledger::RecordKey>,
+    row_bytes: Vec<u32>,
+}
+
 impl Gate {
-    /// A gate for a new session.
-    pub fn new(function_calls: FunctionCalls) -> Gate {
-        Gate { function_calls }
+    /// A gate for an open session.
+    pub fn new(mind: Mind, function_calls: FunctionCalls, durability: Durability) -> Gate {
+        Gate {
+            ledger: mind.shared.budgets.ledger(&mind.who.person),
+            mind,
+            function_calls,
+            durability,
+            parked: None,
+            store_failed: false,
+            transaction: Transaction::Idle,
+            statements: 0,
+            rows: 0,
+            bytes: 0,
+            keys: Vec::new(),
+            row_bytes: Vec::new(),
+        }
     }
 
-    /// Highest sequence that is durable.
+    /// What the session knows.
+    pub fn mind(&mut self) -> &mut Mind {
+        &mut self.mind
+    }
+
+    /// Statements judged, rows and bytes released so far.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        (self.statements, self.rows, self.bytes)
+    }
+
+    /// Highest sequence that need not be waited for any more: durable, or given up.
     pub fn durable(&self) -> u64 {
-        u64::MAX
+        if self.store_failed { u64::MAX } else { self.mind.shared.recorder.durable() }
+    }
+
+    /// Says whether the log takes records, to a session that waits for one.
+    pub fn store_failed(&mut self, failed: bool) {
+        self.store_failed = failed;
     }
 
     /// A text that is to be prepared.
-    pub fn prepare(&mut self, _text: &[u8]) -> Handle {
-        Handle
+    pub fn prepare(&mut self, text: &[u8], engine: &PgSessionEngine) -> Handle {
+        let known = Rc::new(self.mind.read(text));
+        // Understood now, so that it is known which parameters are wanted.
+        self.mind.understand(text, &known, engine);
+        Handle(known)
     }
 
-    /// A message that is to run something.
-    pub fn judge(&mut self, run: &Run<'_, Handle, Arc<Binding>>) -> Judgement {
-        match run {
-            Run::Function { oid } if self.function_calls == FunctionCalls::Refused => Judgement::Refuse(Refusal::new(
-                "0A000",
-                format!("the function call message (function {oid}) does not pass weir"),
-                "call the function in SQL; the operator can set allow.function_call",
-            )),
-            _ => Judgement::Forward(Execution::default()),
+    /// A message that is to run something. Called again with the same one after it was parked.
+    pub fn judge(&mut self, run: &Run<'_, Handle, Arc<Values>>, engine: &PgSessionEngine) -> Judgement {
+        if let Some((execution, sequence)) = self.parked.take() {
+            return self.unpark(execution, sequence);
         }
+        if self.store_failed {
+            self.store_failed = self.mind.shared.recorder.failing().is_some();
+        }
+        let started = Instant::now();
+        let (known, understood, values) = match run {
+            Run::Text { text } => {
+                let known = Rc::new(self.mind.read(text));
+                let understood = self.mind.understand(text, &known, engine);
+                (Some(known), understood, None)
+            }
+            Run::Portal { statement: Some(Handle(known)), binding, .. } => {
+                let understood = match &known.text {
+                    Some(text) => self.mind.understand(text, known, engine),
+                    None => self.mind.understand_unkept(known),
+                };
+                (Some(Rc::clone(known)), understood, binding.clone())
+            }
+            Run::Portal { statement: None, .. } => {
+                (None, self.mind.unseen("unknown-statement", "prepared out of sight".to_owned()), None)
+            }
+            Run::Function { oid } => {
+                if self.function_calls == FunctionCalls::Refused {
+                    return Judgement::Refuse(self.no_function_calls(*oid));
+                }
+                (None, self.mind.unseen("function-call", format!("function {oid}")), None)
+            }
+        };
+        let outdated = self.mind.must_renew() && !understood.reads_nothing();
+        if outdated || (understood.misses_relation && self.mind.may_look_again()) {
+            return Judgement::Renew;
+        }
+        self.statements += 1;
+        let judged = self.admit(known, understood, values, started);
+        telemetry::judged(
+            words::verb(judged.1),
+            match &judged.0 {
+                Judgement::Refuse(_) => "refused",
+                _ => "allowed",
+            },
+            started.elapsed(),
+        );
+        judged.0
+    }
+
+    /// Goes on with what waited for its record.
+    fn unpark(&mut self, execution: Box<Execution>, sequence: u64) -> Judgement {
+        let durable = self.mind.shared.recorder.durable() >= sequence;
+        if durable || self.continues_without_record(&execution) {
+            return Judgement::Forward(execution);
+        }
+        let refusal = self.without_record(&execution.id);
+        // Its admission may still become durable: then its lease counts in full, which is the strict side.
+        let mut execution = execution;
+        self.settle(&mut execution);
+        Judgement::Refuse(refusal)
+    }
+
+    fn admit(
+        &mut self,
+        known: Option<Rc<Known>>,
+        understood: Arc<Understood>,
+        values: Option<Arc<Values>>,
+        started: Instant,
+    ) -> (Judgement, Verb) {
+        let verb = understood.verb();
+        let exposure = Arc::clone(&understood.merged);
+        let bound = self.mind.bound();
+        let sensitive_database = bound.binding.is_sensitive();
+        let in_force = Arc::clone(&bound.in_force);
+        let mut execution = Box::new(Execution {
+            id: self.mind.statement_id(self.statements),
+            known,
+            holds: sensitive_database && (!exposure.is_plain() || understood.changes_session),
+            wants_shape: sensitive_database,
+            exposure,
+            understood,
+            in_force,
+            meter: None,
+            plan: KeyPlan::default(),
+            values,
+            reviewed: None,
+            rows: 0,
+            bytes: 0,
+            waits_for: 0,
+            admitted: false,
+            cut: None,
+            basis: Vec::new(),
+            settled: Vec::new(),
+            charged: Vec::new(),
+            started,
+            reference: None,
+        });
+        if execution.exposure.is_plain() && self.durability == Durability::Sensitive {
+            return (Judgement::Forward(execution), verb);
+        }
+        let judgement = match self.decide(&mut execution) {
+            Ok(wait) => self.go_or_park(execution, wait),
+            Err(denial) => {
+                let refusal = self.refused(&mut execution, &denial);
+                Judgement::Refuse(refusal)
+            }
+        };
+        (judgement, verb)
+    }
+
+    fn go_or_park(&mut self, execution: Box<Execution>, wait: Result<u64, StoreError>) -> Judgement {
+        match wait {
+            Ok(sequence) if sequence > self.mind.shared.recorder.durable() => {
+                self.parked = Some((execution, sequence));
+                Judgement::Park(sequence)
+            }
+            Ok(_) => Judgement::Forward(execution),
+            Err(error) if self.continues_without_record(&execution) => {
+                self.mind.shared.recorder.lose("admission", &error);
+                Judgement::Forward(execution)
+            }
+            Err(_) => {
+                let mut execution = execution;
+                self.settle(&mut execution);
+                Judgement::Refuse(self.without_record(&execution.id))
+            }
+        }
+    }
+
+    /// Admits what the execution exposes and records it; returns the record to wait for, 0 for none.
+    fn decide(&mut self, execution: &mut Execution) -> Result<Result<u64, StoreError>, Denial> {
+        let moment = self.mind.shared.budgets.clock().moment();
+        let verdict = {
+            let mut ledger = budgets::lock(&self.ledger);
+            execution.in_force.set.admit(&self.mind.who, &execution.exposure, &mut ledger, &moment)
+        };
+        execution.basis.extend(verdict.basis);
+        for alert in &verdict.alerts {
+            self.mind.alert(execution, alert);
+        }
+        let permit = match verdict.decision {
+            Decision::Allow(permit) => permit,
+            Decision::Deny(denial) => return Err(denial),
+        };
+        execution.meter = permit.meter;
+        let leases = execution.meter.as_ref().map(|meter| meter.lease()).unwrap_or_default();
+        let waits = permit.sensitive || self.durability == Durability::All;
+        let appended = self.record_leases(execution, &leases, Vec::new(), waits, false);
+        Ok(appended.map(|sequence| if waits { sequence } else { 0 }))
+    }
+
+    fn record_leases(
+        &self,
+        execution: &mut Execution,
+        leases: &[LeaseLine],
+        charged: Vec<ChargedLine>,
+        waits: bool,
+        more: bool,
+    ) -> Result<u64, StoreError> {
+        let leases = Leases { leases: words::leases(leases) };
+        let body = if more { Body::Lease(leases) } else { Body::Admission(leases) };
+        let mut event = self.mind.event(body, Some(execution));
+        event.charged = words::charges(&charged);
+        event.basis = words::basis(&execution.basis);
+        event.decision = Some(decided(&execution.basis));
+        let urgency = if waits { Urgency::Durable } else { Urgency::Relaxed };
+        let sequence = self.mind.shared.recorder.append(&event, urgency)?;
+        execution.admitted = true;
+        Ok(sequence)
+    }
+
+    /// Records a denial and tells it; the words for the client.
+    fn refused(&mut self, execution: &mut Execution, denial: &Denial) -> Refusal {
+        let reference = self.mind.reference();
+        execution.reference = Some(reference.clone());
+        execution.basis.push(denial.basis.clone());
+        dedup(&mut execution.basis);
+        let refusal = refusal(denial, &reference);
+        let body = Body::Denial(Denied {
+            code: denial.basis.rule.to_string(),
+            message: refusal.message.clone(),
+            sqlstate: refusal.sqlstate.to_owned(),
+        });
+        let mut event = self.mind.event(body, Some(execution));
+        event.decision = Some(Decided::Deny);
+        event.basis = words::basis(&execution.basis);
+        self.mind.shared.recorder.note(&event, Urgency::Durable);
+        telemetry::denied(&denial.basis.rule);
+        self.mind.alert(execution, &denial.alert());
+        refusal
     }
 
     /// Rows that are to leave.
     pub fn release(&mut self, running: Running<'_, Execution, RowShape>, bytes: &[u8], rows: usize) -> Release {
-        let add = |counter: &mut u64, amount: usize| *counter = counter.saturating_add(amount as u64);
-        add(&mut running.execution.rows, rows);
-        add(&mut running.execution.bytes, bytes.len());
-        Release::All
+        let execution = running.execution;
+        if execution.waits_for > self.mind.shared.recorder.durable() && !self.continues_without_record(execution) {
+            if !self.store_failed {
+                return Release::Part { bytes: 0, wait: execution.waits_for };
+            }
+            return self.cut_without_record(execution, 0);
+        }
+        if execution.reviewed != Some(running.index) {
+            match self.review(execution, running.shape, running.index) {
+                Ok(0) => {}
+                Ok(wait) => {
+                    execution.waits_for = wait;
+                    return Release::Part { bytes: 0, wait };
+                }
+                Err(Some(denial)) => return self.cut(execution, 0, denial),
+                Err(None) => return self.cut_without_record(execution, 0),
+            }
+        }
+        if execution.meter.is_none() {
+            add(&mut execution.rows, rows);
+            add(&mut execution.bytes, bytes.len());
+            return Release::All;
+        }
+        self.charge(execution, bytes)
+    }
+
+    /// Compares the server's description with the analysis and says what to count; returns a record to wait for.
+    ///
+    /// # Errors
+    /// The denial when the server names what may not leave; nothing when that cannot be recorded.
+    fn review(
+        &mut self,
+        execution: &mut Execution,
+        shape: Option<&RowShape>,
+        index: usize,
+    ) -> Result<u64, Option<Denial>> {
+        let origins: Vec<Origin> = shape
+            .map(|shape| {
+                shape.columns.iter().map(|column| Origin { oid: column.relation_oid, attribute: column.attribute })
+            })
+            .into_iter()
+            .flatten()
+            .collect();
+        let bound = self.mind.bound();
+        let binding = Arc::clone(&bound.binding);
+        let mut wait = 0;
+        if execution.wants_shape
+            && let Some(tightened) = binding.tighten(&execution.exposure, &origins)
+        {
+            tracing::info!(statement = %execution.id, "the server's description names more than the text showed");
+            self.replace_meter(execution);
+            execution.exposure = Arc::new(tightened);
+            match self.decide(execution) {
+                Ok(Ok(sequence)) => wait = sequence,
+                Ok(Err(error)) if self.continues_without_record(execution) => {
+                    self.mind.shared.recorder.lose("admission", &error);
+                }
+                Ok(Err(_)) => return Err(None),
+                Err(mut denial) => {
+                    denial.basis.outcome = Came::Cut;
+                    return Err(Some(denial));
+                }
+            }
+        }
+        execution.reviewed = Some(index);
+        if execution.meter.is_some() {
+            let part = part(execution, index);
+            let lanes = binding.lanes(&part, &origins);
+            execution.plan = KeyPlan::new(&lanes, shape, execution, &self.mind.shared.budgets);
+            if let Some(meter) = &mut execution.meter {
+                meter.set_lanes(lanes);
+            }
+        }
+        Ok(if wait > self.mind.shared.recorder.durable() { wait } else { 0 })
+    }
+
+    /// Settles the meter of an execution that is admitted anew.
+    fn replace_meter(&mut self, execution: &mut Execution) {
+        if let Some(mut meter) = execution.meter.take() {
+            execution.charged.extend(words::charges(&meter.take_charged()));
+            let now = self.mind.shared.budgets.clock().now();
+            let settlement = meter.settle(&mut budgets::lock(&self.ledger), now);
+            execution.settled.extend(settlement.lines);
+        }
+    }
+
+    /// Charges the rows one by one, as far as leases and limits allow.
+    fn charge(&mut self, execution: &mut Execution, bytes: &[u8]) -> Release {
+        self.keys.clear();
+        self.row_bytes.clear();
+        let reads = execution.plan.reads_rows();
+        let mut keys = std::mem::take(&mut self.keys);
+        for frame in frames(bytes) {
+            self.row_bytes.push(u32::try_from(frame.len()).unwrap_or(u32::MAX));
+            let body = if reads { frame.get(5..).unwrap_or(&[]) } else { &[] };
+            execution.plan.keys_of(body, &mut keys);
+        }
+        self.keys = keys;
+        let Some(meter) = &mut execution.meter else { return Release::All };
+        let now = self.mind.shared.budgets.clock().now();
+        let batch = RowBatch { keys: &self.keys, row_bytes: &self.row_bytes };
+        let (charge, extended) = {
+            let mut ledger = budgets::lock(&self.ledger);
+            let charge = meter.charge(&mut ledger, &batch, now);
+            let extended = match &charge.then {
+                Then::Extend => Some(meter.extend(&mut ledger, now)),
+                _ => None,
+            };
+            (charge, extended)
+        };
+        let released: usize = self.row_bytes.iter().take(charge.rows).map(|bytes| *bytes as usize).sum();
+        add(&mut execution.rows, charge.rows);
+        add(&mut execution.bytes, released);
+        for alert in &charge.alerts {
+            self.mind.alert(execution, alert);
+        }
+        match (charge.then, extended) {
+            (Then::All, _) => Release::All,
+            (Then::Cut(denial), _) | (Then::Extend, Some(Err(denial))) => self.cut(execution, released, denial),
+            (Then::Extend, Some(Ok(leases))) => self.extended(execution, released, &leases),
+            (Then::Extend, None) => self.cut_without_record(execution, released),
+        }
+    }
+
+    /// Records a lease that was extended; its rows wait until that is durable.
+    fn extended(&mut self, execution: &mut Execution, released: usize, leases: &[LeaseLine]) -> Release {
+        let charged = execution.meter.as_mut().map(|meter| meter.take_charged()).unwrap_or_default();
+        match self.record_leases(execution, leases, charged, true, true) {
+            Ok(wait) => {
+                execution.waits_for = wait;
+                Release::Part { bytes: released, wait }
+            }
+            Err(error) if self.continues_without_record(execution) => {
+                self.mind.shared.recorder.lose("lease", &error);
+                // Nothing to wait for: the rest is charged with the next look at it.
+                Release::Part { bytes: released, wait: 0 }
+            }
+            Err(_) => self.cut_without_record(execution, released),
+        }
+    }
+
+    fn cut(&mut self, execution: &mut Execution, bytes: usize, denial: Denial) -> Release {
+        let reference = self.mind.reference();
+        execution.reference = Some(reference.clone());
+        telemetry::cut(&denial.basis.rule);
+        self.mind.alert(execution, &denial.alert());
+        let refusal = refusal(&denial, &reference);
+        execution.cut = Some(denial);
+        Release::Cut { bytes, refusal }
+    }
+
+    fn cut_without_record(&mut self, execution: &mut Execution, bytes: usize) -> Release {
+        Release::Cut { bytes, refusal: self.without_record(&execution.id) }
     }
 
     /// An execution has ended.
-    pub fn finished(&mut self, execution: &Execution, outcome: &Outcome) {
-        let outcome = match outcome {
-            Outcome::Complete(_) => "complete",
-            Outcome::Suspended => "suspended",
-            Outcome::Error(_) => "error",
-            Outcome::Cut => "cut",
-            Outcome::Skipped => "skipped",
+    pub fn finished(&mut self, mut execution: Execution, outcome: &Outcome, engine: &mut PgSessionEngine) {
+        if execution.understood.changes_session {
+            match outcome {
+                Outcome::Skipped => {}
+                Outcome::Complete(_) | Outcome::Suspended => {
+                    self.change(&execution.understood, Applied::Surely, engine)
+                }
+                Outcome::Error(_) | Outcome::Cut => self.change(&execution.understood, Applied::Perhaps, engine),
+            }
+        } else if !execution.understood.analysis.statements.iter().all(|statement| statement.acts.is_empty()) {
+            self.mind.apply(&execution.understood.analysis, Applied::Surely);
+        }
+        let (ended, sqlstate, tag) = match outcome {
+            Outcome::Complete(tag) => (Ended::Complete, None, Some(tag.clone())),
+            Outcome::Suspended => (Ended::Complete, None, Some("suspended".to_owned())),
+            // query_canceled: by the client, a time-out of the server, an operator.
+            Outcome::Error(sqlstate) if sqlstate == "57014" => (Ended::Cancelled, Some(sqlstate.clone()), None),
+            Outcome::Error(sqlstate) => (Ended::Error, Some(sqlstate.clone()), None),
+            Outcome::Cut => (Ended::Cut, None, None),
+            Outcome::Skipped => (Ended::Error, None, Some("skipped".to_owned())),
         };
-        telemetry::executed(outcome, execution.rows, execution.bytes);
+        self.complete(&mut execution, ended, sqlstate, tag);
     }
+
+    /// The session is over; what still ran ends here.
+    pub fn abandon(&mut self, executions: Vec<Execution>, ended: Ended) {
+        let parked = self.parked.take().map(|(execution, _)| *execution);
+        for mut execution in executions.into_iter().chain(parked) {
+            self.complete(&mut execution, ended, None, None);
+        }
+    }
+
+    fn complete(&mut self, execution: &mut Execution, ended: Ended, sqlstate: Option<String>, tag: Option<String>) {
+        let ended = if execution.cut.is_some() { Ended::Cut } else { ended };
+        let charged = self.settle(execution);
+        for line in &execution.settled {
+            execution.basis.extend(line.basis.iter().cloned());
+            telemetry::records_released(&line.dataset, line.records);
+        }
+        if let Some(denial) = &execution.cut {
+            execution.basis.push(denial.basis.clone());
+        }
+        dedup(&mut execution.basis);
+        let duration = execution.started.elapsed();
+        let body = Body::Completion(Completion {
+            outcome: ended,
+            rows: execution.rows,
+            bytes: execution.bytes,
+            records: words::counts(&execution.settled),
+            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            sqlstate,
+            tag,
+        });
+        let mut event = self.mind.event(body, Some(execution));
+        event.charged = charged;
+        event.basis = words::basis(&execution.basis);
+        event.decision = Some(if ended == Ended::Cut { Decided::Cut } else { decided(&execution.basis) });
+        let urgency = if execution.cut.is_some() { Urgency::Durable } else { Urgency::Relaxed };
+        self.mind.shared.recorder.note(&event, urgency);
+        self.rows = self.rows.saturating_add(execution.rows);
+        self.bytes = self.bytes.saturating_add(execution.bytes);
+        telemetry::executed(outcome_word(ended), execution.rows, execution.bytes);
+    }
+
+    /// Gives back what was reserved; returns what was charged and not recorded yet.
+    fn settle(&mut self, execution: &mut Execution) -> Vec<weir_audit_store::event::Charge> {
+        self.replace_meter(execution);
+        std::mem::take(&mut execution.charged)
+    }
+
+    fn change(&mut self, understood: &Understood, applied: Applied, engine: &mut PgSessionEngine) {
+        self.mind.apply(&understood.analysis, applied);
+        match forgets(&understood.analysis) {
+            Forgets::Nothing => {}
+            Forgets::Some(names) => names.iter().for_each(|name| engine.forget(Some(name))),
+            Forgets::All => engine.forget(None),
+        }
+    }
+
+    /// The server waits for the next command.
+    pub fn idle(&mut self, transaction: Transaction) {
+        let before = std::mem::replace(&mut self.transaction, transaction);
+        self.mind.idle(before, transaction);
+    }
+
+    fn continues_without_record(&self, execution: &Execution) -> bool {
+        execution.in_force.set.on_store_failure() == OnStoreFailure::Continue || execution.in_force.set.observes()
+    }
+
+    /// The words for a statement that cannot be recorded.
+    fn without_record(&self, statement: &str) -> Refusal {
+        let reason =
+            self.mind.shared.recorder.failing().unwrap_or_else(|| "a record was not written in time".to_owned());
+        tracing::error!(statement, %reason, "refused: it cannot be recorded");
+        Refusal::new(
+            NO_RECORD,
+            "weir cannot write its audit log, so this statement does not run",
+            "try again later; the operator finds the reason in weir's log",
+        )
+    }
+
+    fn no_function_calls(&mut self, oid: u32) -> Refusal {
+        let refusal = Refusal::new(
+            "0A000",
+            format!("the function call message (function {oid}) does not pass weir"),
+            "call the function in SQL; the operator can set allow.function_call",
+        );
+        let mut event = self.mind.event(
+            Body::Denial(Denied {
+                code: "function-call".to_owned(),
+                message: refusal.message.clone(),
+                sqlstate: refusal.sqlstate.to_owned(),
+            }),
+            None,
+        );
+        event.decision = Some(Decided::Deny);
+        self.mind.shared.recorder.note(&event, Urgency::Relaxed);
+        refusal
+    }
+}
+
+/// What one result of a text exposes. Where the parts cannot be told apart, all of it.
+fn part(execution: &Execution, index: usize) -> Arc<Exposure> {
+    // After a review only the whole is up to date.
+    let untouched = Arc::ptr_eq(&execution.exposure, &execution.understood.merged);
+    match execution.understood.exposures.get(index) {
+        Some(part) if untouched && execution.understood.exposures.len() > 1 => Arc::clone(part),
+        _ => Arc::clone(&execution.exposure),
+    }
+}
+
+/// Whole frames: type, length, body.
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = bytes.get(1..5)?;
+        let length = u32::from_be_bytes(length.try_into().ok()?);
+        let len = usize::try_from(length).ok()?.checked_add(1)?;
+        let frame = bytes.get(..len)?;
+        bytes = bytes.get(len..)?;
+        Some(frame)
+    })
+}
+
+/// What a client reads of a denial: the operator's words and a reference, nothing of Weir's inside.
+fn refusal(denial: &Denial, reference: &str) -> Refusal {
+    Refusal {
+        sqlstate: DENIED,
+        message: format!("{} (reference {reference})", denial.message),
+        detail: None,
+        hint: Some("give the reference to your security team; they see which rule and counter decided".to_owned()),
+    }
+}
+
+/// One line for each counter: the last word stands, with the counter before the first.
+fn dedup(basis: &mut Vec<Basis>) {
+    let mut kept: Vec<Basis> = Vec::with_capacity(basis.len());
+    for line in basis.drain(..) {
+        let same = |known: &&mut Basis| {
+            known.rule == line.rule
+                && known.dataset == line.dataset
+                && known.window == line.window
+                && known.unit == line.unit
+        };
+        match kept.iter_mut().find(same) {
+            Some(known) => {
+                let before = known.before.min(line.before);
+                let outcome = known.outcome.max(line.outcome);
+                *known = Basis { before, outcome, ..line };
+            }
+            None => kept.push(line),
+        }
+    }
+    *basis = kept;
+}
+
+fn decided(basis: &[Basis]) -> Decided {
+    if basis.iter().any(|line| matches!(line.outcome, Came::WouldCut | Came::WouldRefuse)) {
+        Decided::Observe
+    } else {
+        Decided::Allow
+    }
+}
+
+fn outcome_word(ended: Ended) -> &'static str {
+    match ended {
+        Ended::Complete => "complete",
+        Ended::Cut => "cut",
+        Ended::Error => "error",
+        Ended::Cancelled => "cancelled",
+        Ended::ClientGone => "client-gone",
+        Ended::UpstreamGone => "upstream-gone",
+    }
+}
+
+fn add(counter: &mut u64, amount: usize) {
+    *counter = counter.saturating_add(u64::try_from(amount).unwrap_or(u64::MAX));
 }

@@ -3,30 +3,51 @@
 //! What happens in what order: start-up (TLS, one identity, authentication relayed), then the relay until either
 //! side ends. INVARIANT: identity is written once, before the relay begins.
 
+pub mod execution;
 pub mod gate;
 pub mod leg;
+pub mod mind;
+pub mod names;
 mod relay;
 pub mod startup;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
+use weir_audit_store::Urgency;
+use weir_audit_store::event::{
+    Authentication, AuthenticationOutcome, Body, Denial, Outcome as Ended, Session, SessionEnd, SessionStart,
+};
 use weir_wire::pg::error::{Severity, put_error};
 use weir_wire::pg::{Limits, PgEngine};
 use weir_wire::{Engine, Refusal, WireError, WireSide};
 
+use crate::analyses::Analyses;
+use crate::audit::Recorder;
+use crate::budgets::Budgets;
 use crate::cancel::{CancelKeys, CancelTarget};
+use crate::catalog::Catalogs;
+use crate::config::Durability;
 use crate::end::Phase;
+use crate::identity::{Date, Standing};
+use crate::policies::Policies;
 use crate::route::Route;
 use crate::telemetry;
 
-use gate::{Execution, Gate, Handle};
+use execution::{Execution, Handle};
+use gate::Gate;
 use leg::{Leg, Stream};
+use mind::{Mind, Opening};
 use relay::{Next, Relay};
+
+/// How often a session that waits for a record looks whether the log still takes any: a hanging disk tells nobody.
+const STORE_LOOK: Duration = Duration::from_millis(200);
 
 /// The engine of a PostgreSQL session.
 pub type PgSessionEngine = PgEngine<Handle, Execution>;
@@ -44,6 +65,15 @@ pub enum End {
     Broken(WireError),
     /// Refused before it was open.
     Refused(Refusal),
+    /// The upstream did not let the account in.
+    LoginFailed {
+        /// The account that was tried.
+        account: String,
+        /// The database that was tried.
+        database: String,
+        /// The server's reason.
+        sqlstate: String,
+    },
 }
 
 /// What every session of a process shares.
@@ -52,6 +82,27 @@ pub struct Shared {
     pub cancels: CancelKeys,
     /// Whether the process is stopping.
     pub phase: watch::Receiver<Phase>,
+    /// Policy and directory.
+    pub policies: Policies,
+    /// What statements mean.
+    pub analyses: Analyses,
+    /// Everybody's ledgers.
+    pub budgets: Budgets,
+    /// The audit log.
+    pub recorder: Arc<Recorder>,
+    /// What the databases hold.
+    pub catalogs: Arc<Catalogs>,
+    /// Which statements wait until their record is durable.
+    pub durability: Durability,
+    /// Numbers sessions.
+    pub sessions: AtomicU64,
+}
+
+impl Shared {
+    /// An identifier for a session, unique in the log.
+    fn session_id(&self) -> String {
+        format!("{}-{}", self.recorder.boot(), self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
+    }
 }
 
 /// Serves one accepted connection to its end.
@@ -59,9 +110,10 @@ pub async fn serve(shared: Arc<Shared>, route: Arc<Route>, socket: TcpStream, pe
     let mut client = Leg::new(Stream::Plain(socket));
     let opened = tokio::time::timeout(route.startup_timeout, startup::open(&shared, &route, &mut client)).await;
     let end = match opened {
-        Ok(Ok(startup::Opened::Session(open))) => run(&shared, &route, client, *open).await,
+        Ok(Ok(startup::Opened::Session(open))) => run(&shared, &route, client, *open, peer).await,
         Ok(Ok(startup::Opened::Done)) => End::Terminated,
         Ok(Err(end)) => {
+            not_opened(&shared, &route, peer, &end);
             tell(&mut client, &end).await;
             end
         }
@@ -72,35 +124,117 @@ pub async fn serve(shared: Arc<Shared>, route: Arc<Route>, socket: TcpStream, pe
                 "finish TLS and authentication within limits.startup_secs",
             );
             let end = End::Refused(refusal);
+            not_opened(&shared, &route, peer, &end);
             tell(&mut client, &end).await;
             end
         }
     };
-    telemetry::session_ended(match &end {
-        End::Terminated => "terminated",
-        End::ClientGone => "client-gone",
-        End::UpstreamGone => "upstream-gone",
-        End::Broken(_) => "protocol-broken",
-        End::Refused(_) => "refused",
-    });
+    telemetry::session_ended(end_word(&end));
     tracing::debug!(%peer, listener = %route.name, ?end, "session ended");
     end
 }
 
-async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Open) -> End {
+async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Open, peer: SocketAddr) -> End {
     let limits = Limits { frame_bytes_max: route.frame_bytes_max, pipeline_max: route.pipeline_max };
     let target = open.cancel.clone();
-    let mut relay = Relay::new(client, open.upstream, PgEngine::new(limits), Gate::new(route.function_calls));
+    let started = Instant::now();
+    let mind = match identify(shared, route, &open, peer).await {
+        Ok(mind) => mind,
+        Err(refusal) => {
+            let mut client = client;
+            let end = End::Refused(refusal);
+            tell(&mut client, &end).await;
+            return end;
+        }
+    };
+    let gate = Gate::new(mind, route.function_calls, shared.durability);
+    let mut relay = Relay::new(client, open.upstream, PgEngine::new(limits), gate);
     let _registered = shared.cancels.register(open.key, target.clone());
+    let end = carry(shared, &mut relay, &target).await;
+    if matches!(end, End::Broken(_) | End::Refused(_))
+        || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell())
+    {
+        tell(&mut relay.client, &end).await;
+    }
+    let unfinished = relay.engine.abandon();
+    let quiet = unfinished.is_empty() && relay.engine.is_quiet();
+    let ended = if matches!(end, End::UpstreamGone) { Ended::UpstreamGone } else { Ended::ClientGone };
+    relay.gate.abandon(unfinished, ended);
+    let (statements, rows, bytes) = relay.gate.totals();
+    relay.gate.mind().note(Body::SessionEnd(SessionEnd {
+        reason: match &end {
+            End::Broken(error) => format!("{}: {error}", end_word(&end)),
+            end => end_word(end).to_owned(),
+        },
+        statements,
+        rows,
+        bytes,
+        duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+    }));
+    leave_upstream(relay, &end, &target, quiet).await;
+    end
+}
+
+/// Who opened this session, and what it starts from. The records of that are made here.
+async fn identify(
+    shared: &Arc<Shared>,
+    route: &Route,
+    open: &startup::Open,
+    peer: SocketAddr,
+) -> Result<Mind, Refusal> {
+    let startup = &open.startup;
+    let upstream = &route.upstream.name;
+    let in_force = shared.policies.current();
+    let application = startup.parameters.iter().find(|(name, _)| name == "application_name");
+    let application = application.map_or("", |(_, value)| value);
+    let who = in_force.directory.resolve(upstream, &startup.user, Some(peer.ip()), application);
+    let standing = in_force.directory.standing(upstream, &startup.user, Date::of(SystemTime::now()));
+    let feed = shared.catalogs.feed(upstream, &startup.database).await;
+    let opening = Opening {
+        peer,
+        listener: &route.name,
+        upstream,
+        database: &startup.database,
+        parameters: &startup.parameters,
+        settings: &open.settings,
+        tls: open.client_tls,
+    };
+    let mind = Mind::new(Arc::clone(shared), who, feed, shared.session_id(), &opening);
+    mind.note(Body::SessionStart(SessionStart::default()));
+    mind.note(Body::Authentication(Authentication {
+        outcome: AuthenticationOutcome::Success,
+        method: "relayed".to_owned(),
+        sqlstate: None,
+    }));
+    let word = match standing {
+        Standing::Current => return Ok(mind),
+        Standing::Future(day) => format!("begins on {day}"),
+        Standing::Ended(day) => format!("ended on {day}"),
+    };
+    let refusal = Refusal::new(
+        "28000",
+        format!("this account does not log in now: the work of its owner {word}"),
+        "ask whoever keeps the directory of people",
+    );
+    mind.refused_login(&refusal);
+    Err(refusal)
+}
+
+/// Carries bytes until either side ends.
+async fn carry(shared: &Shared, relay: &mut Relay, target: &CancelTarget) -> End {
     let mut cancelled: Option<oneshot::Receiver<()>> = None;
+    let mut renewal: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
     let mut phases = shared.phase.clone();
-    let end = loop {
+    let mut records = shared.recorder.watch();
+    loop {
         let phase = *phases.borrow_and_update();
         if phase == Phase::Stopped || (phase == Phase::Draining && relay.is_between_transactions()) {
-            break End::Refused(Refusal::new("57P01", "weir is stopping", "connect again in a moment"));
+            return End::Refused(Refusal::new("57P01", "weir is stopping", "connect again in a moment"));
         }
+        records.mark_unchanged();
+        let waits = relay.waits_for_record();
         let next = tokio::select! {
-            next = poll_fn(|cx| relay.poll(cx, phase != Phase::Running)) => next,
+            biased;
             // The sender lives as long as the process serves.
             _ = phases.changed() => continue,
             _ = async { if let Some(done) = &mut cancelled { let _ = done.await; } }, if cancelled.is_some() => {
@@ -108,25 +242,72 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
                 relay.cancelling = false;
                 continue;
             }
+            () = async { if let Some(done) = &mut renewal { done.await; } }, if renewal.is_some() => {
+                renewal = None;
+                relay.gate.mind().renewed();
+                continue;
+            }
+            next = poll_fn(|cx| relay.poll(cx, phase != Phase::Running, waits)) => next,
+            _ = records.changed(), if waits => continue,
+            () = tokio::time::sleep(STORE_LOOK), if waits => {
+                relay.gate.store_failed(shared.recorder.failing().is_some());
+                continue;
+            }
         };
         match next {
-            Next::End(end) => break end,
+            Next::End(end) => return end,
             Next::Cancel => cancelled = Some(spawn_cancel(target.clone())),
-            Next::Idle => {}
+            Next::Renew => renewal = Some(Box::pin(relay.gate.mind().renewal())),
+            Next::Idle | Next::Wait => {}
         }
-    };
-    if matches!(end, End::Broken(_) | End::Refused(_))
-        || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell())
-    {
-        tell(&mut relay.client, &end).await;
     }
-    leave_upstream(relay, &end, &target).await;
-    end
+}
+
+fn end_word(end: &End) -> &'static str {
+    match end {
+        End::Terminated => "terminated",
+        End::ClientGone => "client-gone",
+        End::UpstreamGone => "upstream-gone",
+        End::Broken(_) => "protocol-broken",
+        End::Refused(_) => "refused",
+        End::LoginFailed { .. } => "login-failed",
+    }
+}
+
+/// Records why a connection did not become a session; nothing for one that just went away.
+fn not_opened(shared: &Shared, route: &Route, peer: SocketAddr, end: &End) {
+    let mut session = Session {
+        id: shared.session_id(),
+        client: peer.to_string(),
+        listener: route.name.clone(),
+        upstream: route.upstream.name.clone(),
+        ..Session::default()
+    };
+    let denial = |code: &str, message: String, sqlstate: &str| {
+        Body::Denial(Denial { code: code.to_owned(), message, sqlstate: sqlstate.to_owned() })
+    };
+    let body = match end {
+        End::Refused(refusal) => denial("startup", refusal.message.clone(), refusal.sqlstate),
+        End::Broken(error) => denial("protocol", error.to_string(), "08P01"),
+        End::LoginFailed { account, database, sqlstate } => {
+            session.account.clone_from(account);
+            session.database.clone_from(database);
+            Body::Authentication(Authentication {
+                outcome: AuthenticationOutcome::Failure,
+                method: "relayed".to_owned(),
+                sqlstate: Some(sqlstate.clone()),
+            })
+        }
+        End::Terminated | End::ClientGone | End::UpstreamGone => return,
+    };
+    let mut event = shared.recorder.event(body);
+    event.session = Some(session);
+    shared.recorder.note(&event, Urgency::Relaxed);
 }
 
 /// Ends the upstream's side: what runs there for nobody is cancelled, since the server by itself would go on computing
 /// (`client_connection_check_interval` is off by default).
-async fn leave_upstream(mut relay: Relay, end: &End, target: &CancelTarget) {
+async fn leave_upstream(mut relay: Relay, end: &End, target: &CancelTarget, quiet: bool) {
     /// A client that said goodbye behind a statement meant it to run; so long it may.
     const FAREWELL_GRACE: Duration = Duration::from_secs(1);
     /// Bytes that the server does not take are not waited for.
@@ -134,7 +315,6 @@ async fn leave_upstream(mut relay: Relay, end: &End, target: &CancelTarget) {
     if matches!(end, End::UpstreamGone) {
         return;
     }
-    let quiet = relay.engine.is_quiet();
     if tokio::time::timeout(SEND_TIMEOUT, relay.upstream.drain()).await.is_err() || quiet {
         return;
     }
@@ -173,7 +353,7 @@ async fn tell(client: &mut Leg, end: &End) {
             };
             Refusal::new("08P01", error.to_string(), hint)
         }
-        End::Terminated | End::ClientGone => return,
+        End::Terminated | End::ClientGone | End::LoginFailed { .. } => return,
     };
     let mut bytes = Vec::new();
     put_error(&mut bytes, Severity::Fatal, &refusal);

@@ -22,6 +22,8 @@ enum Wait {
     Durable(u64),
     /// Until the running execution has ended, its cancellation included.
     Result,
+    /// Until the catalog has been read again.
+    Catalog,
 }
 
 /// What the session's task has to do next.
@@ -30,8 +32,12 @@ pub(super) enum Next {
     End(End),
     /// Cancel what runs upstream, then go on.
     Cancel,
+    /// Read the catalog again, then go on.
+    Renew,
     /// Nothing runs and no transaction is open; told only when asked.
     Idle,
+    /// Something begins to wait for a record.
+    Wait,
 }
 
 /// Both sides of an open session.
@@ -68,8 +74,9 @@ impl Relay {
         }
     }
 
-    /// Moves what can be moved; ready when the session has ended or when something must be awaited outside.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, tell_idle: bool) -> Poll<Next> {
+    /// Moves what can be moved; ready when the session has ended or when something must be awaited outside. `waits`: it is
+    /// known already that a record is waited for.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, tell_idle: bool, waits: bool) -> Poll<Next> {
         loop {
             if tell_idle && self.is_between_transactions() {
                 return Poll::Ready(Next::Idle);
@@ -104,7 +111,7 @@ impl Relay {
                 moved = true;
             }
             if !moved {
-                return Poll::Pending;
+                return if self.waits_for_record() && !waits { Poll::Ready(Next::Wait) } else { Poll::Pending };
             }
         }
     }
@@ -124,6 +131,7 @@ impl Relay {
             None => false,
             Some(Wait::Durable(sequence)) => sequence <= durable,
             Some(Wait::Result) => std::mem::take(&mut self.result_ended) && !self.cancelling,
+            Some(Wait::Catalog) => !self.gate.mind().must_renew(),
         };
         if go {
             self.client_wait = None;
@@ -186,14 +194,14 @@ impl Relay {
                     return (used + len, 0, Some(Next::End(End::Terminated)));
                 }
                 ClientStep::Prepare { len, text } => {
-                    let statement = self.gate.prepare(text);
+                    let statement = self.gate.prepare(text, &self.engine);
                     used += len;
                     self.engine.learn(&rest[..len], statement, &mut self.to_upstream)
                 }
-                ClientStep::Judge { len, run } => match self.gate.judge(&run) {
+                ClientStep::Judge { len, run } => match self.gate.judge(&run, &self.engine) {
                     Judgement::Forward(execution) => {
                         used += len;
-                        self.engine.forward(&rest[..len], execution, &mut self.to_upstream)
+                        self.engine.forward(&rest[..len], *execution, &mut self.to_upstream)
                     }
                     Judgement::Refuse(refusal) => {
                         used += len;
@@ -202,6 +210,10 @@ impl Relay {
                     Judgement::Park(sequence) => {
                         self.client_wait = Some(Wait::Durable(sequence));
                         return (used, 0, None);
+                    }
+                    Judgement::Renew => {
+                        self.client_wait = Some(Wait::Catalog);
+                        return (used, 0, Some(Next::Renew));
                     }
                 },
             };
@@ -232,10 +244,11 @@ impl Relay {
                     need = len;
                     break;
                 }
-                UpstreamStep::Pass(len)
-                | UpstreamStep::Shape(len)
-                | UpstreamStep::ResultEnd(len)
-                | UpstreamStep::Setting { len, .. } => used += len,
+                UpstreamStep::Pass(len) | UpstreamStep::Shape(len) | UpstreamStep::ResultEnd(len) => used += len,
+                UpstreamStep::Setting { len, name, value } => {
+                    self.gate.mind().setting(name, value);
+                    used += len;
+                }
                 UpstreamStep::Swallow(len) => {
                     self.to_client.extend_from_slice(&bytes[run..used]);
                     used += len;
@@ -269,22 +282,23 @@ impl Relay {
                     }
                 }
                 UpstreamStep::Finished { len, swallow, execution, outcome } => {
-                    self.gate.finished(&execution, &outcome);
+                    self.gate.finished(execution, &outcome, &mut self.engine);
                     (run, used) = self.pass_or_drop(bytes, run, used, len, swallow);
                     self.free_client();
                 }
                 UpstreamStep::Idle { len, swallow, finished, transaction } => {
                     if let Some((execution, outcome)) = finished {
-                        self.gate.finished(&execution, &outcome);
+                        self.gate.finished(execution, &outcome, &mut self.engine);
                     }
                     self.transaction = transaction;
+                    self.gate.idle(transaction);
                     (run, used) = self.pass_or_drop(bytes, run, used, len, swallow);
                     self.free_client();
                 }
             }
         }
         for skipped in self.engine.take_skipped() {
-            self.gate.finished(&skipped, &Outcome::Skipped);
+            self.gate.finished(skipped, &Outcome::Skipped, &mut self.engine);
         }
         if let Err(end) = self.send_client(cx, &bytes[run..used]) {
             next = next.or(Some(Next::End(end)));
@@ -301,6 +315,11 @@ impl Relay {
         }
         self.to_client.extend_from_slice(&bytes[run..used]);
         (used + len, used + len)
+    }
+
+    /// Whether something waits for a record to be durable.
+    pub(super) fn waits_for_record(&self) -> bool {
+        self.upstream_wait.is_some() || matches!(self.client_wait, Some(Wait::Durable(_)))
     }
 
     /// Whether nothing runs, no transaction is open and the client has everything.

@@ -259,10 +259,10 @@ async fn authenticate(
                 auth::put_key(&mut bytes, key.pid, &key.secret);
                 client.queue(&bytes);
             }
-            AuthStep::Failed { .. } => {
+            AuthStep::Failed { sqlstate, .. } => {
                 client.queue(&frame);
                 let _ = client.drain().await;
-                return Err(End::UpstreamGone);
+                return Err(End::LoginFailed { account: startup.user, database: startup.database, sqlstate });
             }
             AuthStep::Ready(_) if authenticated => {
                 client.queue(&frame);

@@ -254,7 +254,7 @@ fn a_full_audit_volume_stops_sensitive_reads_and_heals_by_itself() {
         .audit_events()
         .iter()
         .filter(|event| event["kind"] == "completion")
-        .filter_map(|event| event["counts"]["rows"].as_u64())
+        .filter_map(|event| event["detail"]["rows"].as_u64())
         .sum();
     assert!(rows >= u64::try_from(received).unwrap(), "{received} rows left and the log knows of {rows}");
 }

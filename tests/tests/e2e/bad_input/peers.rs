@@ -57,7 +57,7 @@ fn the_query_of_a_client_that_vanished_ends_within_two_seconds() {
     }
     let weir = front.weir();
     weir.audit_event("a client that was gone", |event| {
-        event["outcome"] == "client-gone" && audit::person(event) == "alice"
+        event["detail"]["outcome"] == "client-gone" && audit::person(event) == "alice"
     });
 }
 
@@ -178,7 +178,7 @@ fn a_server_process_killed_in_mid_result_ends_one_session() {
         let error = reply.error();
         assert!(error.sqlstate.starts_with("08") || error.sqlstate.starts_with("57P"), "{how}: {error:?}");
         let event = weir.audit_event("the result that broke off", |event| {
-            event["kind"] == "completion" && event["counts"]["rows"] == reply.rows() && event["outcome"] != "complete"
+            event["kind"] == "completion" && event["detail"]["rows"] == reply.rows() && event["detail"]["outcome"] != "complete"
         });
         assert_eq!(audit::person(&event), "alice", "{event:#}");
         // PostgreSQL restarts all of its processes after such a death; then everybody is served again.

@@ -28,8 +28,8 @@ fn the_501st_record_does_not_leave() {
     assert_eq!(alice.query("select id, title from articles").fine().rows(), 500);
     alice.goodbye();
     let weir = desk.weir();
-    let event = weir.audit_event("the completion that was cut", |event| event["outcome"] == "cut");
-    assert_eq!(event["counts"]["rows"], 500, "{event:#}");
+    let event = weir.audit_event("the completion that was cut", |event| event["detail"]["outcome"] == "cut");
+    assert_eq!(event["detail"]["rows"], 500, "{event:#}");
     assert_eq!(audit::person(&event), "alice");
     let basis = event["basis"].as_array().and_then(|basis| basis.iter().find(|line| line["outcome"] == "cut")).cloned();
     let basis = basis.unwrap_or_else(|| panic!("no basis for the cut: {event:#}"));

@@ -1,0 +1,248 @@
+//! A text that Weir has read, and one run of it from its admission to its end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_audit_store::event::Charge;
+use weir_policy::analysis::{LexSettings, Shape, literal_value};
+use weir_policy::exposure::{Exposure, Lane, LaneKey};
+use weir_policy::ledger::RecordKey;
+use weir_policy::meter::{Meter, SettledLine};
+use weir_policy::statement::Operand;
+use weir_policy::verdict::{Basis, Denial};
+use weir_wire::pg::row::{ColumnShape, canonical, values_at};
+use weir_wire::pg::{Binding as Values, RowShape};
+
+use crate::analyses::Understood;
+use crate::budgets::{Budgets, KeyHasher};
+use crate::policies::InForce;
+
+/// Longest text of a prepared statement that is kept to be understood again under another policy or catalog. The parser
+/// reads no text that is nearly as long.
+const TEXT_BYTES_KEPT: usize = 1 << 20;
+
+/// A text, read.
+#[derive(Debug)]
+pub struct Known {
+    /// The text; `None` when it is too long to be kept.
+    pub text: Option<Box<[u8]>>,
+    /// Its length, bytes.
+    pub len: usize,
+    /// SHA-256 of the full text.
+    pub sha256: [u8; 32],
+    /// Its shape.
+    pub shape: Shape,
+    /// Lexical settings that the shape was made under.
+    pub lex: LexSettings,
+    /// What it was last understood as, and under which state of the session.
+    pub last: RefCell<Option<(u64, Arc<Understood>)>>,
+}
+
+impl Known {
+    /// Reads a text.
+    pub fn new(text: &[u8], shape: Shape, lex: LexSettings) -> Known {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text).as_ref());
+        let kept = text.len() <= TEXT_BYTES_KEPT;
+        Known { text: kept.then(|| text.into()), len: text.len(), sha256, shape, lex, last: RefCell::new(None) }
+    }
+
+    fn literal(&self, index: usize) -> Option<Vec<u8>> {
+        let literal = self.shape.literals.get(index)?;
+        literal_value(self.text.as_deref()?, literal, self.lex).map(|value| value.into_owned())
+    }
+}
+
+/// What the engine stores under a statement's name.
+#[derive(Clone, Debug)]
+pub struct Handle(pub Rc<Known>);
+
+impl weir_wire::Prepared for Handle {
+    fn wants_values(&self) -> bool {
+        self.0.last.borrow().as_ref().is_some_and(|(_, understood)| understood.pins_parameters)
+    }
+}
+
+/// One execution.
+#[derive(Debug)]
+pub struct Execution {
+    /// Binds its records together.
+    pub id: String,
+    /// The text; `None` where Weir never saw one.
+    pub known: Option<Rc<Known>>,
+    /// What it was understood as.
+    pub understood: Arc<Understood>,
+    /// What it exposes, as it was admitted.
+    pub exposure: Arc<Exposure>,
+    /// The policy that decided.
+    pub in_force: Arc<InForce>,
+    /// Counts what leaves; `None` when there is nothing to count.
+    pub meter: Option<Meter>,
+    /// Where the keys of the present result are.
+    pub plan: KeyPlan,
+    /// Values of the binding, for keys that parameters pin.
+    pub values: Option<Arc<Values>>,
+    /// Later messages wait for its end.
+    pub holds: bool,
+    /// The server is asked what the result holds.
+    pub wants_shape: bool,
+    /// Result whose description was compared with the analysis.
+    pub reviewed: Option<usize>,
+    /// Rows that left.
+    pub rows: u64,
+    /// Bytes of rows that left.
+    pub bytes: u64,
+    /// Record that must be durable before more rows leave.
+    pub waits_for: u64,
+    /// Whether it has an admission record.
+    pub admitted: bool,
+    /// Why it was cut.
+    pub cut: Option<Denial>,
+    /// Reasons of its verdict.
+    pub basis: Vec<Basis>,
+    /// Of meters that a review replaced.
+    pub settled: Vec<SettledLine>,
+    /// Of meters that a review replaced, not recorded yet.
+    pub charged: Vec<Charge>,
+    /// When it was judged.
+    pub started: Instant,
+    /// Reference that the client was shown.
+    pub reference: Option<String>,
+}
+
+impl weir_wire::Execution for Execution {
+    fn streams(&self) -> bool {
+        self.meter.is_none() && (self.reviewed.is_some() || !self.wants_shape)
+    }
+
+    fn wants_shape(&self) -> bool {
+        self.wants_shape
+    }
+
+    fn holds(&self) -> bool {
+        self.holds
+    }
+}
+
+/// How the keys of a result's rows are found.
+#[derive(Debug, Default)]
+pub struct KeyPlan {
+    lanes: Vec<LaneKeys>,
+    /// Columns that any lane reads.
+    positions: Vec<usize>,
+    columns: Vec<ColumnShape>,
+}
+
+#[derive(Debug)]
+enum LaneKeys {
+    /// Every row's key is this.
+    Fixed(RecordKey),
+    /// These of the plan's columns, behind the relation.
+    Read(Box<KeyHasher>, Vec<usize>),
+}
+
+impl std::fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyHasher")
+    }
+}
+
+impl KeyPlan {
+    /// The plan for these lanes of a result of this shape.
+    pub fn new(lanes: &[Lane], shape: Option<&RowShape>, execution: &Execution, budgets: &Budgets) -> KeyPlan {
+        let mut plan = KeyPlan::default();
+        for lane in lanes {
+            let keys = match &lane.key {
+                LaneKey::Unkeyed => LaneKeys::Fixed(RecordKey::NONE),
+                LaneKey::Pinned(operands) => LaneKeys::Fixed(execution.pinned(lane, operands, budgets)),
+                LaneKey::Columns(positions) => plan.reads(lane, positions, shape, budgets),
+            };
+            plan.lanes.push(keys);
+        }
+        plan
+    }
+
+    fn reads(&mut self, lane: &Lane, positions: &[usize], shape: Option<&RowShape>, budgets: &Budgets) -> LaneKeys {
+        let columns: Option<Vec<ColumnShape>> =
+            shape.and_then(|shape| positions.iter().map(|position| shape.columns.get(*position).copied()).collect());
+        let Some(columns) = columns else { return LaneKeys::Fixed(RecordKey::NONE) };
+        let first = self.positions.len();
+        self.positions.extend_from_slice(positions);
+        self.columns.extend(columns);
+        LaneKeys::Read(Box::new(budgets.record_key(&lane.relation)), (first..self.positions.len()).collect())
+    }
+
+    /// Appends the keys of one row, a DataRow's body; a row without a key has [`RecordKey::NONE`].
+    pub fn keys_of(&self, body: &[u8], keys: &mut Vec<RecordKey>) {
+        let mut values = Vec::new();
+        let readable = values_at(body, &self.positions, &mut values);
+        let mut text = Vec::new();
+        for lane in &self.lanes {
+            let key = match lane {
+                LaneKeys::Fixed(key) => *key,
+                LaneKeys::Read(hasher, columns) if readable => {
+                    let mut hasher = (**hasher).clone();
+                    let mut whole = true;
+                    for index in columns {
+                        match values[*index] {
+                            Some(value) => {
+                                text.clear();
+                                canonical(&self.columns[*index], value, &mut text);
+                                hasher.put(&text);
+                            }
+                            // No record is on that side of an outer join, or its key says nothing.
+                            None => whole = false,
+                        }
+                    }
+                    if whole { hasher.finish() } else { RecordKey::NONE }
+                }
+                LaneKeys::Read(..) => RecordKey::NONE,
+            };
+            keys.push(key);
+        }
+    }
+
+    /// Whether any key must be read from the rows.
+    pub fn reads_rows(&self) -> bool {
+        !self.positions.is_empty()
+    }
+}
+
+impl Execution {
+    /// The key that values of the text or the binding pin; none when one of them is not known.
+    fn pinned(&self, lane: &Lane, operands: &[Operand], budgets: &Budgets) -> RecordKey {
+        let mut hasher = budgets.record_key(&lane.relation);
+        if !self.understood.pins_are_own || operands.is_empty() {
+            return RecordKey::NONE;
+        }
+        for operand in operands {
+            let Some(value) = self.operand(operand) else { return RecordKey::NONE };
+            hasher.put(&value);
+        }
+        hasher.finish()
+    }
+
+    fn operand(&self, operand: &Operand) -> Option<Vec<u8>> {
+        match operand {
+            Operand::Literal(index) => self.known.as_ref()?.literal(*index),
+            Operand::Param(index) => {
+                let value = self.values.as_ref()?.values.get(*index)?.as_ref()?;
+                let mut text = Vec::new();
+                // What the parameter's type is was not told; integers and uuids are known by their width.
+                let type_oid = match (value.format, value.bytes.len()) {
+                    (0, _) => 0,
+                    (_, 2) => 21,
+                    (_, 4) => 23,
+                    (_, 8) => 20,
+                    (_, 16) => 2950,
+                    _ => 0,
+                };
+                let column = ColumnShape { relation_oid: 0, attribute: 0, type_oid, format: value.format };
+                canonical(&column, &value.bytes, &mut text);
+                Some(text)
+            }
+        }
+    }
+}

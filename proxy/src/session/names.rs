@@ -1,0 +1,469 @@
+//! What a session has said so far that changes what its next statement means: search path, role, temporary relations,
+//! names of prepared statements and cursors.
+//!
+//! What happens in what order: a statement that changes something ends before the next one is judged, then its acts are
+//! applied; where it is not certain whether they took effect, both states stand beside each other and a statement is
+//! judged under each of them.
+//!
+//! What must never happen here: a name that means something else to Weir than to the server, without Weir saying so.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weir_policy::statement::{Analysis, SessionAct, StatementAnalysis, Verb};
+use weir_wire::Transaction;
+
+use crate::catalog::parse_search_path;
+
+/// Names of each kind that are remembered; a session that makes more is no longer understood when it uses them.
+const NAMES_MAX: usize = 4096;
+/// States that stand beside each other; beyond them the oldest uncertain one is what is left out, and said to be.
+const CANDIDATES_MAX: usize = 4;
+
+/// What prepared names and cursors stand for: more than one body where it is not certain which.
+type Bodies = HashMap<String, Vec<Arc<StatementAnalysis>>>;
+
+/// The session's own part of the meaning of its statements.
+#[derive(Debug)]
+pub struct Names {
+    prepared: Bodies,
+    cursors: Bodies,
+    temporary: Vec<String>,
+    /// Relations that this transaction made and that only it can see yet.
+    born: Vec<String>,
+    path: Setting<Arc<[String]>>,
+    role: Setting<Arc<str>>,
+    path_at_start: Arc<[String]>,
+    account: Arc<str>,
+    /// A statement of the open transaction changed the catalog.
+    ddl: bool,
+    /// The open transaction ends with a rollback, as far as is known.
+    rolling_back: bool,
+    /// Bumped by every change, so that what was derived can be kept.
+    version: u64,
+}
+
+/// A setting as transactions see it.
+#[derive(Debug)]
+struct Setting<T> {
+    /// In force now; more than one where it is not certain which.
+    now: Vec<T>,
+    /// In force after a commit.
+    after_commit: Vec<T>,
+    /// In force after a rollback.
+    after_rollback: Vec<T>,
+}
+
+impl<T: Clone + PartialEq> Setting<T> {
+    fn new(value: T) -> Setting<T> {
+        Setting { now: vec![value.clone()], after_commit: vec![value.clone()], after_rollback: vec![value] }
+    }
+
+    fn set(&mut self, value: T, local: bool, certain: bool) {
+        put(&mut self.now, value.clone(), certain);
+        if !local {
+            put(&mut self.after_commit, value, certain);
+        }
+    }
+
+    /// To an unknown savepoint: anything that was in force in this transaction may be again.
+    fn roll_back_to(&mut self) {
+        for value in self.after_rollback.iter().chain(&self.after_commit.clone()) {
+            put(&mut self.now, value.clone(), false);
+        }
+        for value in &self.after_rollback {
+            put(&mut self.after_commit, value.clone(), false);
+        }
+    }
+
+    fn end(&mut self, rolled_back: bool) {
+        let value = if rolled_back { &self.after_rollback } else { &self.after_commit }.clone();
+        *self = Setting { now: value.clone(), after_commit: value.clone(), after_rollback: value };
+    }
+}
+
+fn put<T: PartialEq>(values: &mut Vec<T>, value: T, certain: bool) {
+    if certain {
+        values.clear();
+    }
+    if !values.contains(&value) {
+        if values.len() >= CANDIDATES_MAX {
+            values.remove(0);
+        }
+        values.push(value);
+    }
+}
+
+/// How far the acts of a statement can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It came to its end.
+    Surely,
+    /// It failed somewhere.
+    Perhaps,
+}
+
+impl Names {
+    /// A session that begins with this path as the setting has it (`$user` included) under this account.
+    pub fn new(path: Vec<String>, account: Arc<str>) -> Names {
+        let path: Arc<[String]> = path.into();
+        Names {
+            prepared: Bodies::new(),
+            cursors: Bodies::new(),
+            temporary: Vec::new(),
+            born: Vec::new(),
+            path: Setting::new(Arc::clone(&path)),
+            role: Setting::new(Arc::clone(&account)),
+            path_at_start: path,
+            account,
+            ddl: false,
+            rolling_back: false,
+            version: 0,
+        }
+    }
+
+    /// Differs after every change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Effective search paths: one, unless it is not certain which.
+    pub fn paths(&self) -> Vec<Arc<[String]>> {
+        let mut paths = Vec::new();
+        for path in &self.path.now {
+            for role in &self.role.now {
+                put(&mut paths, effective(path, role), false);
+            }
+        }
+        paths
+    }
+
+    /// Search paths that statements of a text put in force for those behind them.
+    pub fn paths_within(&self, analysis: &Analysis) -> Vec<Arc<[String]>> {
+        if analysis.statements.len() < 2 {
+            return Vec::new();
+        }
+        let mut paths = Vec::new();
+        for act in analysis.statements.iter().flat_map(|statement| &statement.acts) {
+            match act {
+                SessionAct::Set { name, value, .. } if name == "search_path" => {
+                    let path = self.path_of(value.as_deref());
+                    for role in &self.role.now {
+                        put(&mut paths, effective(&path, role), false);
+                    }
+                }
+                SessionAct::SetRole { role } => {
+                    let role = role.as_deref().unwrap_or(&self.account);
+                    for path in &self.path.now {
+                        put(&mut paths, effective(path, role), false);
+                    }
+                }
+                SessionAct::ResetAll => put(&mut paths, effective(&self.path_at_start, &self.account), false),
+                _ => {}
+            }
+        }
+        paths
+    }
+
+    /// Names that mean this session's own relations.
+    pub fn temporary(&self) -> Vec<String> {
+        self.temporary.iter().chain(&self.born).cloned().collect()
+    }
+
+    /// Names that statements of a text give to relations of their own, for those behind them.
+    /// With the place of the statement that gives each.
+    pub fn temporary_within(&self, analysis: &Analysis) -> Vec<(usize, String)> {
+        let mut made = Vec::new();
+        if analysis.statements.len() < 2 {
+            return made;
+        }
+        for (index, statement) in analysis.statements.iter().enumerate() {
+            made.extend(statement.acts.iter().filter_map(|act| match act {
+                SessionAct::CreateTemporary { name } => Some((index, name.clone())),
+                _ => None,
+            }));
+        }
+        made
+    }
+
+    /// What the name of a prepared statement stands for; `None` when this session did not prepare it in SQL.
+    pub fn prepared(&self, name: &str) -> Option<&[Arc<StatementAnalysis>]> {
+        self.prepared.get(name).map(Vec::as_slice)
+    }
+
+    /// What the name of a cursor stands for.
+    pub fn cursor(&self, name: &str) -> Option<&[Arc<StatementAnalysis>]> {
+        self.cursors.get(name).map(Vec::as_slice)
+    }
+
+    /// Applies the acts of a text that has ended. What it did to names of the protocol is for the engine: see
+    /// [`forgets`].
+    pub fn apply(&mut self, analysis: &Analysis, applied: Applied) {
+        for statement in &analysis.statements {
+            for act in &statement.acts {
+                self.act(act, applied);
+            }
+            // A rule or a view of the name can give it another meaning.
+            if statement.verb == Verb::Ddl && !self.born.is_empty() {
+                self.born.retain(|name| statement.uses.iter().all(|used| used.written.name != *name));
+            }
+        }
+        if applied == Applied::Surely && self.born.len() < NAMES_MAX {
+            self.born.extend(born(analysis));
+        }
+    }
+
+    fn act(&mut self, act: &SessionAct, applied: Applied) {
+        let surely = applied == Applied::Surely;
+        self.version += 1;
+        match act {
+            SessionAct::Set { name, value, local } if name == "search_path" => {
+                let path = self.path_of(value.as_deref());
+                self.path.set(path, *local, surely);
+            }
+            SessionAct::Set { .. } => {}
+            SessionAct::ResetAll => self.path.set(Arc::clone(&self.path_at_start), false, surely),
+            SessionAct::SetRole { role } => {
+                let role = role.as_deref().map_or_else(|| Arc::clone(&self.account), Arc::from);
+                self.role.set(role, false, surely);
+            }
+            SessionAct::Begin | SessionAct::Commit => self.rolling_back = false,
+            SessionAct::Rollback => self.rolling_back = true,
+            SessionAct::RollbackTo => {
+                self.born.clear();
+                self.path.roll_back_to();
+                self.role.roll_back_to();
+            }
+            SessionAct::Prepare { name, body } => learn(&mut self.prepared, name, body, surely),
+            SessionAct::DeclareCursor { name, body } => learn(&mut self.cursors, name, body, surely),
+            SessionAct::Deallocate { name } if surely => forget(&mut self.prepared, name.as_deref()),
+            SessionAct::CloseCursor { name } if surely => forget(&mut self.cursors, name.as_deref()),
+            SessionAct::Deallocate { .. } | SessionAct::CloseCursor { .. } => {}
+            SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. } => {}
+            SessionAct::Discard { all } => {
+                if surely && *all {
+                    self.prepared.clear();
+                    self.cursors.clear();
+                    self.path.set(Arc::clone(&self.path_at_start), false, true);
+                    self.role.set(Arc::clone(&self.account), false, true);
+                }
+                if surely {
+                    self.temporary.clear();
+                }
+            }
+            SessionAct::CreateTemporary { name } => {
+                if !self.temporary.contains(name) && self.temporary.len() < NAMES_MAX {
+                    self.temporary.push(name.clone());
+                }
+            }
+            SessionAct::DropTemporary { name } => {
+                self.temporary.retain(|known| known != name);
+                self.born.retain(|known| known != name);
+            }
+            SessionAct::CatalogChanged => self.ddl = true,
+        }
+    }
+
+    /// The server waits for the next command. True when a change of the catalog has been committed.
+    pub fn idle(&mut self, before: Transaction, now: Transaction) -> bool {
+        if now != Transaction::Idle {
+            return false;
+        }
+        let rolled_back = before == Transaction::Failed || self.rolling_back;
+        if self.path.now != self.path.after_commit
+            || self.path.after_commit != self.path.after_rollback
+            || self.role.after_commit != self.role.after_rollback
+            || !self.born.is_empty()
+        {
+            self.version += 1;
+        }
+        self.path.end(rolled_back);
+        self.role.end(rolled_back);
+        self.born.clear();
+        self.rolling_back = false;
+        std::mem::take(&mut self.ddl)
+    }
+
+    fn path_of(&self, value: Option<&str>) -> Arc<[String]> {
+        value.map_or_else(|| Arc::clone(&self.path_at_start), |value| parse_search_path(value).into())
+    }
+}
+
+/// The path as names are looked up in it: `$user` is the role's name, and the server's own schema comes first unless it
+/// is named. <https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SEARCH-PATH>
+fn effective(path: &[String], role: &str) -> Arc<[String]> {
+    const SERVERS_OWN: &str = "pg_catalog";
+    let own = (!path.iter().any(|schema| schema == SERVERS_OWN)).then(|| SERVERS_OWN.to_owned());
+    let named = path.iter().map(|schema| if schema == "$user" { role.to_owned() } else { schema.clone() });
+    own.into_iter().chain(named).collect()
+}
+
+/// The unqualified name of a table that a text makes empty, and does nothing else: nothing is in it but what a charged
+/// statement puts there. Any other DDL may speak of something that exists and that the catalog does not hold yet.
+fn born(analysis: &Analysis) -> Option<String> {
+    const MAKING: [&str; 4] =
+        ["create table ", "create unlogged table ", "create temp table ", "create temporary table "];
+    let [statement] = analysis.statements.as_slice() else { return None };
+    let [made] = statement.uses.as_slice() else { return None };
+    let text = &analysis.redacted;
+    let makes = MAKING.iter().any(|words| text.starts_with(words)) && !text.contains(" if not exists ");
+    let temporary = statement.acts.iter().any(|act| matches!(act, SessionAct::CreateTemporary { .. }));
+    let alone = statement.verb == Verb::Ddl && statement.gaps.is_empty() && !temporary;
+    let new = made.relation.is_none() && made.written.schema.is_none();
+    (makes && alone && new).then(|| made.written.name.clone())
+}
+
+fn learn(bodies: &mut Bodies, name: &str, body: &Arc<StatementAnalysis>, surely: bool) {
+    if bodies.len() >= NAMES_MAX && !bodies.contains_key(name) {
+        return;
+    }
+    let known = bodies.entry(name.to_owned()).or_default();
+    if surely {
+        known.clear();
+    }
+    if known.len() < CANDIDATES_MAX {
+        known.push(Arc::clone(body));
+    } else {
+        // Too much that is uncertain: not known any more.
+        bodies.remove(name);
+    }
+}
+
+fn forget(bodies: &mut Bodies, name: Option<&str>) {
+    match name {
+        Some(name) => drop(bodies.remove(name)),
+        None => bodies.clear(),
+    }
+}
+
+/// Names of the protocol that a text takes away from what Weir learned of them.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Forgets {
+    /// None.
+    Nothing,
+    /// These.
+    Some(Vec<String>),
+    /// All of them, as far as can be told.
+    All,
+}
+
+/// What a text does to names of the protocol: SQL and protocol share one name space.
+pub fn forgets(analysis: &Analysis) -> Forgets {
+    let mut names = Vec::new();
+    let mut told = false;
+    for statement in &analysis.statements {
+        for act in &statement.acts {
+            match act {
+                SessionAct::Deallocate { name: None } | SessionAct::Discard { all: true } => return Forgets::All,
+                SessionAct::Deallocate { name: Some(name) } => {
+                    told = true;
+                    names.push(name.clone());
+                }
+                SessionAct::Prepare { .. } | SessionAct::ExecutePrepared { .. } | SessionAct::Discard { .. } => {
+                    told = true
+                }
+                _ => {}
+            }
+        }
+    }
+    match (names.is_empty(), analysis.touches_names && !told) {
+        (_, true) => Forgets::All,
+        (true, false) => Forgets::Nothing,
+        (false, false) => Forgets::Some(names),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_policy::analysis::{Context, Dialect, LexSettings, analyse};
+    use weir_policy::catalog::Catalog;
+    use weir_policy::relation::Engine;
+
+    use super::*;
+
+    fn read(sql: &str) -> Analysis {
+        let catalog = Catalog::empty(Engine::Postgres, "d");
+        let path = ["public".to_owned()];
+        analyse(
+            sql.as_bytes(),
+            &Context {
+                dialect: Dialect::Postgres,
+                lex: LexSettings::default(),
+                catalog: &catalog,
+                search_path: &path,
+                temporary: &[],
+            },
+        )
+    }
+
+    fn fresh() -> Names {
+        Names::new(vec!["$user".to_owned(), "public".to_owned()], "alice".into())
+    }
+
+    fn paths(names: &Names) -> Vec<String> {
+        names.paths().iter().map(|path| path.join(",")).collect()
+    }
+
+    #[test]
+    fn the_path_follows_transactions() {
+        let mut names = fresh();
+        assert_eq!(paths(&names), ["pg_catalog,alice,public"]);
+        names.apply(&read("set search_path to archive, public"), Applied::Surely);
+        names.idle(Transaction::Idle, Transaction::Idle);
+        assert_eq!(paths(&names), ["pg_catalog,archive,public"]);
+        names.apply(&read("begin"), Applied::Surely);
+        names.idle(Transaction::Idle, Transaction::Open);
+        names.apply(&read("set search_path to other"), Applied::Surely);
+        assert_eq!(paths(&names), ["pg_catalog,other"]);
+        names.apply(&read("rollback"), Applied::Surely);
+        names.idle(Transaction::Open, Transaction::Idle);
+        assert_eq!(paths(&names), ["pg_catalog,archive,public"]);
+        names.apply(&read("set local search_path to other"), Applied::Surely);
+        assert_eq!(paths(&names), ["pg_catalog,other"]);
+        names.idle(Transaction::Open, Transaction::Idle);
+        assert_eq!(paths(&names), ["pg_catalog,archive,public"]);
+        names.apply(&read("reset search_path"), Applied::Surely);
+        assert_eq!(paths(&names), ["pg_catalog,alice,public"]);
+    }
+
+    #[test]
+    fn what_is_uncertain_stands_beside() {
+        let mut names = fresh();
+        names.apply(&read("set search_path to archive; select 1/0"), Applied::Perhaps);
+        assert_eq!(paths(&names), ["pg_catalog,alice,public", "pg_catalog,archive"]);
+        names.apply(&read("prepare p as select 1"), Applied::Surely);
+        assert_eq!(names.prepared("p").unwrap().len(), 1);
+        names.apply(&read("prepare p as select 2"), Applied::Perhaps);
+        assert_eq!(names.prepared("p").unwrap().len(), 2);
+        names.apply(&read("deallocate p"), Applied::Surely);
+        assert!(names.prepared("p").is_none());
+    }
+
+    #[test]
+    fn relations_made_in_a_transaction_are_its_own() {
+        let mut names = fresh();
+        names.apply(&read("create temp table t (id int)"), Applied::Surely);
+        names.apply(&read("create table u (id int)"), Applied::Surely);
+        for other in ["create view v as select 1", "comment on view w is 'x'", "create table if not exists x (id int)"]
+        {
+            names.apply(&read(other), Applied::Surely);
+        }
+        names.apply(&read("create table y (id int)"), Applied::Perhaps);
+        assert_eq!(names.temporary(), ["t", "u"]);
+        assert!(names.idle(Transaction::Open, Transaction::Idle), "the catalog has changed");
+        assert_eq!(names.temporary(), ["t"]);
+        assert!(!names.idle(Transaction::Idle, Transaction::Idle));
+        names.apply(&read("discard all"), Applied::Surely);
+        assert!(names.temporary().is_empty());
+    }
+
+    #[test]
+    fn names_of_the_protocol_are_forgotten_when_sql_may_change_them() {
+        assert_eq!(forgets(&read("select 1")), Forgets::Nothing);
+        assert_eq!(forgets(&read("deallocate s1")), Forgets::Some(vec!["s1".to_owned()]));
+        assert_eq!(forgets(&read("discard all")), Forgets::All);
+        assert_eq!(forgets(&read("deallocate all")), Forgets::All);
+        assert_eq!(forgets(&read("do $$ begin execute 'deallocate s1'; end $$")), Forgets::All);
+        assert_eq!(forgets(&read("execute p")), Forgets::Nothing);
+    }
+}
