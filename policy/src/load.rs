@@ -39,6 +39,8 @@ pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 const RULES_MAX: usize = 1_000;
 /// Longest name of a dataset, set, rule or class, in characters: it stands in messages and metrics.
 const NAME_CHARS_MAX: usize = 100;
+/// What the names of the defaults begin with, where a record says what decided.
+const DEFAULTS_PREFIX: &str = "defaults.";
 /// The version of the format.
 const VERSION: u64 = 1;
 
@@ -101,9 +103,10 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
         Some(Some(written)) => defaults(written, findings),
         Some(None) => None,
     };
-    let rule_names: Vec<&str> =
-        raw.rules.iter().filter_map(|rule| rule.0.as_ref()).map(|rule| rule.value.name.value.as_str()).collect();
-    let cases = cases::cases(&raw.tests, &rule_names, findings);
+    // Where a rule could not be read, nobody knows which names there are.
+    let rule_names: Option<Vec<&str>> =
+        raw.rules.iter().map(|rule| rule.0.as_ref().map(|rule| rule.value.name.value.as_str())).collect();
+    let cases = cases::cases(&raw.tests, rule_names.as_deref(), findings);
     let tables = cases::tables(&raw.tables, findings);
     if findings.is_usable() {
         overlap::tell(&placed, findings);
@@ -132,6 +135,10 @@ fn all_rules<'a>(raw: &'a RawPolicy, names: &rules::Names<'a>) -> Vec<rules::Pla
             break;
         }
         let name = &rule.value.name;
+        if name.value.starts_with(DEFAULTS_PREFIX) {
+            let hint = "records name the defaults like this: begin with something else";
+            names.findings.error(name.at, format!("a rule cannot be called {}", shown(&name.value)), hint);
+        }
         if let Some(first) = places.insert(&name.value, name.at) {
             let message = format!("the rule {} stands here twice, first in line {}", shown(&name.value), first.line);
             names.findings.error(name.at, message, "rename one of them");

@@ -30,8 +30,8 @@ const DEFAULTS: [&str; 4] = [
     "defaults.unclassified-egress",
 ];
 
-/// The tests. `rules` are the names that an expectation may use.
-pub(super) fn cases(raw: &[Lenient<At<RawCase>>], rules: &[&str], findings: &Findings) -> Vec<Case> {
+/// The tests. `rules` are the names that an expectation may use; `None`: not known.
+pub(super) fn cases(raw: &[Lenient<At<RawCase>>], rules: Option<&[&str]>, findings: &Findings) -> Vec<Case> {
     let mut names: BTreeMap<&str, Place> = BTreeMap::new();
     let mut cases = Vec::new();
     for raw in raw.iter().filter_map(|case| case.0.as_ref()) {
@@ -54,7 +54,7 @@ pub(super) fn cases(raw: &[Lenient<At<RawCase>>], rules: &[&str], findings: &Fin
     cases
 }
 
-fn case(raw: &At<RawCase>, rules: &[&str], findings: &Findings) -> Option<Case> {
+fn case(raw: &At<RawCase>, rules: Option<&[&str]>, findings: &Findings) -> Option<Case> {
     let (at, raw) = (raw.at, &raw.value);
     let given = &raw.given;
     let who = who(given, findings);
@@ -144,12 +144,12 @@ fn windows(raw: &At<RawUsed>, findings: &Findings) -> Option<Vec<(Window, u64)>>
     Some(windows)
 }
 
-fn expected(raw: &RawExpect, rules: &[&str], findings: &Findings) -> Option<Expected> {
+fn expected(raw: &RawExpect, rules: Option<&[&str]>, findings: &Findings) -> Option<Expected> {
     let known = |name: &At<String>| {
         let text = name.value.as_str();
-        if rules.contains(&text) || DEFAULTS.contains(&text) {
+        let Some(rules) = rules.filter(|rules| !rules.contains(&text) && !DEFAULTS.contains(&text)) else {
             return Some(Arc::<str>::from(text));
-        }
+        };
         let hint = suggestion(text, rules.iter().copied().chain(DEFAULTS));
         findings.error(name.at, format!("there is no rule {}", shown(text)), hint);
         None

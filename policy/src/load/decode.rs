@@ -145,7 +145,7 @@ impl de::Error for Fault {
     }
 
     fn missing_field(field: &'static str) -> Fault {
-        Fault::new(format!("`{field}` is missing"), "every one of these needs it")
+        Fault::new(format!("`{field}` is missing"), format!("add `{field}`"))
     }
 
     fn duplicate_field(field: &'static str) -> Fault {

@@ -137,7 +137,7 @@ pub(super) fn shown(text: &str) -> String {
 pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let nearest = words.into_iter().map(|known| (distance(word, known), known)).min()?;
     let (distance, known) = nearest;
-    (distance <= known.chars().count().min(6) / 3).then_some(known)
+    (distance <= (known.chars().count() + 1).min(9) / 3).then_some(known)
 }
 
 /// "did you mean", or else the words there are.

@@ -150,8 +150,15 @@ impl<'de> Visitor<'de> for KindVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+        while let Some((mut key, value)) = map.next_entry::<Node, Node>()? {
+            // A key is a name, though it may look like something else.
+            match key.kind {
+                Kind::Number(number) => key.kind = Kind::Text(number.to_string()),
+                Kind::Bool(value) => key.kind = Kind::Text(value.to_string()),
+                Kind::OddNumber(text) => key.kind = Kind::Text(text),
+                Kind::Null | Kind::Text(_) | Kind::List(_) | Kind::Map(_) => {}
+            }
+            entries.push((key, value));
         }
         Ok(Kind::Map(entries))
     }

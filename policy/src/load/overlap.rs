@@ -10,12 +10,12 @@ use crate::rule::{BudgetLine, Rule, Then, WhoSet};
 pub(super) fn tell(rules: &[Placed], findings: &Findings) {
     for (index, weak) in rules.iter().enumerate() {
         for (other, strong) in rules.iter().enumerate() {
-            // Of two rules that say the same, the later one is told about.
-            let same = other != index && says_the_same(&strong.rule, &weak.rule);
-            if other == index || (same && other > index) || !covers(&strong.rule, &weak.rule) {
+            if other == index || !covers(&strong.rule, &weak.rule) {
                 continue;
             }
-            if overrules(strong, weak, findings) {
+            // Of two rules about the same, a tie is told at the later one.
+            let tied = other > index && covers(&weak.rule, &strong.rule);
+            if overrules(strong, weak, tied, findings) {
                 break;
             }
         }
@@ -23,43 +23,60 @@ pub(super) fn tell(rules: &[Placed], findings: &Findings) {
 }
 
 /// Whether a strong rule leaves nothing to a weak one that it covers; tells when it does.
-fn overrules(strong: &Placed, weak: &Placed, findings: &Findings) -> bool {
+fn overrules(strong: &Placed, weak: &Placed, tied: bool, findings: &Findings) -> bool {
     let (strong_name, weak_name) = (shown(&strong.rule.name), shown(&weak.rule.name));
     let line = strong.at.line;
-    if strong.rule.then == Then::Refuse && strong.rule.budget.is_empty() {
-        let message = format!("{weak_name} never matters: {strong_name} in line {line} refuses the same and more");
-        let hint = format!("the strictest rule wins: remove this one, or give {strong_name} an `except`");
-        findings.warning(weak.at, message, hint);
-        return true;
-    }
-    if weak.rule.budget.is_empty() {
-        if weak.rule.then == Then::Allow && !strong.rule.budget.is_empty() {
+    match (strong.rule.budget.is_empty(), weak.rule.budget.is_empty()) {
+        // Whatever else a rule does, it does not matter where another refuses.
+        (true, weak_is_flat) if strong.rule.then == Then::Refuse && !strong.rule.observe => {
+            if tied && weak_is_flat && weak.rule.then == Then::Refuse {
+                return false;
+            }
+            let message = format!("{weak_name} never matters: {strong_name} in line {line} refuses the same or more");
+            let hint = format!("the strictest rule wins: remove this one, or give {strong_name} an `except`");
+            findings.warning(weak.at, message, hint);
+            true
+        }
+        (true, true) => {
+            let matters = weak.rule.then > strong.rule.then || (tied && weak.rule.then == strong.rule.then);
+            if !matters {
+                let message = format!("{weak_name} never matters: {strong_name} in line {line} does the same or more");
+                findings.warning(weak.at, message, "remove it");
+            }
+            !matters
+        }
+        (true, false) => false,
+        (false, true) if weak.rule.then == Then::Allow => {
             let message = format!("{weak_name} lifts no limit: those of {strong_name} in line {line} still hold");
             let hint = format!("the strictest rule wins: leave these people out by `except` in {strong_name}");
             findings.warning(weak.at, message, hint);
-            return true;
+            true
         }
-        if weak.rule.then <= strong.rule.then && strong.rule.budget.is_empty() && weak.rule.message.is_none() {
-            let message = format!("{weak_name} never matters: {strong_name} in line {line} does the same and more");
-            findings.warning(weak.at, message, "remove it");
-            return true;
-        }
-        return false;
+        (false, true) => false,
+        (false, false) => strong.rule.then == Then::Refuse && tell_late_limits(strong, weak, tied, findings),
     }
-    if strong.rule.then < weak.rule.then || (strong.rule.observe && !weak.rule.observe) {
-        return false;
-    }
-    let mut told = 0_usize;
+}
+
+/// Tells about limits that the strong rule's come before.
+fn tell_late_limits(strong: &Placed, weak: &Placed, tied: bool, findings: &Findings) -> bool {
+    let mut told = false;
     for (limit, at) in weak.rule.budget.iter().zip(&weak.limits) {
-        let Some(sooner) = strong.rule.budget.iter().find(|sooner| comes_first(sooner, limit)) else { continue };
+        let sooner = strong.rule.budget.iter().find(|sooner| comes_first(sooner, limit) && !(tied && *sooner == limit));
+        let Some(sooner) = sooner else { continue };
         let message = format!(
-            "{} {} per {} are never reached: {} per {} of {strong_name} in line {line} come first",
-            limit.amount, limit.unit, limit.window, sooner.amount, sooner.window
+            "{} {} per {} are never reached: {} per {} of {} in line {} come first",
+            limit.amount,
+            limit.unit,
+            limit.window,
+            sooner.amount,
+            sooner.window,
+            shown(&strong.rule.name),
+            strong.at.line
         );
         findings.warning(*at, message, format!("make it smaller than {}, or remove it", sooner.amount));
-        told += 1;
+        told = true;
     }
-    told > 0
+    told
 }
 
 fn comes_first(sooner: &BudgetLine, limit: &BudgetLine) -> bool {
@@ -97,8 +114,4 @@ fn includes(large: &WhoSet, small: &WhoSet) -> bool {
         (WhoSet::Not(large), WhoSet::Not(small)) => includes(small, large),
         _ => false,
     }
-}
-
-fn says_the_same(one: &Rule, other: &Rule) -> bool {
-    covers(one, other) && covers(other, one)
 }

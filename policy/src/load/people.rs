@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::decode::{At, Entries, Lenient, OneOrMany};
 use super::diagnostic::{Findings, shown, suggestion};
-use super::raw::{RawExcept, RawWho, RawWhoSet};
+use super::raw::{RawExcept, RawExceptSet, RawWho, RawWhoSet};
 use super::{name_of, words};
 use crate::rule::{Exception, Glob, Place, WhoSet};
 
@@ -65,7 +65,6 @@ impl<'a> People<'a> {
         for name in names {
             people.named(name, &mut Vec::new());
         }
-        // What sets take from each other is no use of them yet: only rules are.
         people
     }
 
@@ -80,56 +79,57 @@ impl<'a> People<'a> {
     /// What a rule's `except` stands for. `None`: wrong, and told.
     pub(super) fn exception(&self, except: &'a At<RawExcept>) -> Option<Exception> {
         let at = except.at;
-        let resolved = |set: Option<(WhoSet, usize)>| Some(Exception { who: set?.0, until: None });
-        match &except.value {
+        let (set, until) = match &except.value {
             RawExcept::Named(name) => {
                 self.mark_used(vec![name]);
-                resolved(self.reference(at, name, &mut Vec::new()))
+                (self.reference(at, name, &mut Vec::new()), None)
             }
             RawExcept::OneOf(sets) => {
                 let mut names = Vec::new();
                 sets.iter().for_each(|set| self.collect_names(&set.value, &mut names));
                 self.mark_used(names);
-                resolved(self.one_of(at, sets, &mut Vec::new()))
+                (self.one_of(at, sets, &mut Vec::new()), None)
             }
-            RawExcept::Until(raw) => {
-                let inline = Conditions {
-                    person: raw.person.as_ref(),
-                    group: raw.group.as_ref(),
-                    account: raw.account.as_ref(),
-                    source: raw.source.as_ref(),
-                    application: raw.application.as_ref(),
-                    not: raw.not.as_deref(),
-                };
-                let until = match &raw.until {
-                    None => None,
-                    Some(text) => match words::end_of_day(&text.value) {
-                        Some(end) => Some(end),
-                        None => {
-                            let message = format!("{} is no day", shown(&text.value));
-                            self.findings.error(text.at, message, "write days as 2027-01-31");
-                            return None;
-                        }
-                    },
-                };
-                let who = match &raw.who {
-                    Some(who) if inline.is_empty() => self.resolve(who)?,
-                    Some(_) => {
-                        let message = "an exception has `who` and other conditions beside it";
-                        self.findings.error(at, message, "put the conditions into `who`");
-                        return None;
-                    }
-                    None => {
-                        if let Some(not) = raw.not.as_deref() {
-                            let mut names = Vec::new();
-                            self.collect_names(&not.value, &mut names);
-                            self.mark_used(names);
-                        }
-                        self.all(at, inline, &mut Vec::new())?.0
-                    }
-                };
-                Some(Exception { who, until })
+            RawExcept::Until(raw) => (self.excepted(at, raw), raw.until.as_ref()),
+        };
+        let until = match until {
+            None => None,
+            Some(text) => Some(words::end_of_day(&text.value).or_else(|| {
+                let message = format!("{} is no day", shown(&text.value));
+                self.findings.error(text.at, message, "write days as 2027-01-31");
+                None
+            })?),
+        };
+        let (who, _) = set?;
+        if who == WhoSet::Any && until.is_none() {
+            self.findings.error(at, "this leaves out everybody", "name those who are left out, or remove the rule");
+            return None;
+        }
+        Some(Exception { who, until })
+    }
+
+    fn excepted(&self, at: Place, raw: &'a RawExceptSet) -> Option<(WhoSet, usize)> {
+        let inline = Conditions {
+            person: raw.person.as_ref(),
+            group: raw.group.as_ref(),
+            account: raw.account.as_ref(),
+            source: raw.source.as_ref(),
+            application: raw.application.as_ref(),
+            not: raw.not.as_deref(),
+        };
+        let mut names = Vec::new();
+        for set in [raw.who.as_deref(), raw.not.as_deref()].into_iter().flatten() {
+            self.collect_names(&set.value, &mut names);
+        }
+        self.mark_used(names);
+        match &raw.who {
+            Some(who) if inline.is_empty() => self.set(who.at, &who.value, &mut Vec::new()),
+            Some(_) => {
+                let message = "an exception has `who` and other conditions beside it";
+                self.findings.error(at, message, "put the conditions into `who`");
+                None
             }
+            None => self.all(at, inline, &mut Vec::new()),
         }
     }
 

@@ -27,6 +27,7 @@ use crate::statement::Access;
 #[schemars(title = "Weir policy")]
 pub(super) struct RawPolicy {
     /// Version of the format: 1.
+    #[schemars(extend("const" = 1))]
     pub(super) version: At<u64>,
     /// `enforce` (unless said otherwise), or `observe`: everything is judged and told, nothing is held back.
     pub(super) mode: Option<Lenient<RawMode>>,
@@ -52,6 +53,7 @@ pub(super) struct RawPolicy {
 /// Whether anything is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Mode")]
 pub(super) enum RawMode {
     /// Refusals and cuts happen.
     Enforce,
@@ -62,6 +64,7 @@ pub(super) enum RawMode {
 /// Relations and columns that are sensitive together.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a dataset: a mapping with `class` and `relations`")]
+#[schemars(rename = "Dataset")]
 pub(super) struct RawDataset {
     /// Sensitivity label for records and reports: `personal`, `secret`, …
     pub(super) class: At<String>,
@@ -76,6 +79,7 @@ pub(super) struct RawDataset {
 /// Relations of one database.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a relation: { engine: postgres, database: name, name: \"schema.table\" }")]
+#[schemars(rename = "Relation")]
 pub(super) struct RawRelation {
     /// Kind of server.
     pub(super) engine: Engine,
@@ -88,6 +92,7 @@ pub(super) struct RawRelation {
 /// A set of people, accounts and places.
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged)]
+#[schemars(rename = "Who")]
 pub(super) enum RawWho {
     /// `any`, or a name from `who`.
     Named(String),
@@ -100,6 +105,7 @@ pub(super) enum RawWho {
 /// Conditions that must hold together; a list holds when one of its entries does.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a set of people: a name, a list, or a mapping such as { group: support }")]
+#[schemars(rename = "WhoSet")]
 pub(super) struct RawWhoSet {
     /// Names of people in the directory.
     pub(super) person: Option<At<OneOrMany<At<String>>>>,
@@ -118,6 +124,7 @@ pub(super) struct RawWhoSet {
 /// One rule.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a rule: a mapping with `name`, `who`, and `budget` or `then`")]
+#[schemars(rename = "Rule")]
 pub(super) struct RawRule {
     /// Its name, in every record and message about it.
     pub(super) name: At<String>,
@@ -134,6 +141,7 @@ pub(super) struct RawRule {
     /// How much may leave for one person, in each window at once.
     pub(super) budget: Option<At<Vec<Lenient<At<RawBudget>>>>>,
     /// Shares of the budget at which to tell: `{ 80%: alert }`.
+    #[schemars(extend("propertyNames" = { "pattern": "^[1-9][0-9]? ?%$" }))]
     pub(super) at: Option<At<Entries<At<Then>>>>,
     /// With a budget: what happens at its limit (`refuse`, unless said otherwise: the result is cut). Without: what
     /// happens whenever the rule matches.
@@ -147,6 +155,7 @@ pub(super) struct RawRule {
 /// Whom a rule leaves out.
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged)]
+#[schemars(rename = "Exception")]
 pub(super) enum RawExcept {
     /// A name from `who`.
     Named(String),
@@ -162,6 +171,7 @@ pub(super) enum RawExcept {
     deny_unknown_fields,
     expecting = "an exception: a name, a list, or a mapping such as { who: nightly, until: 2027-01-31 }"
 )]
+#[schemars(rename = "ExceptionSet")]
 pub(super) struct RawExceptSet {
     /// The set.
     pub(super) who: Option<Box<At<RawWho>>>,
@@ -184,6 +194,7 @@ pub(super) struct RawExceptSet {
 /// One limit: exactly one of `records`, `rows` and `bytes`, and the window.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a limit: { records: 500, per: hour }")]
+#[schemars(rename = "Limit")]
 pub(super) struct RawBudget {
     /// Distinct rows of the dataset's relations.
     pub(super) records: Option<At<RawAmount>>,
@@ -198,6 +209,7 @@ pub(super) struct RawBudget {
 /// A whole number; for bytes also a size such as `200MiB`.
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged)]
+#[schemars(rename = "Amount")]
 pub(super) enum RawAmount {
     /// A whole number.
     Number(u64),
@@ -208,6 +220,7 @@ pub(super) enum RawAmount {
 /// Hours such as `Mon-Fri 08:00-18:00 UTC`, inside or outside which a rule applies.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "hours: { inside: \"Mon-Fri 08:00-18:00 UTC\" }, or `outside`")]
+#[schemars(rename = "Hours")]
 pub(super) struct RawWhen {
     /// The rule applies in these hours.
     pub(super) inside: Option<At<String>>,
@@ -222,6 +235,7 @@ pub(super) struct RawWhen {
     rename_all = "kebab-case",
     expecting = "defaults: a mapping such as { unmatched-sensitive: alert }"
 )]
+#[schemars(rename = "Defaults")]
 pub(super) struct RawDefaults {
     /// A sensitive access that no rule covers: `alert`, unless said otherwise.
     pub(super) unmatched_sensitive: Option<Then>,
@@ -238,6 +252,7 @@ pub(super) struct RawDefaults {
 /// A backstop for what nobody classified.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a backstop: { bytes: 200MiB, per: hour, then: alert }")]
+#[schemars(rename = "Backstop")]
 pub(super) struct RawEgress {
     /// How much may leave.
     pub(super) bytes: At<RawAmount>,
@@ -250,6 +265,7 @@ pub(super) struct RawEgress {
 /// One statement and what must become of it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a test: a mapping with `name`, `given`, `sql` and `expect`")]
+#[schemars(rename = "Test")]
 pub(super) struct RawCase {
     /// Its name, for the report.
     pub(super) name: At<String>,
@@ -269,6 +285,7 @@ pub(super) struct RawCase {
     deny_unknown_fields,
     expecting = "who sends it: { person: alice, groups: [support], engine: postgres, database: support }"
 )]
+#[schemars(rename = "Given")]
 pub(super) struct RawGiven {
     /// Name of the person.
     pub(super) person: At<String>,
@@ -296,6 +313,7 @@ pub(super) struct RawGiven {
 /// Records already read, by window.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "records by window: { hour: 450 }")]
+#[schemars(rename = "Used")]
 pub(super) struct RawUsed {
     /// In the last 60 seconds.
     pub(super) minute: Option<At<u64>>,
@@ -311,6 +329,7 @@ pub(super) struct RawUsed {
 /// What the database would answer.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an answer: { rows: 1000 }")]
+#[schemars(rename = "Returns")]
 pub(super) struct RawReturns {
     /// Number of rows, each another record.
     pub(super) rows: At<u64>,
@@ -319,6 +338,7 @@ pub(super) struct RawReturns {
 /// What must become of a statement.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an expectation: { decision: allow }")]
+#[schemars(rename = "Expect")]
 pub(super) struct RawExpect {
     /// The outcome.
     pub(super) decision: At<Ending>,
@@ -333,6 +353,7 @@ pub(super) struct RawExpect {
 /// A table that tests use.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table: { columns: [id, email], key: [id], rows: 68000 }")]
+#[schemars(rename = "Table")]
 pub(super) struct RawTable {
     /// Its columns.
     pub(super) columns: At<Vec<At<String>>>,

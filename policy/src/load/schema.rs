@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
 
 use super::decode::{At, Entries, Lenient, OneOrMany};
 use super::raw::RawPolicy;
@@ -10,8 +11,37 @@ use crate::set::PolicySet;
 
 impl PolicySet {
     /// The JSON Schema (draft 2020-12) of the policy file.
-    pub fn json_schema() -> serde_json::Value {
-        schemars::schema_for!(RawPolicy).to_value()
+    pub fn json_schema() -> Value {
+        let mut schema = schemars::schema_for!(RawPolicy).to_value();
+        without_null(&mut schema);
+        schema
+    }
+}
+
+/// Takes `null` out of what may stand somewhere: a key is left out or has a value, and the loader says so too.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Array(values) => values.iter_mut().for_each(without_null),
+        Value::Object(object) => {
+            if let Some(Value::Array(types)) = object.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = &types[..] {
+                    let only = only.clone();
+                    object.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type").is_none_or(|name| name != "null"));
+                if choices.len() == 1
+                    && let Some(Value::Object(only)) = choices.pop()
+                {
+                    object.remove("anyOf");
+                    object.extend(only);
+                }
+            }
+            object.values_mut().for_each(without_null);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
