@@ -10,6 +10,7 @@ pub mod identity;
 pub mod ledger;
 pub mod load;
 pub mod meter;
+pub mod play;
 pub mod relation;
 pub mod rule;
 pub mod set;

@@ -10,6 +10,7 @@ use super::words;
 use crate::budget::Window;
 use crate::cases::{Case, Ending, Expected, Table};
 use crate::identity::Who;
+use crate::play::{ROW_BYTES, Rows};
 use crate::relation::Engine;
 use crate::rule::Place;
 
@@ -70,13 +71,21 @@ fn case(raw: &At<RawCase>, rules: Option<&[&str]>, findings: &Findings) -> Optio
         None => Some(Vec::new()),
         Some(used) => windows(used, findings),
     };
-    let rows = match raw.returns.as_ref().map(|returns| &returns.rows) {
-        Some(rows) if rows.value > ROWS_MAX => {
-            findings.error(rows.at, format!("a test plays at most {ROWS_MAX} rows"), "fewer show the same");
+    let rows = match &raw.returns {
+        Some(returns) if returns.rows.value > ROWS_MAX => {
+            findings.error(returns.rows.at, format!("a test plays at most {ROWS_MAX} rows"), "fewer show the same");
             None
         }
-        rows => Some(rows.map_or(0, |rows| rows.value)),
+        Some(returns) => Some(Rows {
+            count: returns.rows.value,
+            bytes: returns.row_bytes.as_ref().map_or(ROW_BYTES, |bytes| bytes.value),
+        }),
+        None => Some(Rows { count: 0, bytes: ROW_BYTES }),
     };
+    if let Some(At { at, value: Engine::Mysql }) = given.engine {
+        findings.error(at, "tests of statements to MySQL are not in this version", "remove this test");
+        return None;
+    }
     if raw.sql.value.trim().is_empty() {
         findings.error(raw.sql.at, "there is no statement here", "write what the person sends");
         return None;

@@ -101,7 +101,7 @@ impl de::Error for Fault {
         let expected = match expected.to_string().as_str() {
             "a sequence" => "a list".to_owned(),
             "a string" => "text".to_owned(),
-            "u64" => "a whole number".to_owned(),
+            "u64" | "u32" => "a whole number".to_owned(),
             "a boolean" => "`true` or `false`".to_owned(),
             other => other.to_owned(),
         };

@@ -333,6 +333,9 @@ pub(super) struct RawUsed {
 pub(super) struct RawReturns {
     /// Number of rows, each another record.
     pub(super) rows: At<u64>,
+    /// Bytes of each row, for budgets of bytes and values that pack many records. Left out: 100.
+    #[serde(rename = "row-bytes")]
+    pub(super) row_bytes: Option<At<u32>>,
 }
 
 /// What must become of a statement.
