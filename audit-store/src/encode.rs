@@ -23,9 +23,7 @@ pub(crate) struct Encoded(Vec<u8>);
 
 impl Encoded {
     pub(crate) fn new(event: &Event) -> Result<Self, StoreError> {
-        let mut body = Vec::with_capacity(1024);
-        let mut serializer = serde_json::Serializer::with_formatter(&mut body, OneSafeLine);
-        event.serialize(&mut serializer).map_err(|error| StoreError::Unencodable(error.to_string()))?;
+        let body = one_safe_line(event)?;
         if body.len() > RECORD_BYTES_MAX - SEQUENCE_BYTES_MAX {
             return Err(StoreError::TooLarge { kind: event.body.name(), bytes: body.len() });
         }
@@ -76,6 +74,20 @@ pub(crate) fn sequence_of(payload: &[u8]) -> Option<u64> {
     let digits = payload.strip_prefix(b"{\"seq\":")?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
+/// Anything as JSON on one line that is safe to show.
+pub(crate) fn one_safe_line(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let mut line = Vec::with_capacity(1024);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut line, OneSafeLine);
+    value.serialize(&mut serializer).map_err(|error| StoreError::Unencodable(error.to_string()))?;
+    Ok(line)
+}
+
+/// Whether a character may be written to a terminal or into a line as it is: no control, escape, bidirectional mark,
+/// zero-width character or line separator. Records hold them escaped; decoded fields hold them raw.
+pub fn is_safe_to_show(character: char) -> bool {
+    !character.is_control() && !is_unsafe(character)
 }
 
 /// Compact JSON that also escapes what JSON would let pass but a terminal or a line reader would not.

@@ -8,10 +8,11 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::encode::{Record, sequence_of};
+use crate::encode::{Record, is_safe_to_show, sequence_of};
 use crate::error::StoreError;
 use crate::segment::{Frames, Header, Next, segments};
 use crate::storage::{Files, Storage};
+use crate::tree::leaf;
 
 /// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,48 @@ pub enum ReadError {
     Store(#[from] StoreError),
 }
 
+/// A record with what proves its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    record: Record,
+    payload: Vec<u8>,
+    log: Arc<str>,
+}
+
+impl Entry {
+    /// What happened.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// What happened, without the rest.
+    pub fn into_record(self) -> Record {
+        self.record
+    }
+
+    /// Name of the log; with the sequence it names this record wherever it is shipped to.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+
+    /// Hash of the record's leaf in the tree, hex. Whoever has those of all records can check a checkpoint.
+    pub fn leaf(&self) -> String {
+        leaf(&self.payload).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The record as it stands in the log, byte by byte, without its line end.
+    ///
+    /// # Errors
+    /// None for a record that Weir wrote. One that somebody put there may hold characters that are not safe to show; it
+    /// is told in Weir's own words then, and those may be too long.
+    pub fn line(&self) -> Result<String, StoreError> {
+        match std::str::from_utf8(&self.payload) {
+            Ok(text) if text.chars().all(is_safe_to_show) => Ok(text.to_owned()),
+            _ => self.record.to_line(),
+        }
+    }
+}
+
 /// A place in a log.
 pub struct Reader {
     storage: Arc<dyn Storage>,
@@ -45,6 +88,8 @@ pub struct Reader {
     open: Option<Open>,
     /// First sequence of a last segment that is damaged; reading goes on when there is a later one.
     dead_end: Option<u64>,
+    /// Name of the log, from the header that was read last.
+    log: Arc<str>,
 }
 
 struct Open {
@@ -67,7 +112,7 @@ impl Reader {
     }
 
     pub(crate) fn over(storage: Arc<dyn Storage>, from: u64) -> Reader {
-        Reader { storage, next: from.max(1), open: None, dead_end: None }
+        Reader { storage, next: from.max(1), open: None, dead_end: None, log: Arc::from("") }
     }
 
     /// Sequence of the record that comes next.
@@ -82,12 +127,21 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Damaged`] once for each damaged stretch; the next call goes on behind it.
     pub fn next_record(&mut self) -> Result<Option<Record>, ReadError> {
+        Ok(self.next_entry()?.map(Entry::into_record))
+    }
+
+    /// The next record with what proves its place, as [`Reader::next_record`].
+    ///
+    /// # Errors
+    /// Those of [`Reader::next_record`].
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, ReadError> {
         let Some(payload) = self.next_payload()? else { return Ok(None) };
         let sequence = self.next;
         self.next += 1;
         let (name, offset) = self.open.as_ref().map_or(("", 0), |open| (open.name.as_str(), open.frames.offset));
         let told = |problem| damaged(sequence, sequence, name, offset, problem);
-        Record::decode(&payload).map(Some).map_err(told)
+        let record = Record::decode(&payload).map_err(told)?;
+        Ok(Some(Entry { record, payload, log: self.log.clone() }))
     }
 
     /// The payload of the record `self.next`.
@@ -164,7 +218,15 @@ impl Reader {
         }
         let mut frames = Frames::new(self.storage.read(&name, 0).map_err(doing("open"))?);
         let problem = match frames.next().map_err(doing("read"))? {
-            Next::Payload(payload) => Header::decode(&payload, None, first).err(),
+            Next::Payload(payload) => match Header::decode(&payload, None, first) {
+                Ok((header, _)) => {
+                    if *self.log != *header.log {
+                        self.log = Arc::from(header.log);
+                    }
+                    None
+                }
+                Err(problem) => Some(problem),
+            },
             // The writer has just begun it.
             Next::End | Next::Torn { .. } => return Ok(false),
             Next::Damaged(problem) => Some(problem),

@@ -23,7 +23,7 @@ impl Tree {
     }
 
     pub(crate) fn push(&mut self, payload: &[u8]) {
-        let mut hash = hash(&[&[0], payload]);
+        let mut hash = leaf(payload);
         // Each trailing one of the size is a perfect subtree that the new leaf completes.
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.edge.pop() {
@@ -49,6 +49,11 @@ impl Tree {
             Some(last) => hashes.fold(*last, |right, left| node(left, &right)),
         }
     }
+}
+
+/// The hash of one record.
+pub(crate) fn leaf(payload: &[u8]) -> Hash {
+    hash(&[&[0], payload])
 }
 
 fn node(left: &Hash, right: &Hash) -> Hash {

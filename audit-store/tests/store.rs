@@ -1,54 +1,18 @@
 //! The store on a real directory, through its public face only.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod support;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use weir_audit_store::event::{
-    Admin, Basis, Body, Charge, Completion, Count, Decision, Denial, Lease, Leases, Outcome, Person, Session,
-    SessionStart, Statement,
-};
-use weir_audit_store::{
-    Event, Options, PublicKey, Reader, Record, State, Store, StoreError, Urgency, Watermark, verify,
-};
+use support::{Dir, any_event};
+use weir_audit_store::event::{Body, SessionStart};
+use weir_audit_store::{Event, Options, Record, State, Store, StoreError, Urgency, Watermark, verify};
 
 const WAIT: Duration = Duration::from_secs(30);
-
-/// A directory that goes when the test ends.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let dir = std::env::temp_dir().join(format!("weir-store-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        Dir(dir)
-    }
-
-    fn open(&self) -> Store {
-        self.try_open().unwrap()
-    }
-
-    fn try_open(&self) -> Result<Store, StoreError> {
-        Store::open(Options::new(&self.0), Box::new(|_| {})).map(|(store, _)| store)
-    }
-
-    fn key(&self) -> PublicKey {
-        PublicKey::parse(&std::fs::read_to_string(self.0.join("keys/log.pub")).unwrap()).unwrap()
-    }
-
-    fn records(&self) -> Vec<Record> {
-        let mut reader = Reader::open(&self.0, 1).unwrap();
-        std::iter::from_fn(|| reader.next_record().unwrap()).collect()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn event(n: u64) -> Event {
     Event::new(n, n, "boot", Body::SessionStart(SessionStart {}))
@@ -178,46 +142,6 @@ fn letting_go_of_the_last_handle_still_writes_what_was_taken() {
         }
     };
     assert_eq!(store.durable(), 1);
-}
-
-prop_compose! {
-    fn any_event()(
-        numbers in any::<[u64; 6]>(),
-        texts in prop::array::uniform8(any::<String>()),
-        list in prop::collection::vec(any::<String>(), 0..4),
-        pick in 0..5,
-        parts in any::<[bool; 4]>(),
-    ) -> Event {
-        let text = |n: usize| texts[n].clone();
-        let body = match pick {
-            0 => Body::SessionStart(SessionStart {}),
-            1 => Body::Admin(Admin { operator: text(0), action: text(1), target: Some(text(2)), outcome: text(3) }),
-            2 => Body::Denial(Denial { code: text(0), message: text(1), sqlstate: text(2) }),
-            3 => Body::Lease(Leases {
-                leases: list.iter().map(|dataset| Lease {
-                    dataset: dataset.clone(), unit: text(0), granted: numbers[0],
-                }).collect(),
-            }),
-            _ => Body::Completion(Completion {
-                outcome: Outcome::ClientGone,
-                rows: numbers[0],
-                bytes: numbers[1],
-                records: list.iter().map(|dataset| Count { dataset: dataset.clone(), count: numbers[2] }).collect(),
-                duration_us: numbers[3],
-                sqlstate: parts[0].then(|| text(4)),
-                tag: None,
-            }),
-        };
-        let mut event = Event::new(numbers[4], numbers[5], text(5), body);
-        event.session = parts[0].then(|| Session { id: text(0), application: Some(text(6)), ..Session::default() });
-        event.person = parts[1].then(|| Person { id: text(1), known: true, groups: list.clone(), auth: text(2) });
-        event.statement = parts[2].then(|| Statement { gaps: list.clone(), ..Statement::default() }.with_text(&text(7)));
-        event.decision = parts[3].then_some(Decision::Cut);
-        event.basis = list.iter().map(|rule| Basis { rule: rule.clone(), limit: numbers[0], ..Basis::default() }).collect();
-        event.charged = list.iter().map(|keys| Charge { keys: keys.clone(), unkeyed: numbers[1], ..Charge::default() }).collect();
-        event.reference = parts[1].then(|| text(3));
-        event
-    }
 }
 
 proptest! {
