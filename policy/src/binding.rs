@@ -19,6 +19,7 @@ pub(crate) use lanes::lanes;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::analysis::plain_columns;
 use crate::catalog::{Catalog, Relation, RelationKind};
 use crate::exposure::Origin;
 use crate::load::{Diagnostic, Severity};
@@ -87,7 +88,7 @@ struct View {
     /// Columns that are plain columns of a relation below: attribute number to where it comes from.
     plain: HashMap<i16, Origin>,
     /// Sensitive relations that it reads, directly or through other views.
-    reads: BTreeSet<u32>,
+    reads: BTreeSet<RelationId>,
 }
 
 impl PolicySet {
@@ -123,8 +124,8 @@ impl PolicySet {
             .flat_map(|rule| rule.access.iter().copied())
             .collect();
         let egress = self.defaults.unclassified_egress.is_some();
-        let binding = Binding { covered, by_oid, views: HashMap::new(), watched, egress };
-        (binding, diagnostics)
+        let views = views(catalog, &covered);
+        (Binding { covered, by_oid, views, watched, egress }, diagnostics)
     }
 
     /// Relations of a dataset: those that its patterns name, and all partitions and inheritance children of them.
@@ -178,6 +179,12 @@ impl Binding {
         !self.covered.is_empty()
     }
 
+    /// Where a result column comes from, through views: a plain column of a table, as far as it is known to be one.
+    fn traced(&self, origin: Origin) -> Origin {
+        let through = self.views.get(&origin.oid).and_then(|view| view.plain.get(&origin.attribute));
+        through.copied().unwrap_or(origin)
+    }
+
     /// The sensitive relation with this number.
     fn by_oid(&self, oid: u32) -> Option<(&RelationId, &Covered)> {
         self.by_oid.get(&oid).and_then(|id| self.covered.get_key_value(id))
@@ -200,7 +207,7 @@ impl Covered {
             rows_estimate: relation.rows_estimate.max(family_rows),
             row_bytes,
             shares_keys: relation.kind != RelationKind::Partitioned && !children.is_empty(),
-            is_view: matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView),
+            is_view: is_view(relation),
             primary_key: relation.key.clone(),
             covers: Vec::new(),
         }
@@ -253,6 +260,38 @@ fn cover(dataset: &Dataset, relation: &Relation, tell: &mut dyn FnMut(Place, Str
     }
 }
 
+/// Views and materialised views that read something sensitive.
+fn views(catalog: &Catalog, covered: &HashMap<RelationId, Covered>) -> HashMap<u32, View> {
+    let mut found = HashMap::new();
+    for view in catalog.relations().iter().filter(|relation| relation.oid != 0 && is_view(relation)) {
+        let mut reads = BTreeSet::new();
+        let mut seen = BTreeSet::from([view.oid]);
+        let mut todo: Vec<u32> = view.depends.iter().map(|(oid, _)| *oid).collect();
+        while let Some(oid) = todo.pop() {
+            let Some(relation) = catalog.by_oid(oid).filter(|_| seen.insert(oid)) else { continue };
+            if covered.contains_key(&relation.id) {
+                reads.insert(relation.id.clone());
+            }
+            if is_view(relation) {
+                todo.extend(relation.depends.iter().map(|(oid, _)| *oid));
+            }
+        }
+        if reads.is_empty() {
+            continue;
+        }
+        let columns = view.columns.iter().zip(plain_columns(catalog, view));
+        let plain = columns
+            .filter_map(|(column, plain)| plain.map(|(oid, attribute)| (column.number, Origin { oid, attribute })))
+            .collect();
+        found.insert(view.oid, View { plain, reads });
+    }
+    found
+}
+
+fn is_view(relation: &Relation) -> bool {
+    matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView)
+}
+
 /// Partitions and inheritance children, and theirs.
 fn descendants<'c>(relation: &Relation, catalog: &'c Catalog) -> Vec<&'c Relation> {
     let mut found: Vec<&Relation> = Vec::new();
@@ -282,3 +321,6 @@ fn records(relation: &Relation, catalog: &Catalog) -> RelationId {
     }
     top.id.clone()
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,8 @@ pub struct Exposure {
     pub(crate) rows_max: Option<u64>,
     /// It is of a kind that may return rows.
     pub(crate) returns: bool,
+    /// OIDs of views over sensitive relations that the analysis has read through.
+    pub(crate) views: BTreeSet<u32>,
     /// Nothing to judge.
     pub(crate) plain: bool,
 }

@@ -103,6 +103,9 @@ pub struct RelationUse {
     pub packed: Columns,
     /// Whether the packing aggregate runs without any GROUP BY, so that one row may hold the whole relation.
     pub packed_whole: bool,
+    /// Columns whose values, packed or not, the statement itself puts into another relation: INSERT … SELECT, UPDATE …
+    /// FROM, MERGE, CREATE TABLE AS, SELECT INTO. They do not flow to the client, and the copy has no label.
+    pub copied: Columns,
     /// Columns used without flowing out: predicates, joins, ordering, plain aggregates.
     pub used: Columns,
     /// Names of the views on the way, outermost first; empty when named directly.

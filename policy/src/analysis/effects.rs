@@ -186,12 +186,12 @@ fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
         found.acts.retain(|act| matches!(act, SessionAct::ExecutePrepared { .. }));
     }
     // The plan is shown, not the rows. Only where it runs and writes do values go anywhere: into a copy.
-    let copies = runs && found.drafts.iter().any(|draft| matches!(draft.access, Access::Write | Access::Ddl));
-    for draft in found.drafts.iter_mut().filter(|_| !copies) {
-        let (released, packed) = (std::mem::take(&mut draft.released), std::mem::take(&mut draft.packed));
-        super::uses::merge(&mut draft.used, &released);
-        super::uses::merge(&mut draft.used, &packed);
-        draft.packed_whole = false;
+    for draft in &mut found.drafts {
+        draft.keeps();
+        if !runs {
+            let copied = std::mem::take(&mut draft.copied);
+            super::uses::merge(&mut draft.used, &copied);
+        }
     }
     found.extent = Extent::Unbounded;
     found.verb = Verb::Explain;
@@ -346,6 +346,8 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     let reads = found.drafts.len();
     if let Some(query) = query {
         if cursor.unit.tokens.get(query + 1).is_some_and(|token| token.is_word(cursor.unit.text, "execute")) {
+            // What the name stands for is judged as a read, and nobody would count what is copied.
+            found.gap("dynamic-sql", "create table as execute", Coverage::Opaque);
             execute(&mut Cursor { unit: cursor.unit, at: query + 2, end: body_end }, context, found);
         } else {
             postgres::statement(cursor.unit, query + 1..body_end, context, found, depth + 1);
@@ -355,6 +357,11 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     }
     let releases =
         found.drafts[reads..].iter().any(|draft| draft.released != Columns::None || draft.packed != Columns::None);
+    // A view holds no rows, and a materialised one is known by what it depends on. A table is a copy, if it is filled.
+    let empty = (body_end..cursor.end).any(|at| cursor.unit.tokens[at].is_word(cursor.unit.text, "no"));
+    for draft in found.drafts[reads..].iter_mut().filter(|draft| draft.access == Access::Read) {
+        if view || empty { draft.keeps() } else { draft.copies() }
+    }
     if view && temporary && releases {
         // The name would stand for other relations' rows, and no catalog shows a session's own view.
         found.gap("temporary-view", &name, Coverage::Opaque);

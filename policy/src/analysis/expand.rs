@@ -12,10 +12,10 @@ use super::parse;
 use super::scope::{Column, Ctes, Item, Rows, join, single};
 use super::shape::Unit;
 use super::uses::{Atom, Draft, Flow, Pack};
-use super::{Context, LexSettings};
-use crate::catalog::{Relation, RelationKind};
+use super::{Context, Dialect, LexSettings};
+use crate::catalog::{Catalog, Relation, RelationKind};
 use crate::relation::RelationName;
-use crate::statement::{Access, Coverage, Source};
+use crate::statement::{Access, Coverage, Source, Verb};
 
 /// Views that read views, at most this deep: a statement's stack has to hold them all.
 const VIEW_DEPTH_MAX: usize = 16;
@@ -116,7 +116,14 @@ impl Walker<'_> {
                     }
                     Some(rows) => join(&own, &rows.all()),
                 };
-                Column { name: Some((&*column.name).into()), flow }
+                let plain = match &inner {
+                    None => Some((relation.oid, column.number)).filter(|(oid, _)| *oid != 0),
+                    Some(rows) if !rows.unordered && rows.open.is_none() => {
+                        rows.columns.get(place).and_then(|column| column.plain)
+                    }
+                    Some(_) => None,
+                };
+                Column { name: Some((&*column.name).into()), flow, plain }
             })
             .collect();
         let open = columns.is_empty().then(|| single(Atom { usage, column: None, pack: Pack::Single }));
@@ -164,6 +171,7 @@ impl Walker<'_> {
                 all = self.join(&all, &flow);
             }
         }
+        self.found.mix(&all);
         Rows::open(all)
     }
 
@@ -197,6 +205,8 @@ impl Walker<'_> {
             self.found.gap("unread-view", &view.id.to_string(), Coverage::Partial);
             return Rows::open(Flow::default());
         }
+        // The relations are known, what it does with them is not.
+        self.found.gap("parser-refused", &view.id.to_string(), Coverage::Partial);
         let mut all = Flow::default();
         for (oid, _) in &view.depends {
             if let Some(relation) = self.context.catalog.by_oid(*oid).filter(|relation| relation.oid != view.oid) {
@@ -219,6 +229,28 @@ impl Walker<'_> {
         (before..self.found.drafts.len())
             .fold(Flow::default(), |flow, usage| join(&flow, &single(Atom { usage, column: None, pack: Pack::Single })))
     }
+}
+
+/// For each column of a view, in the catalog's order: the table's column, by OID and attribute number, whose value it
+/// shows unchanged and alone. `None` for all others, and for what cannot be read.
+pub(crate) fn plain_columns(catalog: &Catalog, view: &Relation) -> Vec<Option<(u32, i16)>> {
+    let context = Context {
+        dialect: Dialect::Postgres,
+        lex: LexSettings::default(),
+        catalog,
+        // The definition names what is out of reach of its own search path; the rest is known by what it depends on.
+        search_path: &[],
+        temporary: &[],
+    };
+    let Some(index) = catalog.index_of(view) else { return Vec::new() };
+    let read = || {
+        let unit = Unit::new(b"", LexSettings::default());
+        let mut found = Found::new(Verb::Select);
+        let mut walker = Walker { context: &context, unit: &unit, found: &mut found, via: Vec::new(), depends: &[] };
+        let item = walker.known(index, catalog_name(view), Access::Read);
+        item.rows.columns.iter().map(|column| column.plain.filter(|(oid, _)| *oid != 0)).collect()
+    };
+    parse::guarded(false, read).unwrap_or_default()
 }
 
 /// Whether reading it reads something else.

@@ -20,6 +20,8 @@ pub(super) struct Found {
     pub(super) extent: Extent,
     pub(super) coverage: Coverage,
     pub(super) gaps: BTreeSet<Gap>,
+    /// The rows of the statement go into a relation: SELECT INTO.
+    pub(super) copies: bool,
     /// A function body that is reached changes prepared names, or may.
     pub(super) touches_names: bool,
     /// Calls of `set_config` with a computed value so far.
@@ -45,6 +47,7 @@ impl Found {
             extent: Extent::Unbounded,
             coverage: Coverage::Full,
             gaps: BTreeSet::new(),
+            copies: false,
             touches_names: false,
             set_configs: 0,
             alternatives: BTreeSet::new(),
@@ -137,6 +140,7 @@ impl Found {
         self.bodies.clear();
         self.fuel = FUEL;
         self.refused = false;
+        self.copies = false;
         self.extent = Extent::Unbounded;
     }
 

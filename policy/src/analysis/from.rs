@@ -144,7 +144,7 @@ impl Walker<'_> {
                     .iter()
                     .map(|column| {
                         self.see(&column.name);
-                        Column { name: Some(column.name.value.as_str().into()), flow: flow.clone() }
+                        Column::new(Some(column.name.value.as_str().into()), flow.clone())
                     })
                     .collect();
                 self.push(
@@ -191,7 +191,7 @@ impl Walker<'_> {
                         self.see_type(data_type);
                     }
                 }
-                let columns = names.into_iter().map(|name| Column { name: Some(name), flow: flow.clone() }).collect();
+                let columns = names.into_iter().map(|name| Column::new(Some(name), flow.clone())).collect();
                 // A function may yield more columns than the alias renames.
                 Rows { columns, open: Some(flow), unordered: true }
             }

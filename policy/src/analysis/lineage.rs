@@ -142,15 +142,25 @@ impl Walker<'_> {
         let first = self.set_expr(left, None, outer, own);
         let names = self.alias_columns(&cte.alias);
         let base = spread(first.rename(&names));
-        let inner = Ctes { list: vec![(name.clone(), base.clone())], outer: Some(own) };
-        let second = self.set_expr(right, None, outer, &inner);
+        let mut round = base.clone();
+        for (column, place) in round.columns.iter_mut().zip(1..) {
+            column.plain = Some((0, place));
+        }
+        let inner = Ctes { list: vec![(name.clone(), round)], outer: Some(own) };
+        let mut second = self.set_expr(right, None, outer, &inner);
+        // A value that is computed in each round may gather what the rounds before have found.
+        if second.open.is_some()
+            || second.columns.iter().any(|column| column.plain.is_none() && !column.flow.is_empty())
+        {
+            second = second.map(|atom| Atom { pack: atom.pack.max(Pack::Grouped), ..atom.clone() });
+        }
         // A round may gather the values of the rounds before.
         self.found.mix(&base.all());
         self.found.mix(&second.all());
         self.limits(&cte.query, outer, &inner);
         let all = self.join(&base.all(), &second.all());
         Rows {
-            columns: base.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect(),
+            columns: base.columns.into_iter().map(|column| Column::new(column.name, all.clone())).collect(),
             open: base.open.map(|_| all.clone()),
             unordered: base.unordered,
         }
@@ -197,9 +207,7 @@ impl Walker<'_> {
                         let flow = self.expr(expr, &scope);
                         match rows.columns.get_mut(place) {
                             Some(column) => column.flow = join(&column.flow, &flow),
-                            None => {
-                                rows.columns.push(Column { name: Some(format!("column{}", place + 1).into()), flow })
-                            }
+                            None => rows.columns.push(Column::new(Some(format!("column{}", place + 1).into()), flow)),
                         }
                     }
                 }
@@ -309,12 +317,16 @@ impl Walker<'_> {
             match item {
                 SelectItem::UnnamedExpr(expr) => {
                     let flow = self.expr(expr, scope);
-                    rows.columns.push(Column { name: output_name(expr), flow });
+                    rows.columns.push(Column { name: output_name(expr), flow, plain: plain(expr, scope) });
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     self.see(alias);
                     let flow = self.expr(expr, scope);
-                    rows.columns.push(Column { name: Some(alias.value.as_str().into()), flow });
+                    rows.columns.push(Column {
+                        name: Some(alias.value.as_str().into()),
+                        flow,
+                        plain: plain(expr, scope),
+                    });
                 }
                 SelectItem::Wildcard(_) => {
                     rows.unordered |= scope.merged;
@@ -401,12 +413,12 @@ impl Walker<'_> {
                 .columns
                 .into_iter()
                 .zip(right.columns)
-                .map(|(left, right)| Column { flow: self.join(&left.flow, &right.flow), name: left.name })
+                .map(|(left, right)| Column::new(left.name, self.join(&left.flow, &right.flow)))
                 .collect();
             return Rows { columns, open: None, unordered: false };
         }
         let all = self.join(&left.all(), &right.all());
-        let columns = left.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect();
+        let columns = left.columns.into_iter().map(|column| Column::new(column.name, all.clone())).collect();
         let open =
             (left.open.is_some() || right.open.is_some() || left.unordered || right.unordered).then(|| all.clone());
         Rows { columns, open, unordered: true }
@@ -525,6 +537,21 @@ impl Walker<'_> {
         }
     }
 
+    /// What goes into another relation with these rows; into `target`, its own values only stay.
+    pub(super) fn copy(&mut self, rows: &Rows, target: Option<usize>) {
+        for flow in rows.columns.iter().map(|column| &column.flow).chain(rows.open.as_ref()) {
+            self.copy_flow(flow, target);
+        }
+    }
+
+    pub(super) fn copy_flow(&mut self, flow: &Flow, target: Option<usize>) {
+        for atom in flow.iter() {
+            let Some(draft) = self.found.drafts.get_mut(atom.usage) else { continue };
+            let stays = draft.relation.is_some() && draft.relation == target;
+            add(if stays { &mut draft.used } else { &mut draft.copied }, atom.column.as_ref());
+        }
+    }
+
     pub(super) fn join(&mut self, left: &Flow, right: &Flow) -> Flow {
         self.found.spend(1 + right.len() / 8);
         join(left, right)
@@ -559,11 +586,23 @@ pub(super) fn parts(name: &ObjectName) -> Vec<String> {
         .collect()
 }
 
+/// The column of a table that an expression is, and nothing else.
+fn plain(expr: &Expr, scope: &Scope<'_>) -> Option<(u32, i16)> {
+    match expr {
+        Expr::Identifier(name) => scope.plain(None, &name.value),
+        Expr::CompoundIdentifier(names) => match names.as_slice() {
+            [qualifier, name] => scope.plain(Some(&qualifier.value), &name.value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Each column holds what any holds.
 fn spread(rows: Rows) -> Rows {
     let all = rows.all();
     Rows {
-        columns: rows.columns.into_iter().map(|column| Column { flow: all.clone(), ..column }).collect(),
+        columns: rows.columns.into_iter().map(|column| Column::new(column.name, all.clone())).collect(),
         open: rows.open.map(|_| all),
         unordered: rows.unordered,
     }

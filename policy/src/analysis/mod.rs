@@ -32,6 +32,8 @@ mod uses;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use expand::plain_columns;
+
 use std::borrow::Cow;
 use std::ops::Range;
 

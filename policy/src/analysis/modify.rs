@@ -7,7 +7,7 @@ use sqlparser::ast::{
 };
 
 use super::lineage::{Walker, parts};
-use super::scope::{Ctes, Item, Rows, Scope, map};
+use super::scope::{Column, Ctes, Item, Rows, Scope, map};
 use super::uses::{Atom, Draft, Flow, Pack, key_names};
 use crate::relation::RelationName;
 use crate::statement::{Access, Coverage, Operand, SessionAct};
@@ -38,8 +38,8 @@ impl Walker<'_> {
         }
         if let Some(source) = &insert.source {
             let rows = self.query(source, None, ctes);
-            // What goes into a copy counts as released: the copy has no label of its own.
-            self.release(&rows);
+            let target = self.written(&scope);
+            self.copy(&rows, target);
         }
         match &insert.on {
             Some(OnInsert::OnConflict(conflict)) => {
@@ -146,7 +146,8 @@ impl Walker<'_> {
                         MergeInsertKind::Values(values) => {
                             for expr in values.rows.iter().flat_map(|row| &row.content) {
                                 let flow = self.expr(expr, &scope);
-                                self.release_flow(&flow);
+                                let target = self.written(&scope);
+                                self.copy_flow(&flow, target);
                             }
                         }
                         _ => self.found.refuse(),
@@ -162,20 +163,23 @@ impl Walker<'_> {
         Rows::default()
     }
 
-    /// The values that an assignment copies from elsewhere are released to where they go; a relation's own values
+    /// The relation that is written: the first of the scope.
+    fn written(&self, scope: &Scope<'_>) -> Option<usize> {
+        let usage = scope.items.first().and_then(|item| item.usage)?;
+        self.found.drafts.get(usage).and_then(|draft| draft.relation)
+    }
+
+    /// The values that an assignment takes from elsewhere are copied to where they go; a relation's own values
     /// that stay in it are used.
     fn assignments(&mut self, assignments: &[Assignment], scope: &Scope<'_>) {
-        let own = scope.items.first().and_then(|item| item.usage);
+        let target = self.written(scope);
         for assignment in assignments {
             match &assignment.target {
                 AssignmentTarget::ColumnName(name) => self.see_name(name),
                 AssignmentTarget::Tuple(names) => names.iter().for_each(|name| self.see_name(name)),
             }
             let flow = self.expr(&assignment.value, scope);
-            let (stays, leaves): (std::collections::BTreeSet<Atom>, std::collections::BTreeSet<Atom>) =
-                flow.iter().cloned().partition(|atom| Some(atom.usage) == own);
-            self.mark_used(&Flow::new(stays));
-            self.release_flow(&Flow::new(leaves));
+            self.copy_flow(&flow, target);
         }
     }
 
@@ -259,10 +263,7 @@ impl Walker<'_> {
                     .rows
                     .columns
                     .iter()
-                    .map(|column| super::scope::Column {
-                        name: column.name.clone(),
-                        flow: map(&column.flow, &|atom| moved(atom, &reads)),
-                    })
+                    .map(|column| Column { flow: map(&column.flow, &|atom| moved(atom, &reads)), ..column.clone() })
                     .collect(),
                 open: item.rows.open.as_ref().map(|flow| map(flow, &|atom| moved(atom, &reads))),
                 unordered: item.rows.unordered,
@@ -308,6 +309,7 @@ impl Walker<'_> {
         let Some(name) = names.pop() else { return };
         let schema = names.pop();
         let temporary = temporary || schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
+        self.found.copies = true;
         self.found.acts.push(if temporary {
             SessionAct::CreateTemporary { name: name.clone() }
         } else {

@@ -17,7 +17,7 @@ use super::session::Cursor;
 use super::shape::{self, Unit};
 use super::uses::Draft;
 use super::{Context, candidates, effects, expand, functions, redact, session};
-use crate::statement::{Access, Analysis, Coverage, Source, StatementAnalysis, Verb};
+use crate::statement::{Access, Analysis, Columns, Coverage, Source, StatementAnalysis, Verb};
 
 /// Statements of one text that are read one by one; the rest is read as one, by the lexer. A dump's or a
 /// migration's script has hundreds.
@@ -206,7 +206,11 @@ fn walk(statement: &Statement, unit: &Unit<'_>, context: &Context<'_>, found: &m
             Rows::default()
         }
     };
-    walker.release(&rows);
+    if walker.found.copies {
+        walker.copy(&rows, None);
+    } else {
+        walker.release(&rows);
+    }
 }
 
 /// What the lexer can promise without a tree: every name is reached, in every column.
@@ -220,11 +224,16 @@ pub(super) fn by_lexer(
 ) {
     found.gap(code, subject, Coverage::Partial);
     let packs = candidates::packs(unit, range.clone());
+    let copies = range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], &["into"]))
+        || matches!(found.verb, Verb::Insert | Verb::Update | Verb::Merge);
     for candidate in candidates::distinct(unit, range.clone(), context) {
         if candidate.written {
             found.draft(Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Write, Source::Lexer));
         }
-        let draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer);
+        let mut draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer);
+        if copies {
+            draft.copied = Columns::All;
+        }
         expand::reached(if packs { draft.packed_all() } else { draft.released_all() }, context, found);
     }
     for call in candidates::calls(unit, range.clone()) {

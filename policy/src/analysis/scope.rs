@@ -12,6 +12,16 @@ pub(super) struct Column {
     /// `None`: the server made a name up that nothing here predicts.
     pub(super) name: Option<Rc<str>>,
     pub(super) flow: Flow,
+    /// The column of a table, by its OID and attribute number, whose value it is unchanged and alone. OID 0: the
+    /// column of a common table expression in its own definition.
+    pub(super) plain: Option<(u32, i16)>,
+}
+
+impl Column {
+    /// A column that is computed, or not known to be plain.
+    pub(super) fn new(name: Option<Rc<str>>, flow: Flow) -> Column {
+        Column { name, flow, plain: None }
+    }
 }
 
 /// What a query, a relation or a function yields.
@@ -73,7 +83,7 @@ impl Rows {
         if self.unordered || self.open.is_some() {
             let all = self.all();
             let mut columns: Vec<Column> =
-                names.iter().map(|name| Column { name: Some(name.clone()), flow: all.clone() }).collect();
+                names.iter().map(|name| Column::new(Some(name.clone()), all.clone())).collect();
             columns.append(&mut self.columns);
             return Rows { columns, open: self.open, unordered: true };
         }
@@ -219,6 +229,29 @@ impl<'a> Scope<'a> {
             })
         })
         .unwrap_or(Meaning::Unknown)
+    }
+
+    /// The column of a table that a name stands for, if it can only be that one.
+    pub(super) fn plain(&self, qualifier: Option<&str>, name: &str) -> Option<(u32, i16)> {
+        let mut scope = self;
+        loop {
+            let mut columns = Vec::new();
+            for item in &scope.items {
+                if qualifier.is_some_and(|qualifier| item.alias.as_deref() != Some(qualifier)) {
+                    continue;
+                }
+                let named = item.rows.columns.iter().filter(|column| column.name.as_deref() == Some(name));
+                columns.extend(named.map(|column| column.plain));
+                if item.rows.unnamed().is_some() {
+                    return None;
+                }
+            }
+            match columns.as_slice() {
+                [] => scope = scope.outer?,
+                [only] => return *only,
+                _ => return None,
+            }
+        }
     }
 
     /// The rows of `qualifier.*`.

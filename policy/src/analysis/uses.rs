@@ -50,6 +50,7 @@ pub(super) struct Draft {
     pub(super) released: Columns,
     pub(super) packed: Columns,
     pub(super) packed_whole: bool,
+    pub(super) copied: Columns,
     pub(super) used: Columns,
     pub(super) via: Vec<String>,
     pub(super) pin: Option<Vec<Operand>>,
@@ -75,6 +76,7 @@ impl Draft {
             released: Columns::None,
             packed: Columns::None,
             packed_whole: false,
+            copied: Columns::None,
             used: Columns::None,
             via: Vec::new(),
             pin: None,
@@ -104,6 +106,25 @@ impl Draft {
         self.packed = Columns::All;
         self.packed_whole = true;
         self
+    }
+
+    /// What would leave goes into another relation instead.
+    pub(super) fn copies(&mut self) {
+        let (released, packed) = self.take_leaving();
+        merge(&mut self.copied, &released);
+        merge(&mut self.copied, &packed);
+    }
+
+    /// What would leave stays.
+    pub(super) fn keeps(&mut self) {
+        let (released, packed) = self.take_leaving();
+        merge(&mut self.used, &released);
+        merge(&mut self.used, &packed);
+    }
+
+    fn take_leaving(&mut self) -> (Columns, Columns) {
+        self.packed_whole = false;
+        (std::mem::take(&mut self.released), std::mem::take(&mut self.packed))
     }
 
     /// Whether values of it leave.
@@ -173,6 +194,7 @@ pub(super) fn finish(
         if let Some(same) = index.get(&key).and_then(|index| uses.get_mut(*index)) {
             merge(&mut same.released, &draft.released);
             merge(&mut same.packed, &draft.packed);
+            merge(&mut same.copied, &draft.copied);
             merge(&mut same.used, &draft.used);
             same.packed_whole |= packed_whole;
             same.once |= draft.once;
@@ -190,6 +212,7 @@ pub(super) fn finish(
             released: draft.released,
             packed: draft.packed,
             packed_whole,
+            copied: draft.copied,
             used: draft.used,
             via: draft.via,
             pin: draft.pin,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Binding, Cover, Covered};
+use super::{Binding, Cover, Covered, View};
 use crate::exposure::{Exposed, Exposure, Manner, Origin};
 use crate::relation::RelationId;
 use crate::statement::{Access, Columns, Coverage, Extent, RelationUse, StatementAnalysis, Verb};
@@ -26,12 +26,13 @@ impl Binding {
             Extent::Unbounded | Extent::Limited(_) => None,
         };
         let mut exposure = Exposure {
-            touched: if self.is_sensitive() { self.touched(statement) } else { Vec::new() },
+            touched: if self.is_sensitive() { self.touched(statement, rows_max) } else { Vec::new() },
             accesses,
             coverage: statement.coverage,
             opaque: if self.is_sensitive() { opaque(statement) } else { None },
             rows_max,
             returns: returns_rows(statement.verb),
+            views: statement.uses.iter().map(|usage| usage.oid).filter(|oid| self.views.contains_key(oid)).collect(),
             plain: false,
         };
         exposure.plain = self.is_plain(&exposure);
@@ -48,6 +49,7 @@ impl Binding {
             opaque: None,
             rows_max: Some(0),
             returns: false,
+            views: BTreeSet::new(),
             plain: false,
         };
         for exposure in exposures {
@@ -61,6 +63,7 @@ impl Binding {
             merged.coverage = merged.coverage.max(exposure.coverage);
             merged.opaque = merged.opaque.or_else(|| exposure.opaque.clone());
             merged.returns |= exposure.returns;
+            merged.views.extend(exposure.views.iter().copied());
             if exposure.releases() {
                 merged.rows_max =
                     merged.rows_max.zip(exposure.rows_max).map(|(known, more)| known.saturating_add(more));
@@ -78,29 +81,61 @@ impl Binding {
         if !self.is_sensitive() {
             return None;
         }
-        let mut tightened: Option<Exposure> = None;
+        let mut missing: Vec<Exposed> = Vec::new();
         for origin in origins.iter().filter(|origin| origin.oid != 0) {
-            let Some((_, covered)) = self.by_oid(origin.oid) else { continue };
-            for cover in covered.covers.iter().filter(|cover| cover.is_sensitive(origin.attribute)) {
-                let present = tightened.as_ref().unwrap_or(exposure);
-                let known = present.touched.iter().any(|exposed| {
-                    exposed.dataset == cover.dataset
-                        && exposed.relation == covered.records
-                        && exposed.manner != Manner::Used
-                });
-                if known {
-                    continue;
+            for exposed in self.named(exposure, *origin) {
+                match missing.iter_mut().find(|known| same(known) == same(&exposed)) {
+                    Some(known) => join(known, &exposed),
+                    None => missing.push(exposed),
                 }
-                let next = tightened.get_or_insert_with(|| exposure.clone());
-                next.touched.push(witnessed(covered, cover, *origin));
-                next.accesses.insert(Access::Read);
-                next.plain = false;
             }
         }
-        if let Some(tightened) = &mut tightened {
-            tightened.touched.sort_by(|a, b| same(a).cmp(&same(b)));
+        if missing.is_empty() {
+            return None;
         }
-        tightened
+        let mut tightened = exposure.clone();
+        for exposed in missing {
+            match tightened.touched.iter_mut().find(|known| same(known) == same(&exposed)) {
+                Some(known) => beside(known, &exposed),
+                None => tightened.touched.push(exposed),
+            }
+        }
+        tightened.touched.sort_by(|a, b| same(a).cmp(&same(b)));
+        tightened.accesses.insert(Access::Read);
+        tightened.plain = false;
+        Some(tightened)
+    }
+
+    /// What a result column is that the exposure does not release.
+    fn named(&self, exposure: &Exposure, origin: Origin) -> Vec<Exposed> {
+        let traced = self.traced(origin);
+        let mut missing = Vec::new();
+        if let Some((_, covered)) = self.by_oid(traced.oid) {
+            for cover in covered.covers.iter().filter(|cover| cover.is_sensitive(traced.attribute)) {
+                let released = |exposed: &Exposed| exposed.manner != Manner::Used;
+                let below =
+                    || self.views.get(&traced.oid).is_some_and(|view| self.knows(exposure, view, cover, released));
+                if !knows(exposure, covered, cover, released) && !below() {
+                    missing.push(witnessed(covered, cover, traced));
+                }
+            }
+        }
+        // A column that a view computes may hold anything of what the view reads, unless the analysis has looked.
+        if let Some(view) = self.views.get(&traced.oid).filter(|_| !exposure.views.contains(&traced.oid)) {
+            for covered in view.reads.iter().filter_map(|id| self.covered.get(id)) {
+                for cover in covered.covers.iter().filter(|cover| !knows(exposure, covered, cover, |_| true)) {
+                    let computed = Origin { attribute: 0, ..traced };
+                    missing.push(Exposed { manner: Manner::Packed, ..witnessed(covered, cover, computed) });
+                }
+            }
+        }
+        missing
+    }
+
+    /// Whether the exposure has something of a dataset from below a view.
+    fn knows(&self, exposure: &Exposure, view: &View, cover: &Cover, is: impl Fn(&Exposed) -> bool) -> bool {
+        let mut below = view.reads.iter().filter_map(|id| self.covered.get(id));
+        below.any(|covered| knows(exposure, covered, cover, &is))
     }
 
     fn is_plain(&self, exposure: &Exposure) -> bool {
@@ -111,8 +146,9 @@ impl Binding {
     }
 
     /// Every dataset that a statement touches, once for each relation and access.
-    fn touched(&self, statement: &StatementAnalysis) -> Vec<Exposed> {
+    fn touched(&self, statement: &StatementAnalysis, rows_max: Option<u64>) -> Vec<Exposed> {
         let mut touched: HashMap<Same, Exposed> = HashMap::new();
+        let copy = Copying::of(statement, rows_max);
         let uses: Vec<(&RelationUse, &Covered)> = statement
             .uses
             .iter()
@@ -126,7 +162,10 @@ impl Binding {
                 if self.is_said_elsewhere(usage, covered, cover, &uses) {
                     continue;
                 }
-                let Some(exposed) = exposed(usage, covered, cover, statement.coverage) else { continue };
+                let Some(mut exposed) = exposed(usage, covered, cover, statement.coverage) else { continue };
+                if copy.takes(usage, covered, cover, self) {
+                    copy.charge(&mut exposed, usage);
+                }
                 match touched.get_mut(&same(&exposed)) {
                     Some(known) => beside(known, &exposed),
                     None => {
@@ -167,7 +206,7 @@ impl Binding {
                     && other.access == usage.access
                     && other.via.contains(&label)
                     && names(of)
-                    && (other.released != Columns::None || other.packed != Columns::None)
+                    && [&other.released, &other.packed, &other.copied].iter().any(|columns| **columns != Columns::None)
             });
         }
         false
@@ -180,12 +219,65 @@ impl Cover {
     }
 }
 
+/// What a statement puts into other relations. Nobody counts what is read from there, so it is counted at admission.
+#[derive(Debug)]
+struct Copying<'a> {
+    /// Relations that are written; `None`: one that is new, temporary or unknown.
+    targets: Vec<Option<&'a RelationId>>,
+    /// Most records of a relation that are copied; `None`: all that there are.
+    records_max: Option<u64>,
+}
+
+impl<'a> Copying<'a> {
+    fn of(statement: &'a StatementAnalysis, rows_max: Option<u64>) -> Copying<'a> {
+        let writes = || statement.uses.iter().filter(|usage| matches!(usage.access, Access::Write | Access::Ddl));
+        let mut targets: Vec<Option<&RelationId>> = writes().map(|usage| usage.relation.as_ref()).collect();
+        if targets.is_empty() {
+            // A temporary relation that the session made.
+            targets.push(None);
+        }
+        // An update of one row takes one row of each relation that it is joined with.
+        let one = statement.verb == Verb::Update
+            && statement.coverage == Coverage::Full
+            && writes().all(|usage| usage.pin.is_some());
+        Copying { targets, records_max: if one { Some(1) } else { rows_max } }
+    }
+
+    /// Whether values of a dataset are copied to where the dataset does not cover them.
+    fn takes(&self, usage: &RelationUse, covered: &Covered, cover: &Cover, binding: &Binding) -> bool {
+        let stays = |target: &Option<&RelationId>| {
+            target
+                .and_then(|id| binding.covered.get(id))
+                .is_some_and(|target| target.covers.iter().any(|other| other.whole && other.dataset == cover.dataset))
+        };
+        matches!(usage.access, Access::Read | Access::Export)
+            && sensitive_in(&usage.copied, covered, cover).is_some()
+            && !self.targets.iter().all(stays)
+    }
+
+    /// Makes the exposure one that is charged when it is admitted.
+    fn charge(&self, exposed: &mut Exposed, usage: &RelationUse) {
+        let most = if usage.pin.is_some() { Some(1) } else { self.records_max };
+        let rows = match (exposed.rows_estimate, most) {
+            (0, most) => most.unwrap_or(0),
+            (rows, most) => most.map_or(rows, |most| rows.min(most)).max(1),
+        };
+        exposed.rows_estimate = rows;
+        exposed.manner = Manner::Packed;
+        exposed.whole = true;
+        exposed.pin = None;
+        exposed.key = None;
+        exposed.key_released = false;
+    }
+}
+
 /// What a use exposes of a dataset; `None`: nothing of it.
 fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Coverage) -> Option<Exposed> {
     let understood = coverage == Coverage::Full;
     let reads = matches!(usage.access, Access::Read | Access::Export);
     let within = |columns: &Columns| sensitive_in(columns, covered, cover);
-    let (mut leaving, packed, used) = (within(&usage.released), within(&usage.packed), within(&usage.used));
+    let (mut leaving, packed, copied) = (within(&usage.released), within(&usage.packed), within(&usage.copied));
+    let used = union(within(&usage.used), copied);
     let is_packed = packed.is_some();
     leaving = union(leaving, packed.clone());
     let mut manner = match (&leaving, is_packed) {
@@ -240,6 +332,12 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
     })
 }
 
+/// Whether the exposure has something of a dataset from this relation.
+fn knows(exposure: &Exposure, covered: &Covered, cover: &Cover, is: impl Fn(&Exposed) -> bool) -> bool {
+    let of = |exposed: &&Exposed| exposed.dataset == cover.dataset && exposed.relation == covered.records;
+    exposure.touched.iter().filter(of).any(is)
+}
+
 /// What the server named and the analysis did not.
 fn witnessed(covered: &Covered, cover: &Cover, origin: Origin) -> Exposed {
     let named = covered.columns.iter().filter(|(_, number)| *number == origin.attribute);
@@ -270,7 +368,7 @@ fn beside(known: &mut Exposed, other: &Exposed) {
         known.reads = known.reads.saturating_add(other.reads);
     } else if other.manner != Manner::Used {
         let columns = std::mem::take(&mut known.columns);
-        *known = Exposed { columns, ..other.clone() };
+        *known = Exposed { columns, whole: false, ..other.clone() };
     }
     join(known, other);
 }
@@ -289,13 +387,21 @@ fn either(known: &mut Exposed, other: &Exposed) {
         known.reads = known.reads.max(other.reads);
     } else if other.manner != Manner::Used {
         let columns = std::mem::take(&mut known.columns);
-        *known = Exposed { columns, ..other.clone() };
+        *known = Exposed { columns, whole: false, ..other.clone() };
     }
     join(known, other);
 }
 
 fn join(known: &mut Exposed, other: &Exposed) {
     known.manner = known.manner.max(other.manner);
+    known.rows_estimate = match (known.whole, other.whole) {
+        // Unknown stays unknown.
+        (true, true) if known.rows_estimate == 0 || other.rows_estimate == 0 => 0,
+        (true, true) => known.rows_estimate.saturating_add(other.rows_estimate),
+        (true, false) => known.rows_estimate,
+        (false, true) => other.rows_estimate,
+        (false, false) => known.rows_estimate.max(other.rows_estimate),
+    };
     known.whole |= other.whole;
     known.record_bytes = known.record_bytes.min(other.record_bytes);
     let mut columns: BTreeSet<Arc<str>> = known.columns.drain(..).collect();

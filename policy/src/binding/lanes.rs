@@ -6,7 +6,8 @@ use crate::exposure::{Exposed, Exposure, Lane, LaneKey, Manner, Origin, Weight};
 impl Binding {
     /// What to count on each row of a result with these columns; none known when `origins` is empty (COPY).
     pub fn lanes(&self, exposure: &Exposure, origins: &[Origin]) -> Vec<Lane> {
-        lanes(exposure, origins)
+        let traced: Vec<Origin> = origins.iter().map(|origin| self.traced(*origin)).collect();
+        lanes(exposure, &traced)
     }
 }
 

@@ -205,6 +205,9 @@ fn use_words(usage: &RelationUse) -> String {
         write!(out, " packed{}{{{}}}", if usage.packed_whole { "-whole" } else { "" }, column_words(&usage.packed))
             .unwrap();
     }
+    if usage.copied != Columns::None {
+        write!(out, " copied{{{}}}", column_words(&usage.copied)).unwrap();
+    }
     if usage.used != Columns::None {
         write!(out, " used{{{}}}", column_words(&usage.used)).unwrap();
     }

@@ -54,7 +54,7 @@ fn a_temporary_relation_shadows_until_a_schema_is_written() {
         &path,
         &["customers"],
         "insert into customers select id, name from products",
-        "insert full · read products{id,name}",
+        "insert full · read products copied{id,name}",
     );
     check_in(&path, &["customers"], "copy customers to stdout", "copy full");
     check_in(&path, &["customers"], "select plan from archive.customers", "select full · read archive.customers{plan}");
