@@ -26,7 +26,7 @@ use crate::statement::{Analysis, Gap};
 use crate::verdict::Basis;
 
 /// When a test begins, on the ledger's clock: late enough for any window to lie behind it.
-const NOW: LedgerTime = LedgerTime(60 * 24 * HOUR_MS);
+pub(crate) const NOW: LedgerTime = LedgerTime(60 * 24 * HOUR_MS);
 const HOUR_MS: u64 = 3_600_000;
 /// How often the tables are given columns that a statement names: each time may show further ones behind them.
 const ROUNDS_MAX: usize = 4;
@@ -146,7 +146,7 @@ impl PolicySet {
         }
         let (binding, _) = self.bind(&catalog);
         let exposure = exposed(&analysis, &binding);
-        let mut ledger = read_before(case, &exposure);
+        let mut ledger = read_before(&case.used, &exposure);
         let moment = Moment { now: NOW, wall: i64::try_from(case.wall).unwrap_or(i64::MAX) };
         let came = play((self, &binding), &exposure, &case.who, case.rows, &mut ledger, &moment);
         let differences = differences(&case.expected, &came);
@@ -196,15 +196,15 @@ fn missing_columns(analysis: &Analysis, added: &[String]) -> Vec<String> {
     missing
 }
 
-/// The ledger of somebody who has read before, as the test says. Each window holds what the shorter ones hold; the
-/// rest of it was read in the middle of the window.
-fn read_before(case: &Case, exposure: &Exposure) -> Ledger {
+/// The ledger of somebody who has read so many records before, of each dataset that is touched. Each window holds what
+/// the shorter ones hold; the rest of it was read in the middle of the window.
+pub(crate) fn read_before(used: &[(Window, u64)], exposure: &Exposure) -> Ledger {
     let mut ledger = Ledger::new();
     let mut datasets: Vec<&Arc<str>> = exposure.touched().iter().map(|exposed| &exposed.dataset).collect();
     datasets.sort();
     datasets.dedup();
-    for (index, (window, records)) in case.used.iter().enumerate().rev() {
-        let shorter = index.checked_sub(1).and_then(|index| case.used.get(index)).map_or(0, |(_, records)| *records);
+    for (index, (window, records)) in used.iter().enumerate().rev() {
+        let shorter = index.checked_sub(1).and_then(|index| used.get(index)).map_or(0, |(_, records)| *records);
         let ago = match window {
             Window::Statement | Window::Minute => 0,
             Window::Hour => HOUR_MS / 2,
