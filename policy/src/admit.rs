@@ -269,3 +269,6 @@ fn accesses<'a>(accesses: impl Iterator<Item = &'a Access>) -> String {
     });
     words.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -323,4 +323,4 @@ fn records(relation: &Relation, catalog: &Catalog) -> RelationId {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

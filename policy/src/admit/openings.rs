@@ -138,8 +138,14 @@ impl Room<'_> {
                 self.dataset, limit.amount, limit.unit, limit.window, limit.rule
             ),
         };
+        let basis = self.basis(limit, Outcome::Refused);
+        judgement.refuse(Rank::Budget, message, basis, limit.force != Force::Enforce);
+    }
+
+    /// The limit as it stands before this execution.
+    fn basis(&self, limit: &Limit, outcome: Outcome) -> Basis {
         let used = self.used(limit);
-        let basis = Basis {
+        Basis {
             rule: limit.rule.clone(),
             dataset: Some(self.dataset.clone()),
             window: Some(limit.window),
@@ -147,9 +153,8 @@ impl Room<'_> {
             limit: limit.amount,
             before: used,
             after: used,
-            outcome: Outcome::Refused,
-        };
-        judgement.refuse(Rank::Budget, message, basis, limit.force != Force::Enforce);
+            outcome,
+        }
     }
 }
 
@@ -201,12 +206,14 @@ fn judge(
     let may_be_known =
         leaving.iter().all(|exposed| exposed.pin.is_some() || (exposed.key.is_some() && exposed.key_released));
     let at_once = prepaid.iter().fold(0_u64, |sum, (_, records)| sum.saturating_add(*records));
-    for limit in limits.iter().filter(|limit| limit.force != Force::Alert) {
+    for limit in limits {
         let spent = limit.window != Window::Statement && room.used(limit) >= limit.amount;
         let hopeless = spent && (limit.unit != Unit::Records || !may_be_known);
         let too_much = limit.unit == Unit::Records && at_once > room.remaining(limit);
-        if hopeless || too_much {
+        if limit.force != Force::Alert && (hopeless || too_much) {
             room.refuse(limit, judgement);
+        } else {
+            judgement.basis.push(room.basis(limit, Outcome::Allowed));
         }
     }
 }

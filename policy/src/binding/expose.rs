@@ -70,7 +70,7 @@ impl Binding {
             }
         }
         merged.rows_max = merged.rows_max.filter(|_| merged.releases());
-        merged.touched.sort_by(|a, b| same(a).cmp(&same(b)));
+        merged.touched.sort_by_cached_key(same);
         merged.plain = self.is_plain(&merged);
         merged
     }
@@ -100,7 +100,7 @@ impl Binding {
                 None => tightened.touched.push(exposed),
             }
         }
-        tightened.touched.sort_by(|a, b| same(a).cmp(&same(b)));
+        tightened.touched.sort_by_cached_key(same);
         tightened.accesses.insert(Access::Read);
         tightened.plain = false;
         Some(tightened)
@@ -175,7 +175,7 @@ impl Binding {
             }
         }
         let mut touched: Vec<Exposed> = touched.into_values().collect();
-        touched.sort_by(|a, b| same(a).cmp(&same(b)));
+        touched.sort_by_cached_key(same);
         touched
     }
 

@@ -231,3 +231,147 @@ fn statements_expose_what_the_table_says() {
     assert!(wrong.is_empty(), "\n{wrong}");
     assert!(lines.len() >= 100);
 }
+
+/// `10.1` is column 1 of the relation 10; `-` is computed.
+fn origins(text: &str) -> Vec<Origin> {
+    let origin = |word: &str| match word.split_once('.') {
+        Some((oid, attribute)) => Origin { oid: oid.parse().unwrap(), attribute: attribute.parse().unwrap() },
+        None => Origin { oid: 0, attribute: 0 },
+    };
+    text.split_whitespace().map(origin).collect()
+}
+
+fn lane_words(lanes: &[Lane]) -> String {
+    let words = lanes.iter().map(|lane| {
+        let key = match &lane.key {
+            LaneKey::Columns(places) => format!("{places:?}"),
+            LaneKey::Pinned(pin) => format!("pin[{}]", operands(pin)),
+            LaneKey::Unkeyed => "row".to_owned(),
+        };
+        let weight = match lane.weight {
+            Weight::Row => String::new(),
+            Weight::Many { records } => format!(" x{records}"),
+            Weight::Bytes { record_bytes } => format!(" /{record_bytes} B"),
+            Weight::Traffic => " traffic".to_owned(),
+        };
+        format!("{}/{} {key}{weight}", lane.dataset, lane.relation.name)
+    });
+    words.collect::<Vec<_>>().join(" · ")
+}
+
+#[test]
+fn rows_are_counted_by_keys_that_can_be_trusted() {
+    let (_, binding) = bound();
+    let check = |sql: &str, columns: &str, expected: &str| {
+        let lanes = binding.lanes(&exposure(&binding, sql), &origins(columns));
+        assert_eq!(lane_words(&lanes), expected, "{sql}");
+    };
+    check("select id, email from customers", "10.1 10.3", "customers/customers [0]");
+    check("select email, id from customers", "10.3 10.1", "customers/customers [1]");
+    check("select email from customers", "10.3", "customers/customers row");
+    check("select id, email from customers", "", "customers/customers row");
+    check("select id, email from customers where id = 7", "10.1 10.3", "customers/customers pin[#0]");
+    check(
+        "select o.id, c.email from customers c join orders o on o.customer_id = c.id",
+        "12.1 10.3",
+        "customers/customers row",
+    );
+    check(
+        "select c.id, c.email, o.note from customers c join orders o on true",
+        "10.1 10.3 12.4",
+        "customers/customers [0]",
+    );
+    // What a second read could put beside somebody's key.
+    check(
+        "select a.id, b.email from customers a, customers b where a.id = 1",
+        "10.1 10.3",
+        "customers/customers row x2",
+    );
+    check("select id, lead(email) over (order by id) from customers", "10.1 -", "customers/customers row x2");
+    check(
+        "select id, email from customers where false union all select 1, email from customers",
+        "10.1 10.3",
+        "customers/customers row",
+    );
+    // Through views, to the table below.
+    check("select mail, customer from v_mail", "40.2 40.1", "customers/customers [1] · shown/v_mail row");
+    check("select mail, customer from v_orders", "42.3 42.4", "customers/customers [1] · shown/v_mail row");
+    check("select * from m_mail", "45.1 45.2", "customers/customers [1]");
+    check("select * from v_domains", "41.1 41.2", "customers/customers row");
+    // Of partitions, under the name that the text has.
+    check("select id, who from events", "20.1 20.2", "events/events [0] · north/events row");
+    check("select who, id from events_north", "21.1 21.2", "events/events [1] · north/events [1]");
+    check("select id, name from animals", "30.1 30.2", "pets/animals row");
+    check("select id, name from dogs", "31.1 31.2", "pets/dogs [0]");
+    // Packed.
+    check(
+        "select language, string_agg(email, ',') from customers group by language",
+        "10.5 -",
+        "customers/customers row /16 B",
+    );
+    check("select json_agg(c) from customers c", "-", "customers/customers row /48 B");
+    check("select json_agg(c) from billing.cards c", "-", "cards/cards row /100 B");
+    check("select json_agg(c) from customers c where c.id = 7", "-", "customers/customers pin[#0]");
+    check("copy customers to stdout", "", "customers/customers row");
+    check("select count(*) from customers where phone = '1'", "-", "");
+}
+
+#[test]
+fn the_server_is_believed_where_it_names_more() {
+    let (_, binding) = bound();
+    let check = |sql: &str, columns: &str, expected: Option<&str>| {
+        let tightened = binding.tighten(&exposure(&binding, sql), &origins(columns));
+        assert_eq!(tightened.as_ref().map(words).as_deref(), expected, "{sql}");
+        if let Some(tightened) = tightened {
+            assert_eq!(binding.tighten(&tightened, &origins(columns)), None, "{sql}: what was tightened is enough");
+        }
+    };
+    // It says what the analysis said.
+    check("select id, email from customers", "10.1 10.3", None);
+    check("select mail from v_mail", "40.2", None);
+    check("select n from v_count", "43.1", None);
+    check("select domain from v_domains", "41.2", None);
+    check("select id, total from v_orders", "42.1 42.2", None);
+    check("select who from events_north", "21.1", None);
+    check("select id from customers", "10.1", None);
+    check("select a from v_odd", "44.1", None);
+    // A name that the analysis took for something else.
+    check("select * from scratch", "10.1", None);
+    check("select * from scratch", "10.1 10.3", Some("read customers{email}"));
+    check("select * from scratch", "10.3 10.2 -", Some("read customers{email,name}"));
+    check("select * from scratch", "45.1", Some("read customers{email}"));
+    check("select * from scratch", "41.2", Some("read customers{} packed"));
+    check("select * from scratch", "21.1", Some("read events{who} · read north/events{who}"));
+    check("select count(*) from customers where email = 'a'", "10.3", Some("read customers{email}"));
+    check("select email from customers", "11.3", Some("read cards{pan} · read customers{email} hidden key[1]"));
+    check("select * from scratch", "12.1 -", None);
+}
+
+#[test]
+fn a_policy_says_what_it_finds_nothing_of() {
+    let told = |text: &str| {
+        let (set, warnings) = PolicySet::load(text, "policy.yaml").unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let (binding, diagnostics) = set.bind(&catalog());
+        (binding.is_sensitive(), diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    let policy = |relation: &str, more: &str| {
+        format!(
+            "version: 1\ndatasets:\n  a:\n    class: x\n    relations: [ {{ {relation} }} ]\n{more}rules:\n  - {{ name: r, who: any, dataset: a, then: alert }}\n"
+        )
+    };
+    assert_eq!(
+        told(&policy("engine: postgres, database: support, name: public.customer", "")),
+        (false, "policy.yaml:5:18: warning: dataset `a` matches nothing in database `support` (hint: check the names, and that Weir's own account may see them)".to_owned())
+    );
+    assert_eq!(told(&policy("engine: postgres, database: other, name: public.customer", "")), (false, String::new()));
+    assert_eq!(told(&policy("engine: mysql, database: support, name: customers", "")), (false, String::new()));
+    assert_eq!(
+        told(&policy("engine: postgres, database: \"supp*\", name: \"*.customers\"", "")),
+        (true, String::new())
+    );
+    assert_eq!(
+        told(&policy("engine: postgres, database: support, name: public.customers", "    key: [nr]\n")),
+        (true, "policy.yaml:3:3: warning: dataset `a`: `public.customers` has no column `nr` of its key (hint: every row of it counts as a record; mend `key`)".to_owned())
+    );
+}
