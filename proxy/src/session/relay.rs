@@ -54,6 +54,8 @@ pub(super) struct Relay {
     pub(super) cancelling: bool,
     /// A result has ended since the client began to wait for one.
     result_ended: bool,
+    /// A cut left bytes of the upstream that nobody has looked at yet: no read may come that brings them up.
+    unexamined: bool,
     transaction: Transaction,
 }
 
@@ -70,6 +72,7 @@ impl Relay {
             to_client: Vec::new(),
             cancelling: false,
             result_ended: false,
+            unexamined: false,
             transaction: Transaction::Idle,
         }
     }
@@ -119,8 +122,10 @@ impl Relay {
     /// Goes on with what waited for a record or for a result, once that is there.
     fn resume(&mut self, cx: &mut Context<'_>) -> Option<Next> {
         let durable = self.gate.durable();
-        if self.upstream_wait.is_some_and(|sequence| sequence <= durable) {
+        let go_on = self.upstream_wait.is_some_and(|sequence| sequence <= durable);
+        if go_on || (self.upstream_wait.is_none() && self.unexamined) {
             self.upstream_wait = None;
+            self.unexamined = false;
             let kept = self.upstream.take_kept();
             let next = self.take_upstream(cx, &kept);
             if next.is_some() {
@@ -277,6 +282,7 @@ impl Relay {
                             run = used;
                             self.engine.cut(&refusal, &mut self.to_client);
                             self.cancelling = true;
+                            self.unexamined = true;
                             next = Some(Next::Cancel);
                         }
                     }
