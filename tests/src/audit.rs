@@ -1,5 +1,9 @@
 //! What the audit log says, in the terms of the tests.
 
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::wait;
@@ -10,7 +14,7 @@ use crate::weir::Weir;
 pub struct Released {
     /// Rows that left.
     pub rows: u64,
-    /// Records charged, over all datasets.
+    /// Distinct records charged, over all datasets.
     pub records: u64,
 }
 
@@ -23,14 +27,17 @@ pub fn released(weir: &Weir, person: &str) -> Released {
             events.iter().filter(|event| self::kind(event) == kind && self::person(event) == person).collect::<Vec<_>>()
         };
         let completions = of("completion");
-        (of("admission").len() <= completions.len()).then(|| Released {
-            rows: completions.iter().map(|event| number(&event["detail"]["rows"])).sum(),
-            records: completions
-                .iter()
-                .flat_map(|event| event["detail"]["records"].as_array())
-                .flatten()
-                .map(|line| number(&line["count"]))
-                .sum(),
+        (of("admission").len() <= completions.len()).then(|| {
+            let charged = || {
+                let own = events.iter().filter(|event| self::person(event) == person);
+                own.filter_map(|event| event["charged"].as_array()).flatten()
+            };
+            let keys: BTreeSet<Vec<u8>> = charged().flat_map(|line| keys(&line["keys"])).collect();
+            let unkeyed: u64 = charged().map(|line| number(&line["unkeyed"])).sum();
+            Released {
+                rows: completions.iter().map(|event| number(&event["detail"]["rows"])).sum(),
+                records: keys.len() as u64 + unkeyed,
+            }
         })
     })
 }
@@ -48,6 +55,12 @@ pub fn person(event: &Value) -> &str {
 /// The events of this kind.
 pub fn of_kind<'a>(events: &'a [Value], wanted: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| kind(event) == wanted).collect()
+}
+
+/// Keyed hashes of records, 16 bytes each.
+fn keys(value: &Value) -> Vec<Vec<u8>> {
+    let bytes = STANDARD.decode(value.as_str().unwrap_or_default()).expect("base64");
+    bytes.chunks(16).map(<[u8]>::to_vec).collect()
 }
 
 fn number(value: &Value) -> u64 {

@@ -135,7 +135,7 @@ impl Relay {
         let go = match self.client_wait {
             None => false,
             Some(Wait::Durable(sequence)) => sequence <= durable,
-            Some(Wait::Result) => std::mem::take(&mut self.result_ended) && !self.cancelling,
+            Some(Wait::Result) => !self.cancelling && std::mem::take(&mut self.result_ended),
             Some(Wait::Catalog) => !self.gate.mind().must_renew(),
         };
         if go {

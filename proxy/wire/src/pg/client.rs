@@ -37,7 +37,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             return Ok(ClientStep::More(len));
         }
         let frame = Frame::of(input, header);
-        if self.holding > 0 && !matches!(frame.kind, b'S' | b'H' | b'c' | b'f' | b'X') {
+        if self.holding > 0 && !self.passes_while_holding(frame.kind) {
             if !self.flushed && !self.copy_in {
                 // Without a Flush the server may keep the held execution's reply in its buffer for ever.
                 self.flushed = true;
@@ -74,6 +74,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
                 // In the middle of COPY data the server ignores it.
                 if !self.copy_in {
                     self.skipping = false;
+                    self.runs_since_sync = 0;
                     self.push(Entry::Sync)?;
                 }
                 Ok(ClientStep::Pass(len))
@@ -181,6 +182,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         };
         match frame.kind {
             b'E' => {
+                self.runs_since_sync += 1;
                 // The step that pointed at this frame has read the name.
                 let name = Fields::new(frame.body).cstr().unwrap_or_default();
                 run.kind = Kind::Portal;
@@ -224,6 +226,17 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         body.push(0);
         put_frame(to_upstream, b'D', &body);
         Ok(())
+    }
+
+    /// Whether a message may overtake the end of an execution that holds. A Sync commits the implicit transaction of its
+    /// pipeline, which a cut must still be able to undo; with nothing but the held execution in it there is nothing that
+    /// the server has not seen when the rows come, and the Sync saves a round trip.
+    fn passes_while_holding(&self, kind: u8) -> bool {
+        match kind {
+            b'S' => self.copy_in || self.runs_since_sync <= 1,
+            b'H' | b'c' | b'f' | b'X' => true,
+            _ => false,
+        }
     }
 
     /// Whether an execution and the description that may go before it fit into the pipeline.

@@ -104,6 +104,8 @@ pub struct PgEngine<S, X> {
     pub(super) holding: usize,
     /// Flush was sent on behalf of a held execution.
     pub(super) flushed: bool,
+    /// Executions of the pipeline that the next Sync ends.
+    pub(super) runs_since_sync: usize,
     pub(super) skipped: Vec<X>,
     pub(super) transaction: Transaction,
     /// The server has sent a FATAL error: the next thing it does is to close.
@@ -124,6 +126,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             upstream_rest: 0,
             holding: 0,
             flushed: false,
+            runs_since_sync: 0,
             skipped: Vec::new(),
             transaction: Transaction::Idle,
             farewell: false,

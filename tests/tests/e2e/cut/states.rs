@@ -344,9 +344,9 @@ fn big_rows_are_cut_at_the_row_as_well() {
 fn the_servers_query_ends_with_the_cut() {
     let desk = desk(&Budgeted::hourly(10));
     let mut alice = login(&desk, "alice");
-    // Slow after the first rows: without a cancel it would go on for minutes.
-    let sql =
-        "/* slow one */ select id, email, case when id > 40 then pg_sleep(2)::text end from customers where id < 200";
+    // Slow after the first rows, which fill more than the server's buffer: without a cancel it would go on for minutes.
+    let sql = "/* slow one */ select id, email, repeat('x', 1000), case when id > 40 then pg_sleep(2)::text end \
+               from customers where id < 200";
     assert_eq!(assert_denied(&alice.query(sql)), 10);
     let mut superuser = weir_tests::postgres::Postgres::shared().superuser("support");
     wait::until_true("the server to stop the query that was cut", std::time::Duration::from_secs(2), || {
