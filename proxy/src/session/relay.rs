@@ -24,6 +24,8 @@ enum Wait {
     Result,
     /// Until the catalog has been read again.
     Catalog,
+    /// Until a cancellation is through, so that it hits nothing else.
+    Cancellation,
 }
 
 /// What the session's task has to do next.
@@ -137,6 +139,7 @@ impl Relay {
             Some(Wait::Durable(sequence)) => sequence <= durable,
             Some(Wait::Result) => !self.cancelling && std::mem::take(&mut self.result_ended),
             Some(Wait::Catalog) => !self.gate.mind().must_renew(),
+            Some(Wait::Cancellation) => !self.cancelling,
         };
         if go {
             self.client_wait = None;
@@ -164,6 +167,9 @@ impl Relay {
 
     /// Takes all steps that the client's bytes allow, and sends what they gave.
     fn take_client(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<Next> {
+        if self.client_wait.is_none() && self.cancelling {
+            self.client_wait = Some(Wait::Cancellation);
+        }
         if self.client_wait.is_some() {
             self.client.keep(bytes, 0);
             return None;
