@@ -75,6 +75,20 @@ impl AsyncWrite for Replayed {
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
+    // TLS hands over its records side by side; one by one they would cost a call each, and an alert behind a hello
+    // would stay unsent.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_flush(cx)
     }

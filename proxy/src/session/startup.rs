@@ -162,14 +162,16 @@ async fn direct(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
     let Some(Stream::Plain(socket)) = client.take_stream() else { return Err(End::ClientGone) };
     let acceptor = TlsAcceptor::from(tls.config.clone());
     let stream = acceptor.accept(super::leg::Replayed::new(hello, socket)).await.map_err(|_| End::ClientGone)?;
-    if stream.get_ref().1.alpn_protocol() != Some(b"postgresql") {
+    let is_named = stream.get_ref().1.alpn_protocol() == Some(b"postgresql");
+    // Before a refusal, so that the client can read it.
+    *client = Leg::new(Stream::Direct(Box::new(stream)));
+    if !is_named {
         return Err(refused(
             "08P01",
             "direct TLS without the ALPN protocol `postgresql`",
             "use sslnegotiation=postgres",
         ));
     }
-    *client = Leg::new(Stream::Direct(Box::new(stream)));
     Ok(())
 }
 
