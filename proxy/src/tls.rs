@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::config::{ListenerTls, UpstreamTls};
@@ -48,6 +48,10 @@ impl Certificate {
             .with_no_client_auth()
             .with_cert_resolver(Arc::<Certificate>::clone(self));
         config.alpn_protocols = vec![ALPN.to_vec()];
+        // A resumed session is shown no certificate, and would outlive one that was taken away. PostgreSQL resumes none
+        // either: database connections are long, and a handshake is little beside a login.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         Ok(route::ClientTls { config: Arc::new(config), required: self.files.required })
     }
 
