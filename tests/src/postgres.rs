@@ -1,6 +1,7 @@
 //! A throw-away PostgreSQL of the tests' own: new data directory, free loopback port, SCRAM accounts, the fixture.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::fixture;
+use crate::frames;
 use crate::net::free_port;
 use crate::process::{self, Tied};
 use crate::raw::Raw;
@@ -107,6 +109,26 @@ impl Postgres {
     /// A directory that lives as long as the cluster.
     pub fn scratch(&self) -> &Path {
         self.scratch.path()
+    }
+
+    /// Serves TLS from now on, with this certificate, beside plain connections.
+    pub fn serve_tls(&self, certificate: &Path, key: &Path) {
+        // The server demands that its own account, and nobody else, can read the key.
+        let owner = std::fs::metadata(self.scratch.path().join("data")).expect("our own directory");
+        for (from, name, setting) in [(certificate, "tls.crt", "ssl_cert_file"), (key, "tls.key", "ssl_key_file")] {
+            let to = self.scratch.path().join(name);
+            std::fs::copy(from, &to).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).expect("permissions of our own file");
+            process::own(&to, Some((owner.uid(), owner.gid())));
+            self.psql("postgres", &format!("alter system set {setting} = '{}'", to.display()));
+        }
+        self.psql("postgres", "alter system set ssl = on");
+        self.psql("postgres", "select pg_reload_conf()");
+        wait::until_true("PostgreSQL to offer TLS", wait::SOON, || {
+            let mut client = Raw::connect(self.address());
+            client.send(&frames::ssl_request());
+            client.receive_byte().is_ok_and(|answer| answer == b'S')
+        });
     }
 
     /// A direct superuser session.

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::fixture::PASSWORD;
 use crate::frames::{self, Message};
@@ -16,10 +20,40 @@ const REPLY: Duration = Duration::from_secs(30);
 /// Largest message that a test accepts from the other side.
 const MESSAGE_MAX: usize = 64 << 20;
 
+/// What carries the bytes.
+#[derive(Debug)]
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => &stream.sock,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain(socket) => socket.read(buffer),
+            Wire::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Wire::Plain(socket) => socket.write_all(bytes),
+            Wire::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Raw {
-    stream: TcpStream,
+    wire: Wire,
     buffer: Vec<u8>,
     /// What the server reported with ParameterStatus.
     pub parameters: BTreeMap<String, String>,
@@ -52,7 +86,36 @@ impl Raw {
         stream.set_nodelay(true).expect("socket option");
         stream.set_read_timeout(Some(REPLY)).expect("socket option");
         stream.set_write_timeout(Some(REPLY)).expect("socket option");
-        Raw { stream, buffer: Vec::new(), parameters: BTreeMap::new(), key: None }
+        Raw { wire: Wire::Plain(stream), buffer: Vec::new(), parameters: BTreeMap::new(), key: None }
+    }
+
+    /// Opens a connection, asks for TLS and puts it on; the server must bear `name`.
+    pub fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> io::Result<Raw> {
+        let mut raw = Raw::connect(address);
+        raw.send(&frames::ssl_request());
+        match raw.receive_byte() {
+            Ok(b'S') => raw.secure(config, name).map(|()| raw),
+            other => Err(io::Error::other(format!("asked for TLS, and the answer is {other:?}"))),
+        }
+    }
+
+    /// Puts TLS on a plain connection, asked for or not. The error is what the handshake ended with.
+    pub fn secure(&mut self, config: &Arc<ClientConfig>, name: &str) -> io::Result<()> {
+        let Wire::Plain(socket) = &self.wire else { panic!("TLS is on already") };
+        let mut socket = socket.try_clone()?;
+        let name = ServerName::try_from(name.to_owned()).expect("a server's name");
+        let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        connection.complete_io(&mut socket)?;
+        self.wire = Wire::Tls(Box::new(StreamOwned::new(connection, socket)));
+        Ok(())
+    }
+
+    /// What was agreed on, when TLS is on.
+    pub fn tls(&self) -> Option<&ClientConnection> {
+        match &self.wire {
+            Wire::Plain(_) => None,
+            Wire::Tls(stream) => Some(&stream.conn),
+        }
     }
 
     /// Answers the server's authentication requests until it is ready for queries.
@@ -93,12 +156,12 @@ impl Raw {
 
     /// Sends bytes as they are. A peer that has closed is told by the next read, which is where tests look.
     pub fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        let _ = self.wire.write_all(bytes);
     }
 
     /// Sends bytes, telling whether the connection took them.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        self.wire.write_all(bytes)
     }
 
     /// The next message; an error when the connection ends or nothing comes for long.
@@ -122,7 +185,7 @@ impl Raw {
 
     fn fill(&mut self) -> Result<(), Failure> {
         let mut chunk = [0_u8; 65_536];
-        match self.stream.read(&mut chunk)? {
+        match self.wire.read(&mut chunk)? {
             0 => Err(Failure::Closed),
             count => {
                 self.buffer.extend_from_slice(&chunk[..count]);
@@ -194,22 +257,22 @@ impl Raw {
 
     /// Tells the other side that nothing more will come; replies are still read.
     pub fn close_sending(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.wire.socket().shutdown(Shutdown::Write);
     }
 
     /// Vanishes: closes the socket with no word. Unread replies make the kernel send a reset.
     pub fn vanish(self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.wire.socket().shutdown(Shutdown::Both);
     }
 
     /// The local address, as the server sees it.
     pub fn local(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a connected socket")
+        self.wire.socket().local_addr().expect("a connected socket")
     }
 
     /// Bounds the wait for one read; for tests that expect silence.
     pub fn patience(&mut self, limit: Duration) {
-        self.stream.set_read_timeout(Some(limit)).expect("socket option");
+        self.wire.socket().set_read_timeout(Some(limit)).expect("socket option");
     }
 
     fn note(&mut self, message: &Message) {

@@ -38,6 +38,10 @@ pub struct WeirOptions {
     pub allow: Vec<String>,
     /// Lines of `[audit]`.
     pub audit: Vec<String>,
+    /// Lines of `[listener.tls]`; a plain listener when there are none.
+    pub listener_tls: Vec<String>,
+    /// Lines of the upstream about TLS.
+    pub upstream_tls: Vec<String>,
     /// Where everything lasting goes; a folder beside the configuration when `None`.
     pub state_dir: Option<PathBuf>,
 }
@@ -56,6 +60,8 @@ impl WeirOptions {
             limits: Vec::new(),
             allow: Vec::new(),
             audit: Vec::new(),
+            listener_tls: Vec::new(),
+            upstream_tls: vec!["tls = \"off\"".to_owned()],
             state_dir: None,
         }
     }
@@ -64,6 +70,25 @@ impl WeirOptions {
     #[must_use]
     pub fn limit(mut self, line: &str) -> WeirOptions {
         self.limits.push(line.to_owned());
+        self
+    }
+
+    /// TLS towards clients; `mode` is `require` or `prefer`.
+    #[must_use]
+    pub fn listener_tls(mut self, certificate: &Path, key: &Path, mode: &str) -> WeirOptions {
+        self.listener_tls = vec![
+            format!("certificate = \"{}\"", certificate.display()),
+            format!("key = \"{}\"", key.display()),
+            format!("mode = \"{mode}\""),
+        ];
+        self
+    }
+
+    /// Verified TLS towards the upstream, with these roots; `server_name` when it is not to be the address's host.
+    #[must_use]
+    pub fn upstream_tls(mut self, ca: &Path, server_name: Option<&str>) -> WeirOptions {
+        self.upstream_tls = vec![format!("ca = \"{}\"", ca.display())];
+        self.upstream_tls.extend(server_name.map(|name| format!("server_name = \"{name}\"")));
         self
     }
 }
@@ -243,11 +268,11 @@ name = \"support\"
 engine = \"postgres\"
 address = \"{address}\"
 upstream = \"support-db\"
-[[upstream]]
+{}[[upstream]]
 name = \"support-db\"
 engine = \"postgres\"
 address = \"{upstream}\"
-tls = \"off\"
+{}
 [upstream.catalog]
 user = \"{}\"
 password_file = \"catalog.password\"
@@ -258,6 +283,8 @@ file = \"alerts.jsonl\"
 address = \"{admin}\"
 {}{}{}",
             state.display(),
+            section("listener.tls", &options.listener_tls),
+            options.upstream_tls.join("\n"),
             fixture::CATALOG_ACCOUNT,
             section("audit", &options.audit),
             section("allow", &options.allow),

@@ -8,4 +8,5 @@ mod evade;
 mod harness;
 mod must_allow;
 mod tidy;
+mod tls;
 mod transparency;
