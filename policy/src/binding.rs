@@ -11,6 +11,7 @@
 //! [`PolicySet::admit`]: crate::set::PolicySet::admit
 //! [`Exposed`]: crate::exposure::Exposed
 
+mod copying;
 mod expose;
 mod lanes;
 
@@ -52,8 +53,6 @@ pub struct Binding {
 /// One sensitive relation.
 #[derive(Clone, Debug)]
 struct Covered {
-    /// The relation whose keys tell its records apart: the topmost table that it is a partition of, or itself.
-    records: RelationId,
     /// Names of all columns, with their attribute numbers.
     columns: Vec<(Arc<str>, i16)>,
     /// Rows, by the planner; 0 when unknown.
@@ -74,6 +73,9 @@ struct Covered {
 #[derive(Clone, Debug)]
 struct Cover {
     dataset: Arc<str>,
+    /// The relation whose keys tell its records apart: the topmost table that it is a partition of and that has the
+    /// same key, or itself.
+    records: RelationId,
     /// Attribute numbers of sensitive columns.
     sensitive: BTreeSet<i16>,
     /// Every column is sensitive, system columns and those that the snapshot does not know included.
@@ -100,9 +102,11 @@ impl PolicySet {
         let mut diagnostics = Vec::new();
         let mut covered: HashMap<RelationId, Covered> = HashMap::new();
         for dataset in &self.datasets {
-            for relation in self.members(dataset, catalog, &mut diagnostics) {
+            let members = self.members(dataset, catalog, &mut diagnostics);
+            self.tell_missing_columns(dataset, &members, &mut diagnostics);
+            for relation in members {
                 let entry = covered.entry(relation.id.clone()).or_insert_with(|| Covered::new(relation, catalog));
-                let cover = cover(dataset, relation, &mut |at, message, hint| {
+                let cover = cover(dataset, relation, catalog, &mut |at, message, hint| {
                     diagnostics.push(self.tell(at, message, hint));
                 });
                 entry.covers.push(cover);
@@ -126,6 +130,20 @@ impl PolicySet {
         let egress = self.defaults.unclassified_egress.is_some();
         let views = views(catalog, &covered);
         (Binding { covered, by_oid, views, watched, egress }, diagnostics)
+    }
+
+    /// Tells of columns that no relation of the dataset has: a slip of the pen that leaves nothing sensitive.
+    fn tell_missing_columns(&self, dataset: &Dataset, members: &[&Relation], diagnostics: &mut Vec<Diagnostic>) {
+        for column in dataset.columns.iter().flatten() {
+            let known = || members.iter().flat_map(|relation| &relation.columns);
+            if !members.is_empty() && !known().any(|known| column.matches(&known.name)) {
+                diagnostics.push(self.tell(
+                    dataset.at,
+                    format!("dataset `{}`: no relation of it has a column `{}`", dataset.name, column.as_str()),
+                    "check the name: what is not named is not sensitive".to_owned(),
+                ));
+            }
+        }
     }
 
     /// Relations of a dataset: those that its patterns name, and all partitions and inheritance children of them.
@@ -202,7 +220,6 @@ impl Covered {
             bytes => bytes,
         };
         Covered {
-            records: records(relation, catalog),
             columns: relation.columns.iter().map(|column| (column.name.clone(), column.number)).collect(),
             rows_estimate: relation.rows_estimate.max(family_rows),
             row_bytes,
@@ -220,7 +237,12 @@ impl Covered {
 }
 
 /// What a dataset claims of a relation.
-fn cover(dataset: &Dataset, relation: &Relation, tell: &mut dyn FnMut(Place, String, String)) -> Cover {
+fn cover(
+    dataset: &Dataset,
+    relation: &Relation,
+    catalog: &Catalog,
+    tell: &mut dyn FnMut(Place, String, String),
+) -> Cover {
     let sensitive = relation
         .columns
         .iter()
@@ -254,6 +276,7 @@ fn cover(dataset: &Dataset, relation: &Relation, tell: &mut dyn FnMut(Place, Str
     };
     Cover {
         dataset: dataset.name.clone(),
+        records: records(relation, catalog, dataset.key.is_some()),
         sensitive,
         whole: dataset.columns.is_none(),
         key: key.filter(|key| !key.is_empty()),
@@ -309,12 +332,20 @@ fn descendants<'c>(relation: &Relation, catalog: &'c Catalog) -> Vec<&'c Relatio
     found
 }
 
-/// The relation whose keys tell records of this one apart.
-fn records(relation: &Relation, catalog: &Catalog) -> RelationId {
+/// The relation whose keys tell records of this one apart: a key of a partition alone may stand in its neighbours.
+/// `named`: policy says that its key is one of the whole table.
+fn records(relation: &Relation, catalog: &Catalog, named: bool) -> RelationId {
+    let key = |relation: &Relation| -> Vec<Option<Arc<str>>> {
+        let name = |number: &i16| {
+            relation.columns.iter().find(|column| column.number == *number).map(|column| column.name.clone())
+        };
+        relation.key.iter().map(name).collect()
+    };
     let mut top = relation;
     let mut seen = BTreeSet::from([relation.oid]);
     while let Some(parent) = top.parents.iter().find_map(|oid| catalog.by_oid(*oid)) {
-        if parent.kind != RelationKind::Partitioned || !seen.insert(parent.oid) {
+        let same_key = named || key(parent) == key(relation);
+        if parent.kind != RelationKind::Partitioned || !same_key || !seen.insert(parent.oid) {
             break;
         }
         top = parent;

@@ -106,6 +106,8 @@ pub struct RelationUse {
     /// Columns whose values, packed or not, the statement itself puts into another relation: INSERT … SELECT, UPDATE …
     /// FROM, MERGE, CREATE TABLE AS, SELECT INTO. They do not flow to the client, and the copy has no label.
     pub copied: Columns,
+    /// More than one row of it may be copied: not so where a single row is updated or inserted with its plain values.
+    pub copied_many: bool,
     /// Columns used without flowing out: predicates, joins, ordering, plain aggregates.
     pub used: Columns,
     /// Names of the views on the way, outermost first; empty when named directly.

@@ -220,6 +220,10 @@ fn judge(
 
 /// Records that the execution may release before it must ask again: as few as its text allows.
 fn first_lease(exposure: &Exposure, leaving: &[&Exposed]) -> u64 {
+    if leaving.iter().all(|exposed| exposed.whole) {
+        // Charged already.
+        return 1;
+    }
     if leaving.iter().all(|exposed| exposed.pin.is_some()) {
         let pins: BTreeSet<_> = leaving.iter().map(|exposed| (&exposed.relation, exposed.oid)).collect();
         return u64::try_from(pins.len()).unwrap_or(FIRST_LEASE);

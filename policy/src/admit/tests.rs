@@ -179,7 +179,7 @@ fn the_desk_reads_within_its_budget() {
         &mut Desk::new(),
         &alice,
         "insert into notes (note) select email from customers where id = 7",
-        "allow, recorded; lease 65 customers
+        "allow, recorded; lease 2 customers
          desk allowed customers 0/500 records/hour",
     );
 }

@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, DataType, Delete, Expr, FromTable, Insert, Merge,
-    MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction, OnInsert, SelectItem, TableFactor,
-    TableObject, Update, UpdateTableFromKind,
+    MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction, OnInsert, SelectItem, SetExpr,
+    TableFactor, TableObject, Update, UpdateTableFromKind,
 };
 
 use super::lineage::{Walker, parts};
@@ -39,7 +39,8 @@ impl Walker<'_> {
         if let Some(source) = &insert.source {
             let rows = self.query(source, None, ctes);
             let target = self.written(&scope);
-            self.copy(&rows, target);
+            let one = matches!(&*source.body, SetExpr::Values(values) if values.rows.len() == 1);
+            self.copy(&rows, target, one);
         }
         match &insert.on {
             Some(OnInsert::OnConflict(conflict)) => {
@@ -57,7 +58,7 @@ impl Walker<'_> {
                         rows: item.rows.clone().map(Atom::clone),
                         usage: None,
                     });
-                    self.assignments(&update.assignments, &scope_with(&inner, excluded));
+                    self.assignments(&update.assignments, false, &scope_with(&inner, excluded));
                     if let Some(selection) = &update.selection {
                         let excluded = scope.items.first().map(|item| Item {
                             alias: Some("excluded".into()),
@@ -94,11 +95,13 @@ impl Walker<'_> {
             }
             None => {}
         }
-        self.assignments(&update.assignments, &scope);
         if let Some(selection) = &update.selection {
             self.condition(selection, &scope);
             self.pin(selection, &scope);
         }
+        let target = scope.items.first().and_then(|item| item.usage);
+        let one = target.and_then(|usage| self.found.drafts.get(usage)).is_some_and(|draft| draft.pin.is_some());
+        self.assignments(&update.assignments, one, &scope);
         self.returning(update.returning.as_deref(), true, &mut scope)
     }
 
@@ -147,14 +150,14 @@ impl Walker<'_> {
                             for expr in values.rows.iter().flat_map(|row| &row.content) {
                                 let flow = self.expr(expr, &scope);
                                 let target = self.written(&scope);
-                                self.copy_flow(&flow, target);
+                                self.copy_flow(&flow, target, false);
                             }
                         }
                         _ => self.found.refuse(),
                     }
                 }
                 MergeAction::Update(update) => match &update.kind {
-                    MergeUpdateKind::Set(assignments) => self.assignments(assignments, &scope),
+                    MergeUpdateKind::Set(assignments) => self.assignments(assignments, false, &scope),
                     MergeUpdateKind::Wildcard => self.found.refuse(),
                 },
                 MergeAction::Delete { .. } | MergeAction::DoNothing { .. } => {}
@@ -171,7 +174,7 @@ impl Walker<'_> {
 
     /// The values that an assignment takes from elsewhere are copied to where they go; a relation's own values
     /// that stay in it are used.
-    fn assignments(&mut self, assignments: &[Assignment], scope: &Scope<'_>) {
+    fn assignments(&mut self, assignments: &[Assignment], one: bool, scope: &Scope<'_>) {
         let target = self.written(scope);
         for assignment in assignments {
             match &assignment.target {
@@ -179,7 +182,7 @@ impl Walker<'_> {
                 AssignmentTarget::Tuple(names) => names.iter().for_each(|name| self.see_name(name)),
             }
             let flow = self.expr(&assignment.value, scope);
-            self.copy_flow(&flow, target);
+            self.copy_flow(&flow, target, one);
         }
     }
 

@@ -207,7 +207,7 @@ fn walk(statement: &Statement, unit: &Unit<'_>, context: &Context<'_>, found: &m
         }
     };
     if walker.found.copies {
-        walker.copy(&rows, None);
+        walker.copy(&rows, None, false);
     } else {
         walker.release(&rows);
     }
@@ -233,6 +233,7 @@ pub(super) fn by_lexer(
         let mut draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer);
         if copies {
             draft.copied = Columns::All;
+            draft.copied_many = true;
         }
         expand::reached(if packs { draft.packed_all() } else { draft.released_all() }, context, found);
     }

@@ -51,6 +51,7 @@ pub(super) struct Draft {
     pub(super) packed: Columns,
     pub(super) packed_whole: bool,
     pub(super) copied: Columns,
+    pub(super) copied_many: bool,
     pub(super) used: Columns,
     pub(super) via: Vec<String>,
     pub(super) pin: Option<Vec<Operand>>,
@@ -77,6 +78,7 @@ impl Draft {
             packed: Columns::None,
             packed_whole: false,
             copied: Columns::None,
+            copied_many: false,
             used: Columns::None,
             via: Vec::new(),
             pin: None,
@@ -111,6 +113,7 @@ impl Draft {
     /// What would leave goes into another relation instead.
     pub(super) fn copies(&mut self) {
         let (released, packed) = self.take_leaving();
+        self.copied_many = true;
         merge(&mut self.copied, &released);
         merge(&mut self.copied, &packed);
     }
@@ -195,6 +198,7 @@ pub(super) fn finish(
             merge(&mut same.released, &draft.released);
             merge(&mut same.packed, &draft.packed);
             merge(&mut same.copied, &draft.copied);
+            same.copied_many |= draft.copied_many;
             merge(&mut same.used, &draft.used);
             same.packed_whole |= packed_whole;
             same.once |= draft.once;
@@ -213,6 +217,7 @@ pub(super) fn finish(
             packed: draft.packed,
             packed_whole,
             copied: draft.copied,
+            copied_many: draft.copied_many,
             used: draft.used,
             via: draft.via,
             pin: draft.pin,

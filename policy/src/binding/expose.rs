@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::copying::Copying;
 use super::{Binding, Cover, Covered, View};
 use crate::exposure::{Exposed, Exposure, Manner, Origin};
 use crate::relation::RelationId;
@@ -26,7 +27,7 @@ impl Binding {
             Extent::Unbounded | Extent::Limited(_) => None,
         };
         let mut exposure = Exposure {
-            touched: if self.is_sensitive() { self.touched(statement, rows_max) } else { Vec::new() },
+            touched: if self.is_sensitive() { self.touched(statement) } else { Vec::new() },
             accesses,
             coverage: statement.coverage,
             opaque: if self.is_sensitive() { opaque(statement) } else { None },
@@ -115,7 +116,7 @@ impl Binding {
                 let released = |exposed: &Exposed| exposed.manner != Manner::Used;
                 let below =
                     || self.views.get(&traced.oid).is_some_and(|view| self.knows(exposure, view, cover, released));
-                if !knows(exposure, covered, cover, released) && !below() {
+                if !knows(exposure, cover, released) && !below() {
                     missing.push(witnessed(covered, cover, traced));
                 }
             }
@@ -123,7 +124,7 @@ impl Binding {
         // A column that a view computes may hold anything of what the view reads, unless the analysis has looked.
         if let Some(view) = self.views.get(&traced.oid).filter(|_| !exposure.views.contains(&traced.oid)) {
             for covered in view.reads.iter().filter_map(|id| self.covered.get(id)) {
-                for cover in covered.covers.iter().filter(|cover| !knows(exposure, covered, cover, |_| true)) {
+                for cover in covered.covers.iter().filter(|cover| !knows(exposure, cover, |_| true)) {
                     let computed = Origin { attribute: 0, ..traced };
                     missing.push(Exposed { manner: Manner::Packed, ..witnessed(covered, cover, computed) });
                 }
@@ -135,7 +136,10 @@ impl Binding {
     /// Whether the exposure has something of a dataset from below a view.
     fn knows(&self, exposure: &Exposure, view: &View, cover: &Cover, is: impl Fn(&Exposed) -> bool) -> bool {
         let mut below = view.reads.iter().filter_map(|id| self.covered.get(id));
-        below.any(|covered| knows(exposure, covered, cover, &is))
+        below.any(|covered| {
+            let mut covers = covered.covers.iter().filter(|known| known.dataset == cover.dataset);
+            covers.any(|known| knows(exposure, known, &is))
+        })
     }
 
     fn is_plain(&self, exposure: &Exposure) -> bool {
@@ -146,9 +150,8 @@ impl Binding {
     }
 
     /// Every dataset that a statement touches, once for each relation and access.
-    fn touched(&self, statement: &StatementAnalysis, rows_max: Option<u64>) -> Vec<Exposed> {
+    fn touched(&self, statement: &StatementAnalysis) -> Vec<Exposed> {
         let mut touched: HashMap<Same, Exposed> = HashMap::new();
-        let copy = Copying::of(statement, rows_max);
         let uses: Vec<(&RelationUse, &Covered)> = statement
             .uses
             .iter()
@@ -157,14 +160,13 @@ impl Binding {
                 Some((usage, covered))
             })
             .collect();
+        let said = Said::by(&uses);
+        let copying = Copying::of(statement);
         for (usage, covered) in &uses {
-            for cover in &covered.covers {
-                if self.is_said_elsewhere(usage, covered, cover, &uses) {
-                    continue;
-                }
+            for cover in covered.covers.iter().filter(|cover| !said.elsewhere(usage, covered, cover)) {
                 let Some(mut exposed) = exposed(usage, covered, cover, statement.coverage) else { continue };
-                if copy.takes(usage, covered, cover, self) {
-                    copy.charge(&mut exposed, usage);
+                if sensitive_in(&usage.copied, covered, cover).is_some() && copying.takes(usage, cover, self) {
+                    Copying::charge(&mut exposed, usage, covered);
                 }
                 match touched.get_mut(&same(&exposed)) {
                     Some(known) => beside(known, &exposed),
@@ -178,96 +180,55 @@ impl Binding {
         touched.sort_by_cached_key(same);
         touched
     }
+}
 
-    /// Whether what a use exposes of a dataset is exposed by another use already: by the member of a hierarchy that
-    /// the text names, or by what a view reads.
-    fn is_said_elsewhere(
-        &self,
-        usage: &RelationUse,
-        covered: &Covered,
-        cover: &Cover,
-        uses: &[(&RelationUse, &Covered)],
-    ) -> bool {
-        let names = |other: &Covered| other.covers.iter().any(|known| known.dataset == cover.dataset);
-        if usage.kin {
+/// What the uses of one statement say already of others: a hierarchy is exposed by the member that the text names,
+/// and a view by what it reads.
+struct Said<'a> {
+    /// Uses in their own name: by access, way and relation.
+    roots: HashMap<(Access, &'a [String], String), Vec<&'a Covered>>,
+    /// What leaves from below a view: by access and view.
+    below: HashMap<(Access, String), Vec<&'a Covered>>,
+}
+
+impl<'a> Said<'a> {
+    fn by(uses: &[(&'a RelationUse, &'a Covered)]) -> Said<'a> {
+        let mut said = Said { roots: HashMap::new(), below: HashMap::new() };
+        let any_kin = uses.iter().any(|(usage, _)| usage.kin);
+        let any_view = uses.iter().any(|(_, covered)| covered.is_view);
+        for (usage, covered) in uses {
+            if let (true, false, Some(id)) = (any_kin, usage.kin, &usage.relation) {
+                let root = (usage.access, usage.via.as_slice(), id.to_string());
+                said.roots.entry(root).or_default().push(covered);
+            }
+            let leaves = [&usage.released, &usage.packed, &usage.copied].iter().any(|held| **held != Columns::None);
+            if any_view && !covered.is_view && leaves {
+                for view in &usage.via {
+                    said.below.entry((usage.access, view.clone())).or_default().push(covered);
+                }
+            }
+        }
+        said
+    }
+
+    /// Whether what a use exposes of a dataset is exposed by another use.
+    fn elsewhere(&self, usage: &RelationUse, covered: &Covered, cover: &Cover) -> bool {
+        let others = if usage.kin {
             let Some((root, way)) = usage.via.split_last() else { return false };
-            return uses.iter().any(|(other, of)| {
-                !other.kin
-                    && other.access == usage.access
-                    && other.via == way
-                    && names(of)
-                    && other.relation.as_ref().is_some_and(|id| id.to_string() == *root)
-            });
-        }
-        if covered.is_view {
-            let Some(label) = usage.relation.as_ref().map(ToString::to_string) else { return false };
-            return uses.iter().any(|(other, of)| {
-                !of.is_view
-                    && other.access == usage.access
-                    && other.via.contains(&label)
-                    && names(of)
-                    && [&other.released, &other.packed, &other.copied].iter().any(|columns| **columns != Columns::None)
-            });
-        }
-        false
+            self.roots.get(&(usage.access, way, root.clone()))
+        } else if covered.is_view {
+            let Some(id) = &usage.relation else { return false };
+            self.below.get(&(usage.access, id.to_string()))
+        } else {
+            return false;
+        };
+        others.into_iter().flatten().any(|other| other.covers.iter().any(|known| known.dataset == cover.dataset))
     }
 }
 
 impl Cover {
     fn is_sensitive(&self, attribute: i16) -> bool {
         self.whole || self.sensitive.contains(&attribute)
-    }
-}
-
-/// What a statement puts into other relations. Nobody counts what is read from there, so it is counted at admission.
-#[derive(Debug)]
-struct Copying<'a> {
-    /// Relations that are written; `None`: one that is new, temporary or unknown.
-    targets: Vec<Option<&'a RelationId>>,
-    /// Most records of a relation that are copied; `None`: all that there are.
-    records_max: Option<u64>,
-}
-
-impl<'a> Copying<'a> {
-    fn of(statement: &'a StatementAnalysis, rows_max: Option<u64>) -> Copying<'a> {
-        let writes = || statement.uses.iter().filter(|usage| matches!(usage.access, Access::Write | Access::Ddl));
-        let mut targets: Vec<Option<&RelationId>> = writes().map(|usage| usage.relation.as_ref()).collect();
-        if targets.is_empty() {
-            // A temporary relation that the session made.
-            targets.push(None);
-        }
-        // An update of one row takes one row of each relation that it is joined with.
-        let one = statement.verb == Verb::Update
-            && statement.coverage == Coverage::Full
-            && writes().all(|usage| usage.pin.is_some());
-        Copying { targets, records_max: if one { Some(1) } else { rows_max } }
-    }
-
-    /// Whether values of a dataset are copied to where the dataset does not cover them.
-    fn takes(&self, usage: &RelationUse, covered: &Covered, cover: &Cover, binding: &Binding) -> bool {
-        let stays = |target: &Option<&RelationId>| {
-            target
-                .and_then(|id| binding.covered.get(id))
-                .is_some_and(|target| target.covers.iter().any(|other| other.whole && other.dataset == cover.dataset))
-        };
-        matches!(usage.access, Access::Read | Access::Export)
-            && sensitive_in(&usage.copied, covered, cover).is_some()
-            && !self.targets.iter().all(stays)
-    }
-
-    /// Makes the exposure one that is charged when it is admitted.
-    fn charge(&self, exposed: &mut Exposed, usage: &RelationUse) {
-        let most = if usage.pin.is_some() { Some(1) } else { self.records_max };
-        let rows = match (exposed.rows_estimate, most) {
-            (0, most) => most.unwrap_or(0),
-            (rows, most) => most.map_or(rows, |most| rows.min(most)).max(1),
-        };
-        exposed.rows_estimate = rows;
-        exposed.manner = Manner::Packed;
-        exposed.whole = true;
-        exposed.pin = None;
-        exposed.key = None;
-        exposed.key_released = false;
     }
 }
 
@@ -311,7 +272,7 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
         key.is_some_and(|key| key.iter().all(|attribute| releases(&usage.released, covered, *attribute)));
     Some(Exposed {
         dataset: cover.dataset.clone(),
-        relation: covered.records.clone(),
+        relation: cover.records.clone(),
         oid: usage.oid,
         access: usage.access,
         manner,
@@ -332,9 +293,9 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
     })
 }
 
-/// Whether the exposure has something of a dataset from this relation.
-fn knows(exposure: &Exposure, covered: &Covered, cover: &Cover, is: impl Fn(&Exposed) -> bool) -> bool {
-    let of = |exposed: &&Exposed| exposed.dataset == cover.dataset && exposed.relation == covered.records;
+/// Whether the exposure has something of a dataset from a relation.
+fn knows(exposure: &Exposure, cover: &Cover, is: impl Fn(&Exposed) -> bool) -> bool {
+    let of = |exposed: &&Exposed| exposed.dataset == cover.dataset && exposed.relation == cover.records;
     exposure.touched.iter().filter(of).any(is)
 }
 
@@ -343,7 +304,7 @@ fn witnessed(covered: &Covered, cover: &Cover, origin: Origin) -> Exposed {
     let named = covered.columns.iter().filter(|(_, number)| *number == origin.attribute);
     Exposed {
         dataset: cover.dataset.clone(),
-        relation: covered.records.clone(),
+        relation: cover.records.clone(),
         oid: origin.oid,
         access: Access::Read,
         manner: Manner::Rows,
@@ -479,12 +440,28 @@ fn opaque(statement: &StatementAnalysis) -> Option<String> {
     });
     match gap {
         Some(gap) => Some(format!("{}: {}", gap.code, gap.subject)),
+        None if statement.uses.iter().any(releases_statistics) => Some("statistics: values of columns".to_owned()),
         None if statement.coverage == Coverage::Opaque => Some(match statement.gaps.first() {
             Some(gap) => format!("{}: {}", gap.code, gap.subject),
             None => "not understood".to_owned(),
         }),
         None => None,
     }
+}
+
+/// Whether it lets out what the planner keeps of tables: their commonest values, and samples of all others.
+fn releases_statistics(usage: &RelationUse) -> bool {
+    let Some(relation) = usage.relation.as_ref().filter(|id| *id.schema == *"pg_catalog") else { return false };
+    let values: &[&str] = match &*relation.name {
+        "pg_statistic" => &["stavalues1", "stavalues2", "stavalues3", "stavalues4", "stavalues5"],
+        "pg_statistic_ext_data" => &["stxdmcv", "stxdexpr"],
+        _ => return false,
+    };
+    [&usage.released, &usage.packed, &usage.copied].iter().any(|columns| match columns {
+        Columns::None => false,
+        Columns::All => true,
+        Columns::Some(set) => set.iter().any(|column| values.contains(&&**column)),
+    })
 }
 
 /// Whether a statement of this kind may return rows.

@@ -21,14 +21,15 @@ pub(crate) fn lanes(exposure: &Exposure, origins: &[Origin]) -> Vec<Lane> {
 }
 
 fn lane(exposed: &Exposed, origins: &[Origin]) -> Lane {
-    let key = match (&exposed.pin, &exposed.key) {
-        (Some(pin), _) => LaneKey::Pinned(pin.clone()),
-        (None, Some(key)) => {
-            let place = |attribute: &i16| {
-                origins.iter().position(|origin| origin.oid == exposed.oid && origin.attribute == *attribute)
-            };
-            key.iter().map(place).collect::<Option<Vec<usize>>>().map_or(LaneKey::Unkeyed, LaneKey::Columns)
-        }
+    let place = |attribute: &i16| {
+        let of = |origin: &Origin| exposed.oid != 0 && origin.oid == exposed.oid && origin.attribute == *attribute;
+        origins.iter().position(of)
+    };
+    let visible = exposed.key.as_ref().and_then(|key| key.iter().map(place).collect::<Option<Vec<usize>>>());
+    // The server's own value first: the text may spell a key in several ways.
+    let key = match (visible, &exposed.pin) {
+        (Some(columns), _) => LaneKey::Columns(columns),
+        (None, Some(pin)) => LaneKey::Pinned(pin.clone()),
         (None, None) => LaneKey::Unkeyed,
     };
     let weight = match exposed.manner {

@@ -85,6 +85,14 @@ pub(crate) fn catalog() -> Catalog {
     dogs.parents = vec![30];
     let mut orders = table(12, "public", "orders", &["id", "customer_id", "total", "note"]);
     orders.rows_estimate = 5000;
+    let mut statistics = view(
+        51,
+        "pg_stats",
+        &["tablename", "null_frac", "most_common_vals"],
+        " SELECT s.starelid AS tablename,\n    s.stanullfrac AS null_frac,\n        CASE\n            WHEN (s.stakind1 = 1) THEN s.stavalues1\n            ELSE NULL::anyarray\n        END AS most_common_vals\n   FROM pg_statistic s;",
+        &[50],
+    );
+    statistics.id.schema = "pg_catalog".into();
     let mut stored = view(
         45,
         "m_mail",
@@ -131,6 +139,13 @@ pub(crate) fn catalog() -> Catalog {
             view(43, "v_count", &["n"], " SELECT count(*) AS n\n   FROM customers;", &[10]),
             view(44, "v_odd", &["a"], " SELECT something not SQL", &[10]),
             stored,
+            table(
+                50,
+                "pg_catalog",
+                "pg_statistic",
+                &["starelid", "staattnum", "stanullfrac", "stakind1", "stavalues1"],
+            ),
+            statistics,
         ],
         Vec::new(),
     )
@@ -270,7 +285,7 @@ fn rows_are_counted_by_keys_that_can_be_trusted() {
     check("select email, id from customers", "10.3 10.1", "customers/customers [1]");
     check("select email from customers", "10.3", "customers/customers row");
     check("select id, email from customers", "", "customers/customers row");
-    check("select id, email from customers where id = 7", "10.1 10.3", "customers/customers pin[#0]");
+    check("select id, email from customers where id = 7", "10.1 10.3", "customers/customers [0]");
     check(
         "select o.id, c.email from customers c join orders o on o.customer_id = c.id",
         "12.1 10.3",
@@ -371,7 +386,61 @@ fn a_policy_says_what_it_finds_nothing_of() {
         (true, String::new())
     );
     assert_eq!(
+        told(&policy("engine: postgres, database: support, name: public.customers", "    columns: [email, fone]\n")),
+        (true, "policy.yaml:3:3: warning: dataset `a`: no relation of it has a column `fone` (hint: check the name: what is not named is not sensitive)".to_owned())
+    );
+    assert_eq!(
         told(&policy("engine: postgres, database: support, name: public.customers", "    key: [nr]\n")),
         (true, "policy.yaml:3:3: warning: dataset `a`: `public.customers` has no column `nr` of its key (hint: every row of it counts as a record; mend `key`)".to_owned())
     );
+}
+
+#[test]
+fn a_key_of_one_partition_alone_says_nothing_of_its_neighbours() {
+    let text = r#"
+version: 1
+datasets: { events: { class: x, relations: [ { engine: postgres, database: support, name: public.events } ]MORE } }
+rules: [ { name: r, who: any, dataset: events, then: alert } ]
+"#;
+    let relation_of = |more: &str, parent_has_key: bool| {
+        let mut relations = catalog().relations().to_vec();
+        if let (Some(events), false) = (relations.iter_mut().find(|relation| relation.oid == 20), parent_has_key) {
+            events.key.clear();
+        }
+        let catalog = Catalog::new(Engine::Postgres, "support", 2, relations, Vec::new());
+        let (set, _) = PolicySet::load(&text.replace("MORE", more), "policy.yaml").unwrap();
+        let (binding, _) = set.bind(&catalog);
+        let exposure = exposure(&binding, "select id, who from events_north");
+        let lanes = binding.lanes(&exposure, &origins("21.2 21.1"));
+        (lanes[0].relation.name.to_string(), lanes[0].key.clone())
+    };
+    assert_eq!(relation_of("", true), ("events".to_owned(), LaneKey::Columns(vec![0])));
+    assert_eq!(relation_of("", false), ("events_north".to_owned(), LaneKey::Columns(vec![0])));
+    assert_eq!(relation_of(", key: [id]", false), ("events".to_owned(), LaneKey::Columns(vec![0])));
+}
+
+#[test]
+fn a_table_of_many_partitions_is_exposed_in_proportion() {
+    let mut relations = catalog().relations().to_vec();
+    for number in 0..2000_u32 {
+        let mut child =
+            relation(1000 + number, "public", &format!("events_{number}"), RelationKind::Table, &["id", "who", "what"]);
+        child.parents = vec![20];
+        relations.push(child);
+    }
+    let catalog = Catalog::new(Engine::Postgres, "support", 2, relations, Vec::new());
+    let (set, _) = PolicySet::load(POLICY, "policy.yaml").unwrap();
+    let (binding, _) = set.bind(&catalog);
+    let context = Context {
+        dialect: Dialect::Postgres,
+        lex: LexSettings::default(),
+        catalog: &catalog,
+        search_path: &["public".to_owned()],
+        temporary: &[],
+    };
+    let analysis = analyse(b"select id, who from events", &context);
+    let uses = analysis.statements[0].uses.len();
+    let exposure = binding.exposure(&analysis.statements[0]);
+    assert!(uses > 2000);
+    assert_eq!(words(&exposure), "read events{id,who} key[1] \u{b7} read north/events{id,who}");
 }

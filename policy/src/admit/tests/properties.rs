@@ -101,7 +101,7 @@ fn play(meter: &mut Meter, ledger: &mut Ledger, keys: &[RecordKey], bytes: u32, 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_order_of_rules_never_shows(
@@ -186,7 +186,7 @@ const READS: &[(&str, &[(u32, i16)])] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_interleaving_of_64_sessions_releases_more_than_the_budget(
