@@ -1,5 +1,5 @@
 # What a person types. Each target is one line of work that lives elsewhere.
-.PHONY: help demo demo-without check test
+.PHONY: help demo demo-without check test bench
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -17,3 +17,6 @@ check: ## Formatting, lints and unit tests: what a change must pass first
 
 test: ## Everything: installs what is missing, then check, then real clients against a real PostgreSQL
 	tests/run.sh
+
+bench: ## Weir beside direct, pgbouncer and haproxy; installs what is missing (QUICK=1: three minutes, rough)
+	benches/run.sh $(if $(QUICK),--quick)
