@@ -91,6 +91,12 @@ pub(super) fn reach(name: &str) -> Option<Reach> {
     Some(reach)
 }
 
+/// Whether a built-in function puts its arguments where they can be read without being returned: a setting of the session,
+/// a message to other sessions.
+pub(super) fn publishes(name: &str) -> bool {
+    matches!(name, "set_config" | "pg_notify")
+}
+
 /// What becomes of a built-in function's arguments.
 pub(super) fn passing(name: &str) -> Passing {
     match name {

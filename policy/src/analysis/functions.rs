@@ -1,5 +1,7 @@
 //! Calls: what a function's value is made of, and what it reaches that its arguments do not show.
 
+use std::ops::Range;
+
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, ObjectName, Value,
     WindowType,
@@ -97,6 +99,10 @@ impl Walker<'_> {
             None => {}
         }
         let reached = self.reached_by(schema.as_deref(), &name, constants.as_deref());
+        if builtins::publishes(&name) {
+            // Whatever becomes of the result: the value is where a later SHOW or another session reads it.
+            self.release_flow(&pack(&flow, false));
+        }
         let windowed = function.over.is_some();
         let flow = match builtins::passing(&name) {
             Passing::Summed if self.context.catalog.functions(&name).is_empty() => {
@@ -295,6 +301,40 @@ pub(super) fn touches_names(unit: &Unit<'_>) -> bool {
                 .tokens
                 .get(at + 1)
                 .is_some_and(|next| candidates::is_any(unit, next, &["nothing", "update", "instead", "also", "select"]))
+    })
+}
+
+/// Whether an anonymous block does nothing that only its run would show: no text that it makes up and runs, no setting,
+/// no function but those that the server ships and that reach nothing else.
+pub(super) fn is_plain_block(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> bool {
+    const TELLING: [&str; 12] = [
+        "execute", "set", "set_config", "reset", "prepare", "deallocate", "discard", "call", "listen", "notify", "copy",
+        "import",
+    ];
+    let languages = range.clone().filter(|at| unit.tokens[*at].is_word(unit.text, "language"));
+    let strange = languages.clone().any(|at| {
+        unit.tokens.get(at + 1).is_none_or(|language| !candidates::is_any(unit, language, &["plpgsql", "sql"]))
+    });
+    let mut texts = range.filter(|at| matches!(unit.tokens[*at].kind, super::lexer::Kind::Text(_)));
+    let (Some(body), None, false) = (texts.next(), texts.next(), strange) else { return false };
+    let Some(value) = unit.constant(body) else { return false };
+    if value.len() > BODY_BYTES_MAX {
+        return false;
+    }
+    let block = Unit::new(&value, unit.settings);
+    let whole = 0..block.tokens.len();
+    !block.unterminated
+        && !block.tokens.iter().any(|token| candidates::is_any(&block, token, &TELLING))
+        && candidates::calls(&block, whole).iter().all(|call| {
+            builtins::is_function(&call.name) && !is_special(&call.name, context) && !builtins::publishes(&call.name)
+        })
+}
+
+/// Whether an anonymous block changes the catalog.
+pub(super) fn defines(unit: &Unit<'_>, range: Range<usize>) -> bool {
+    range.filter_map(|at| unit.constant(at)).any(|value| {
+        let block = Unit::new(&value, unit.settings);
+        block.tokens.iter().any(|token| candidates::is_any(&block, token, &["create", "alter", "drop"]))
     })
 }
 

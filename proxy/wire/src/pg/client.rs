@@ -221,6 +221,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             }
         }
         self.push(Entry::Describe(describe))?;
+        self.injected += 1;
         let mut body = vec![b'P'];
         body.extend_from_slice(name);
         body.push(0);
@@ -239,10 +240,9 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         }
     }
 
-    /// Whether an execution and the description that may go before it fit into the pipeline.
+    /// Whether an execution, with the description that may go before it, fits into the pipeline.
     fn room_for_run(&self) -> Result<(), WireError> {
-        const ENTRIES: usize = 2;
-        self.bound(self.queue.len() + ENTRIES - 1, "outstanding messages")
+        self.bound(self.outstanding(), "outstanding messages")
     }
 
     fn bound(&self, len: usize, what: &'static str) -> Result<(), WireError> {

@@ -104,6 +104,8 @@ pub struct PgEngine<S, X> {
     pub(super) holding: usize,
     /// Flush was sent on behalf of a held execution.
     pub(super) flushed: bool,
+    /// Descriptions in the queue that Weir asked for: the bound on the pipeline is the client's.
+    pub(super) injected: usize,
     /// Executions of the pipeline that the next Sync ends.
     pub(super) runs_since_sync: usize,
     pub(super) skipped: Vec<X>,
@@ -126,6 +128,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             upstream_rest: 0,
             holding: 0,
             flushed: false,
+            injected: 0,
             runs_since_sync: 0,
             skipped: Vec::new(),
             transaction: Transaction::Idle,
@@ -134,11 +137,16 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
     }
 
     pub(super) fn push(&mut self, entry: Entry<S, X>) -> Result<(), WireError> {
-        if self.queue.len() >= self.limits.pipeline_max {
+        if self.outstanding() >= self.limits.pipeline_max {
             return Err(WireError::TooMany { what: "outstanding messages", max: self.limits.pipeline_max });
         }
         self.queue.push_back(entry);
         Ok(())
+    }
+
+    /// Replies that the client waits for.
+    pub(super) fn outstanding(&self) -> usize {
+        self.queue.len() - self.injected.min(self.queue.len())
     }
 
     /// Takes the front run off the queue.
@@ -172,6 +180,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         while let Some(entry) = taken.pop() {
             match entry {
                 Entry::Name(before) => self.names.take_back(before),
+                Entry::Describe(describe) => self.injected -= usize::from(describe.injected).min(self.injected),
                 Entry::Run(run) => {
                     self.release_hold(&run.execution);
                     self.skipped.push(run.execution);

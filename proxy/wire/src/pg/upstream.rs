@@ -146,6 +146,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
                     slot.set(&shape);
                 }
                 let injected = describe.injected;
+                self.injected -= usize::from(injected).min(self.injected);
                 self.queue.pop_front();
                 Ok(if injected || self.suppressing { UpstreamStep::Swallow(len) } else { UpstreamStep::Pass(len) })
             }
