@@ -2,9 +2,11 @@
 //!
 //! INVARIANT: the order of rules never matters, and the strictest outcome wins.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cases::{Case, Table};
+use crate::relation::Engine;
 use crate::rule::{Dataset, Defaults, OnStoreFailure, Rule};
 
 /// A loaded policy file.
@@ -38,5 +40,20 @@ impl PolicySet {
     /// What happens to statements that need a durable record, while there can be none.
     pub fn on_store_failure(&self) -> OnStoreFailure {
         self.defaults.on_store_failure
+    }
+
+    /// How many datasets, rules and tests the file has.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.datasets.len(), self.rules.len(), self.cases.len())
+    }
+
+    /// Databases that datasets name without a star; on MySQL, a schema is a database.
+    pub fn databases(&self) -> BTreeSet<(Engine, &str)> {
+        let patterns = self.datasets.iter().flat_map(|dataset| &dataset.relations);
+        let named = patterns.map(|pattern| match pattern.engine {
+            Engine::Postgres => (pattern.engine, pattern.database.literal()),
+            Engine::Mysql => (pattern.engine, pattern.schema.literal()),
+        });
+        named.filter_map(|(engine, database)| Some((engine, database?))).collect()
     }
 }

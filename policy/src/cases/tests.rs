@@ -219,3 +219,17 @@ fn many_rows_are_played_in_time() {
         trial(&policy, ALICE, "select id, email from customers", "rows: 1000000", "decision: cut, after: 100000");
     assert!(trial.passed, "{trial}");
 }
+
+#[test]
+fn the_documented_policy_passes_its_tests() {
+    let document = include_str!("../../../docs/policy.md");
+    let example = document.split("```yaml\n").find(|block| block.starts_with("version: 1")).unwrap();
+    let example = example.split("```").next().unwrap();
+    let (set, warnings) = PolicySet::load(example, "policy.md").unwrap();
+    assert_eq!(warnings, []);
+    let trials = set.run_tests();
+    assert!(!trials.is_empty());
+    for trial in trials {
+        assert!(trial.passed, "{trial}");
+    }
+}

@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::decode::{At, Entries, Lenient, OneOrMany};
+use super::decode::{At, Entries, Lenient};
 use super::diagnostic::{Findings, shown, suggestion};
-use super::raw::{RawExcept, RawExceptSet, RawWho, RawWhoSet};
+use super::raw::{OneOrMore, RawExcept, RawExceptSet, RawWho, RawWhoSet};
 use super::{name_of, words};
 use crate::rule::{Exception, Glob, Place, WhoSet};
 
@@ -240,14 +240,7 @@ impl<'a> People<'a> {
         }
         let mut members = Vec::new();
         let (mut parts, mut wrong) = (1_usize, false);
-        let texts: [(Option<&At<OneOrMany<At<String>>>>, fn(Glob) -> WhoSet); 4] = [
-            (raw.person, WhoSet::Person),
-            (raw.group, WhoSet::Group),
-            (raw.account, WhoSet::Account),
-            (raw.application, WhoSet::Application),
-        ];
-        for (names, set) in texts {
-            let Some(names) = names else { continue };
+        for (names, set) in raw.texts() {
             let one_of: Vec<WhoSet> = names.value.0.iter().map(|name| set(Glob::new(&name.value))).collect();
             wrong |= self.is_empty_list(names);
             parts = parts.saturating_add(one_of.len());
@@ -286,7 +279,7 @@ impl<'a> People<'a> {
     }
 
     /// Whether a list has nothing in it, or an empty name; tells when it does.
-    fn is_empty_list(&self, names: &At<OneOrMany<At<String>>>) -> bool {
+    fn is_empty_list(&self, names: &OneOrMore) -> bool {
         if names.value.0.is_empty() {
             self.findings.error(names.at, "an empty list is nobody", "name one, or remove the key");
             return true;
@@ -317,11 +310,11 @@ impl<'a> People<'a> {
 /// The conditions of one mapping.
 #[derive(Clone, Copy)]
 struct Conditions<'a> {
-    person: Option<&'a At<OneOrMany<At<String>>>>,
-    group: Option<&'a At<OneOrMany<At<String>>>>,
-    account: Option<&'a At<OneOrMany<At<String>>>>,
-    source: Option<&'a At<OneOrMany<At<String>>>>,
-    application: Option<&'a At<OneOrMany<At<String>>>>,
+    person: Option<&'a OneOrMore>,
+    group: Option<&'a OneOrMore>,
+    account: Option<&'a OneOrMore>,
+    source: Option<&'a OneOrMore>,
+    application: Option<&'a OneOrMore>,
     not: Option<&'a At<RawWho>>,
 }
 
@@ -335,6 +328,15 @@ impl<'a> Conditions<'a> {
             application: raw.application.as_ref(),
             not: raw.not.as_deref(),
         }
+    }
+
+    /// Those that are names, and what each name stands for.
+    fn texts(&self) -> impl Iterator<Item = (&'a OneOrMore, fn(Glob) -> WhoSet)> {
+        let person = self.person.map(|names| (names, WhoSet::Person as fn(Glob) -> WhoSet));
+        let group = self.group.map(|names| (names, WhoSet::Group as _));
+        let account = self.account.map(|names| (names, WhoSet::Account as _));
+        let application = self.application.map(|names| (names, WhoSet::Application as _));
+        [person, group, account, application].into_iter().flatten()
     }
 
     fn is_empty(&self) -> bool {

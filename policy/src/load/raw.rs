@@ -17,6 +17,9 @@ use crate::relation::Engine;
 use crate::rule::{OnStoreFailure, Then};
 use crate::statement::Access;
 
+/// A name, or a list of names.
+pub(super) type OneOrMore = At<OneOrMany<At<String>>>;
+
 /// A policy of Weir: what is sensitive, who may do what with it and how much of it may leave.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(
@@ -108,15 +111,15 @@ pub(super) enum RawWho {
 #[schemars(rename = "WhoSet")]
 pub(super) struct RawWhoSet {
     /// Names of people in the directory.
-    pub(super) person: Option<At<OneOrMany<At<String>>>>,
+    pub(super) person: Option<OneOrMore>,
     /// Groups of the directory.
-    pub(super) group: Option<At<OneOrMany<At<String>>>>,
+    pub(super) group: Option<OneOrMore>,
     /// Database accounts.
-    pub(super) account: Option<At<OneOrMany<At<String>>>>,
+    pub(super) account: Option<OneOrMore>,
     /// Client addresses: networks such as `10.0.0.0/8`, or single addresses.
-    pub(super) source: Option<At<OneOrMany<At<String>>>>,
+    pub(super) source: Option<OneOrMore>,
     /// Application names, as the client claims them.
-    pub(super) application: Option<At<OneOrMany<At<String>>>>,
+    pub(super) application: Option<OneOrMore>,
     /// Everybody but these.
     pub(super) not: Option<Box<At<RawWho>>>,
 }
@@ -135,7 +138,7 @@ pub(super) struct RawRule {
     /// Whom it leaves out, though `who` names them.
     pub(super) except: Option<At<RawExcept>>,
     /// The dataset or datasets. Left out: the accesses wherever they happen.
-    pub(super) dataset: Option<At<OneOrMany<At<String>>>>,
+    pub(super) dataset: Option<OneOrMore>,
     /// What is done. Left out: `read`.
     pub(super) access: Option<At<OneOrMany<At<Access>>>>,
     /// How much may leave for one person, in each window at once.
@@ -162,7 +165,7 @@ pub(super) enum RawExcept {
     /// Whoever is in one of these sets.
     OneOf(Vec<At<RawWho>>),
     /// A set, with or without an end.
-    Until(RawExceptSet),
+    Until(Box<RawExceptSet>),
 }
 
 /// A set of people, and how long it is left out.
@@ -178,15 +181,15 @@ pub(super) struct RawExceptSet {
     /// Last day (UTC) on which the exception holds.
     pub(super) until: Option<At<String>>,
     /// As in `who`.
-    pub(super) person: Option<At<OneOrMany<At<String>>>>,
+    pub(super) person: Option<OneOrMore>,
     /// As in `who`.
-    pub(super) group: Option<At<OneOrMany<At<String>>>>,
+    pub(super) group: Option<OneOrMore>,
     /// As in `who`.
-    pub(super) account: Option<At<OneOrMany<At<String>>>>,
+    pub(super) account: Option<OneOrMore>,
     /// As in `who`.
-    pub(super) source: Option<At<OneOrMany<At<String>>>>,
+    pub(super) source: Option<OneOrMore>,
     /// As in `who`.
-    pub(super) application: Option<At<OneOrMany<At<String>>>>,
+    pub(super) application: Option<OneOrMore>,
     /// As in `who`.
     pub(super) not: Option<Box<At<RawWho>>>,
 }
@@ -412,7 +415,7 @@ impl<'de> Deserialize<'de> for RawExcept {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawExcept, A::Error> {
-                RawExceptSet::deserialize(MapAccessDeserializer::new(map)).map(RawExcept::Until)
+                RawExceptSet::deserialize(MapAccessDeserializer::new(map)).map(|set| RawExcept::Until(Box::new(set)))
             }
         }
         deserializer.deserialize_any(Forms)
