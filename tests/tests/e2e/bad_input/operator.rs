@@ -111,12 +111,14 @@ fn reloading_under_load_fails_no_statement() {
     let weir = start(&Budgeted::default());
     let address = weir.address();
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let at_work = std::sync::Arc::new(std::sync::Barrier::new(5));
     let workers: Vec<_> = (0..4)
         .map(|_| {
-            let stop = std::sync::Arc::clone(&stop);
+            let (stop, at_work) = (std::sync::Arc::clone(&stop), std::sync::Arc::clone(&at_work));
             std::thread::spawn(move || {
                 let mut client = Raw::login(address, "bob", "support");
                 let mut count = 0_u32;
+                at_work.wait();
                 while !stop.load(std::sync::atomic::Ordering::SeqCst) {
                     client.query("select name from customers where id = 5").fine();
                     count += 1;
@@ -125,6 +127,7 @@ fn reloading_under_load_fails_no_statement() {
             })
         })
         .collect();
+    at_work.wait();
     for budget in 501..=510 {
         std::fs::write(weir.policy_path(), Budgeted::hourly(budget).yaml()).unwrap();
         weir.signal("HUP");
