@@ -318,7 +318,7 @@ mod tests {
             assert_eq!((*from, *until), (first, 20), "{told:?}");
             assert!(told[0].to_string().contains("weir audit verify"));
             for external in [None, Some(&last)] {
-                let report = verify_in(&disk, key.signer().public(), external).unwrap();
+                let report = verify_in(&disk, key.signer().public(), external, &mut |_, _| {}).unwrap();
                 assert!(!report.is_sound() && report.findings.iter().all(|found| found.until <= 21), "{report:?}");
                 assert_eq!((report.records, report.covered), (30, 30), "{report:?}");
             }
@@ -352,7 +352,8 @@ mod tests {
                     let told = live.told.lock().unwrap();
                     assert!(!told.iter().any(|told| matches!(told, Trouble::Altered { .. })), "{told:?}");
                     assert_eq!(records(&live.disk.after_power_cut()), 30);
-                    let report = verify_in(&live.disk, live.key.signer().public(), Some(&last)).unwrap();
+                    let report =
+                        verify_in(&live.disk, live.key.signer().public(), Some(&last), &mut |_, _| {}).unwrap();
                     assert!(report.is_sound() && report.covered == 30, "{report:?}");
                 });
             }

@@ -84,10 +84,18 @@ pub struct Found {
 /// # Errors
 /// When the directory or a file cannot be read; damage stands in [`Found::unreadable`].
 pub fn search(dir: &Path, filter: &Filter, limit: usize) -> Result<Found, StoreError> {
-    search_in(Arc::new(Files::new(dir)), filter, limit)
+    search_by(dir, |record| filter.matches(record), limit)
 }
 
-pub(crate) fn search_in(storage: Arc<dyn Storage>, filter: &Filter, limit: usize) -> Result<Found, StoreError> {
+/// [`search`] for what no filter can say.
+///
+/// # Errors
+/// Those of [`search`].
+pub fn search_by(dir: &Path, meant: impl Fn(&Record) -> bool, limit: usize) -> Result<Found, StoreError> {
+    search_in(Arc::new(Files::new(dir)), &meant, limit)
+}
+
+fn search_in(storage: Arc<dyn Storage>, meant: &dyn Fn(&Record) -> bool, limit: usize) -> Result<Found, StoreError> {
     let limit = limit.min(RESULTS_MAX);
     let mut found = Found::default();
     let mut results = VecDeque::new();
@@ -101,7 +109,7 @@ pub(crate) fn search_in(storage: Arc<dyn Storage>, filter: &Filter, limit: usize
         let mut reader = Reader::over(storage.clone(), first);
         while reader.position() < end {
             match reader.next_record() {
-                Ok(Some(record)) if filter.matches(&record) => {
+                Ok(Some(record)) if meant(&record) => {
                     newest.push_back(record);
                     if newest.len() > room {
                         newest.pop_front();
@@ -153,7 +161,7 @@ mod tests {
     }
 
     fn check(filter: Filter, limit: usize, expected: &[u64]) {
-        let found = search_in(Arc::new(log()), &filter, limit).unwrap();
+        let found = search_in(Arc::new(log()), &|record| filter.matches(record), limit).unwrap();
         let seen: Vec<u64> = found.records.iter().map(|record| record.seq).collect();
         assert_eq!(seen, expected, "{filter:?}");
         assert!(found.unreadable.is_empty());
@@ -184,7 +192,7 @@ mod tests {
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         disk.put(&file_name(1), bytes);
-        let found = search_in(Arc::new(disk), &Filter::default(), 100).unwrap();
+        let found = search_in(Arc::new(disk), &|_| true, 100).unwrap();
         assert_eq!(found.unreadable.len(), 1, "{:?}", found.unreadable);
         assert!(!found.records.is_empty() && found.records.len() < 30);
     }

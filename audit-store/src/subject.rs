@@ -1,8 +1,13 @@
 //! The parts that events share: session, person, statement, and what a decision rests on.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::event::STATEMENT_TEXT_BYTES_MAX;
+
+/// Length of one keyed hash in [`Charge::keys`], bytes.
+const KEY_BYTES: usize = 16;
 
 /// One client connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +160,14 @@ pub struct Charge {
     pub bytes: u64,
 }
 
+impl Charge {
+    /// How many records were charged by key.
+    pub fn keyed(&self) -> u64 {
+        let keys = STANDARD.decode(&self.keys).map_or(0, |keys| keys.len() / KEY_BYTES);
+        u64::try_from(keys).unwrap_or(u64::MAX)
+    }
+}
+
 // The signature is serde's.
 fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -163,6 +176,14 @@ fn is_zero(count: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_counted_and_rubbish_is_none() {
+        let keyed = |keys: &str| Charge { keys: keys.to_owned(), ..Charge::default() }.keyed();
+        assert_eq!(keyed(""), 0);
+        assert_eq!(keyed(&STANDARD.encode([7; 32])), 2);
+        assert_eq!(keyed("no base64"), 0);
+    }
 
     #[test]
     fn long_text_is_cut_at_a_character_border_and_says_so() {

@@ -19,6 +19,9 @@ use crate::tree::{Hash, Tree};
 /// Most findings that a report holds; a log with more is not helped by a longer list.
 pub const FINDINGS_MAX: usize = 1000;
 
+/// A verification says how far it has come once in so many records: a few times a second.
+const PROGRESS_RECORDS: u64 = 1 << 16;
+
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -28,6 +31,8 @@ pub struct Report {
     pub checkpoints: u64,
     /// Every record up to this one is as it was when a valid checkpoint was signed, unless a finding says otherwise.
     pub covered: u64,
+    /// When the newest of the valid checkpoints was signed, Unix milliseconds.
+    pub signed_ms: Option<u64>,
     /// Bytes of an incomplete record at the end: a crash, or a writer at work.
     pub torn_bytes: u64,
     /// What is wrong; empty for a sound log.
@@ -64,18 +69,50 @@ pub struct Finding {
     pub problem: String,
 }
 
+/// How far a verification has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Records read.
+    pub records: u64,
+    /// Bytes read of the segments.
+    pub bytes: u64,
+    /// Bytes that the segments had when it began.
+    pub bytes_total: u64,
+}
+
 /// Verifies the log in a directory, also while it is written. `external` is a checkpoint that was kept elsewhere.
 ///
 /// # Errors
 /// Only when a file cannot be read; what is wrong with the log stands in the report.
 pub fn verify(dir: &Path, key: &PublicKey, external: Option<&Checkpoint>) -> Result<Report, StoreError> {
-    verify_in(&Files::new(dir), key, external)
+    verify_in(&Files::new(dir), key, external, &mut |_, _| {})
 }
 
+/// [`verify`] that says every few thousand records how far it has come.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_with(
+    dir: &Path,
+    key: &PublicKey,
+    external: Option<&Checkpoint>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StoreError> {
+    let storage = Files::new(dir);
+    let mut bytes_total = 0;
+    for (_, name) in segments(&storage).map_err(StoreError::io(format!("list `{}`", dir.display())))? {
+        // A segment that cannot be asked is told of when it is read.
+        bytes_total += std::fs::metadata(dir.join(name)).map_or(0, |file| file.len());
+    }
+    verify_in(&storage, key, external, &mut |records, bytes| progress(Progress { records, bytes, bytes_total }))
+}
+
+/// `progress` hears of records and bytes.
 pub(crate) fn verify_in(
     storage: &dyn Storage,
     key: &PublicKey,
     external: Option<&Checkpoint>,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, StoreError> {
     let mut report = Report::default();
     // Checkpoints first: a writer at work signs only what is in a segment already.
@@ -90,10 +127,20 @@ pub(crate) fn verify_in(
         note(&mut signed, external, "the external checkpoint", &mut report);
     }
     let files = segments(storage).map_err(StoreError::io("list the audit directory"))?;
-    let mut walk =
-        Walk { storage, key, signed: &signed, tree: Tree::default(), rival: None, disagreed: None, told: 0, report };
+    let mut walk = Walk {
+        progress,
+        bytes: 0,
+        storage,
+        key,
+        signed: &signed,
+        tree: Tree::default(),
+        rival: None,
+        disagreed: None,
+        told: 0,
+        report,
+    };
     for (at, (first, name)) in files.iter().enumerate() {
-        walk.segment(*first, name, files.get(at + 1).map(|(first, name)| (*first, name.as_str())))?;
+        walk.bytes += walk.segment(*first, name, files.get(at + 1).map(|(first, name)| (*first, name.as_str())))?;
     }
     walk.end();
     Ok(walk.report)
@@ -149,12 +196,16 @@ fn read_checkpoints(
 
 fn note(signed: &mut BTreeMap<u64, Hash>, checkpoint: &Checkpoint, name: &str, report: &mut Report) {
     let size = checkpoint.size();
+    report.signed_ms = report.signed_ms.max(Some(checkpoint.time_ms()));
     if signed.insert(size, *checkpoint.root()).is_some_and(|root| root != *checkpoint.root()) {
         report.tell(1, size, name, format!("two different logs of {size} records were signed"));
     }
 }
 
 struct Walk<'a> {
+    progress: &'a mut dyn FnMut(u64, u64),
+    /// Length of the segments that were read.
+    bytes: u64,
     storage: &'a dyn Storage,
     key: &'a PublicKey,
     signed: &'a BTreeMap<u64, Hash>,
@@ -170,7 +221,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn segment(&mut self, first: u64, name: &str, next: Option<(u64, &str)>) -> Result<(), StoreError> {
+    /// Returns how many bytes of it were read.
+    fn segment(&mut self, first: u64, name: &str, next: Option<(u64, &str)>) -> Result<u64, StoreError> {
         let doing = |what: &str| StoreError::io(format!("{what} `{name}`"));
         let mut frames = Frames::new(self.storage.read(name, 0).map_err(doing("open"))?);
         let head = frames.next().map_err(doing("read"))?;
@@ -179,7 +231,7 @@ impl Walk<'_> {
             Next::Damaged(problem) => Err(problem),
             Next::End | Next::Torn { .. } if next.is_none() => {
                 self.report.torn_bytes += if let Next::Torn { bytes, .. } = head { bytes } else { 0 };
-                return Ok(());
+                return Ok(frames.offset);
             }
             Next::End | Next::Torn { .. } => Err("the header is not whole".to_owned()),
         };
@@ -187,7 +239,7 @@ impl Walk<'_> {
             Ok((_, before)) => before,
             Err(problem) => {
                 self.lost(first, name, next, problem);
-                return Ok(());
+                return Ok(frames.offset);
             }
         };
         if self.tree.size() + 1 < first {
@@ -220,19 +272,22 @@ impl Walk<'_> {
                         rival.push(&payload);
                     }
                     self.compare(name);
+                    if place.is_multiple_of(PROGRESS_RECORDS) {
+                        (self.progress)(place, self.bytes + frames.offset);
+                    }
                     continue;
                 }
                 Next::Payload(_) => format!("record {place} is not where it belongs"),
                 Next::Damaged(problem) => problem,
                 Next::Torn { bytes, .. } if next.is_none() => {
                     self.report.torn_bytes += bytes;
-                    return Ok(());
+                    return Ok(frames.offset);
                 }
-                Next::End if next.is_none() => return Ok(()),
+                Next::End if next.is_none() => return Ok(frames.offset),
                 Next::Torn { .. } | Next::End => "the segment ends too early".to_owned(),
             };
             self.lost(place, name, next, format!("byte {offset}: {problem}"));
-            return Ok(());
+            return Ok(frames.offset);
         }
         if let Some((begins, later)) = next
             && frames.next().map_err(doing("read"))? != Next::End
@@ -240,7 +295,7 @@ impl Walk<'_> {
         {
             self.report.tell(begins, begins, name, "something follows the last record of this segment");
         }
-        Ok(())
+        Ok(frames.offset)
     }
 
     /// Whether this segment holds again what a failed one before it holds.

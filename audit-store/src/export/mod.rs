@@ -8,4 +8,5 @@ mod parts;
 mod sentence;
 
 pub use ocsf::{OCSF_VERSION, Ocsf};
+pub use parts::deciding;
 pub use sentence::sentence;

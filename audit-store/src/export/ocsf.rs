@@ -14,7 +14,7 @@ use crate::reader::Entry;
 use crate::subject::{Decision, Statement};
 
 use super::parts::{Control, actor, charge, client, database, list, number, object, put_rules, server, statement};
-use super::parts::{strongest, user};
+use super::parts::{deciding, user};
 use super::sentence::{sentence, severity as severity_word, who};
 
 /// The version of the schema that events claim.
@@ -111,7 +111,7 @@ impl Ocsf {
         put(out, "status", "New");
         Control::of_alert(event).put(true, out);
         put_rules(event, out);
-        let rule = strongest(&event.basis).map_or(alert.code.as_str(), |basis| basis.rule.as_str());
+        let rule = deciding(&event.basis).map_or(alert.code.as_str(), |basis| basis.rule.as_str());
         let analytic = object([
             ("type_id", Some(1.into())),
             ("type", Some("Rule".into())),

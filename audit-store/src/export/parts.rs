@@ -2,15 +2,10 @@
 
 use std::net::SocketAddr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::event::{Event, Person, Session, Statement};
 use crate::subject::{Basis, Charge, Decision};
-
-/// Bytes of one keyed hash in [`Charge::keys`].
-const KEY_BYTES: usize = 16;
 
 /// A count as the schema can hold it: signed, 64 bits.
 pub(super) fn number(count: u64) -> Value {
@@ -106,7 +101,7 @@ impl Control {
 
     /// What an alert is about: the strongest of what its rules said.
     pub(super) fn of_alert(event: &Event) -> Control {
-        match (event.decision, strongest(&event.basis).map(|basis| basis.outcome.as_str())) {
+        match (event.decision, deciding(&event.basis).map(|basis| basis.outcome.as_str())) {
             (Some(decision), _) => Control::of(Some(decision)),
             (None, Some("cut")) => Control::CUT,
             (None, Some("refused")) => Control::DENIED,
@@ -125,7 +120,7 @@ impl Control {
 }
 
 /// The rule that decided: the first of those with the strongest outcome.
-pub(super) fn strongest(basis: &[Basis]) -> Option<&Basis> {
+pub fn deciding(basis: &[Basis]) -> Option<&Basis> {
     let strength = |basis: &&Basis| match basis.outcome.as_str() {
         "cut" => 5,
         "refused" => 4,
@@ -151,7 +146,7 @@ fn policy(basis: &Basis, version: Option<&str>) -> Value {
 /// The rule that decided, and all that took part.
 pub(super) fn put_rules(event: &Event, out: &mut Map<String, Value>) {
     let version = event.policy.as_deref();
-    let decided = match (strongest(&event.basis), version) {
+    let decided = match (deciding(&event.basis), version) {
         (Some(basis), _) => policy(basis, version),
         // No rule matched, and this is the policy that says so.
         (None, Some(version)) => json!({ "uid": version, "version": version, "is_applied": false }),
@@ -180,11 +175,10 @@ pub(super) fn statement(statement: &Statement) -> Value {
 
 /// What was charged, by number: the keyed hashes stay in the log.
 pub(super) fn charge(charge: &Charge) -> Value {
-    let keyed = STANDARD.decode(&charge.keys).map_or(0, |keys| keys.len() / KEY_BYTES);
     json!({
         "dataset": charge.dataset,
         "relation": charge.relation,
-        "keyed": keyed,
+        "keyed": number(charge.keyed()),
         "unkeyed": number(charge.unkeyed),
         "rows": number(charge.rows),
         "bytes": number(charge.bytes),

@@ -1,24 +1,28 @@
 //! `weir audit …`: reads the log that a Weir writes, also while it writes. Needs the directory and nothing else: neither
 //! the process nor its configuration.
+//!
+//! People get text and programs get JSON: whoever reads on a terminal is taken for a person. What must never happen: a
+//! control character of a peer on that terminal.
 
-use std::io::Write;
+mod check;
+mod story;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand, ValueEnum};
 use weir_audit_store::event::Decision;
-use weir_audit_store::{Checkpoint, Filter, PublicKey, RESULTS_MAX, ReadError, Reader, Record, Report, search, verify};
+use weir_audit_store::{Entry, Filter, Found, Ocsf, ReadError, Reader, Record, search};
 
 use super::output::{Output, complain};
 use super::{Failure, load, moment};
-use crate::config::read_bounded;
 
 /// How often a log that is followed is looked at.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
-/// Longest key or checkpoint file, bytes.
-const NOTE_BYTES_MAX: u64 = 64 * 1024;
-/// Where the store keeps its public key, under the directory of the log.
-const PUBLIC_KEY: &str = "keys/log.pub";
 
 /// Where a log is.
 #[derive(Args, Clone)]
@@ -35,12 +39,14 @@ pub(super) struct Place {
 /// What there is to do with a log.
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
-    /// Show the last records.
+    /// Show the last records, a line each.
     #[command(after_help = "Examples:\n  weir audit tail --config weir.toml\n  \
                             weir audit tail -f --dir /var/lib/weir/audit | jq 'select(.kind == \"denial\")'")]
     Tail {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        form: Form,
         /// How many.
         #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
         lines: usize,
@@ -55,22 +61,31 @@ pub(super) enum AuditCommand {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
         wanted: Box<Wanted>,
         /// How many at most.
         #[arg(short = 'n', long, default_value_t = 100, value_name = "COUNT")]
         lines: usize,
     },
-    /// Show one record by its number, or the records under the reference that a client was shown.
+    /// Show everything about one statement: by the reference that a client was shown, or by the number of a record.
+    ///
+    /// Who ran what from where, what was allowed, what left, which rule decided, and its counter before and after.
     #[command(after_help = "Examples:\n  weir audit show 4711 --config weir.toml\n  \
                             weir audit show W-7F3K-9Q2M --config weir.toml")]
     Show {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        form: Form,
         /// A number, or a reference such as W-7F3K-9Q2M.
         what: String,
     },
     /// Write records to standard output, a line each.
-    #[command(after_help = "Example:\n  weir audit export --format jsonl --from 1 --config weir.toml > audit.jsonl")]
+    #[command(
+        after_help = "Examples:\n  weir audit export --format jsonl --from 1 --config weir.toml > audit.jsonl\n  \
+                            weir audit export --format ocsf --from 4711 --follow --config weir.toml | vector"
+    )]
     Export {
         #[command(flatten)]
         place: Place,
@@ -88,16 +103,15 @@ pub(super) enum AuditCommand {
     ///
     /// What no checkpoint covers that left this machine can be cut off unseen: keep checkpoints elsewhere, and give one.
     #[command(after_help = "Examples:\n  weir audit verify --config weir.toml\n  \
-                            weir audit verify --dir copy/ --key log.pub --checkpoint from-the-siem.checkpoint")]
+                            weir audit verify --dir copy/ --key log.pub --checkpoint from-the-siem.checkpoint\n  \
+                            weir audit verify --quiet --stale-after 10m --config weir.toml   # in cron\n\n\
+                            Exit codes: 0 the log is what was written, 1 it is not, or it is stale, 2 usage, a key or a\n\
+                            checkpoint that is none, 3 the log cannot be read.")]
     Verify {
         #[command(flatten)]
         place: Place,
-        /// The public key, when the one beside the log is not to be trusted.
-        #[arg(long, value_name = "FILE")]
-        key: Option<PathBuf>,
-        /// A checkpoint that was kept elsewhere.
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Option<PathBuf>,
+        #[command(flatten)]
+        how: check::How,
     },
 }
 
@@ -154,11 +168,54 @@ impl Decided {
     }
 }
 
-/// How records are written.
+/// How records are written for other programs.
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum Format {
-    /// Weir's own records, as they are in the log.
+    /// Weir's own records, byte by byte as they are in the log.
     Jsonl,
+    /// Events of the Open Cybersecurity Schema Framework 1.8.0, for a SIEM.
+    Ocsf,
+}
+
+/// How records are shown.
+#[derive(Args, Clone, Copy)]
+pub(super) struct Form {
+    /// As text for people, or as JSON, a record a line. Without it: text on a terminal, JSON elsewhere.
+    #[arg(long = "format", value_enum, value_name = "FORM", id = "form")]
+    given: Option<Shown>,
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "form")]
+    json: bool,
+}
+
+/// For whom records are shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shown {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Form {
+    fn shown(self, terminal: bool) -> Shown {
+        match self.given {
+            _ if self.json => Shown::Json,
+            Some(given) => given,
+            None if terminal => Shown::Text,
+            None => Shown::Json,
+        }
+    }
+}
+
+impl Shown {
+    /// One record on one line.
+    fn line(self, record: &Record) -> Result<String, Failure> {
+        match self {
+            Shown::Text => Ok(text::line(record)),
+            Shown::Json => record.to_line().map_err(Failure::environment),
+        }
+    }
 }
 
 impl Place {
@@ -172,63 +229,63 @@ impl Place {
 }
 
 pub(super) fn run<W: Write>(command: &AuditCommand, output: &mut Output<W>) -> Result<(), Failure> {
+    run_for(command, std::io::stdout().is_terminal(), output)
+}
+
+/// `terminal`: whether a person reads the answer.
+fn run_for<W: Write>(command: &AuditCommand, terminal: bool, output: &mut Output<W>) -> Result<(), Failure> {
     match command {
-        AuditCommand::Tail { place, lines, follow } => tail(&place.dir()?, *lines, *follow, output),
-        AuditCommand::Search { place, wanted, lines } => {
-            find(&place.dir()?, &wanted.filter()?, *lines, output).map(|_| ())
+        AuditCommand::Tail { place, form, lines, follow } => {
+            tail(&place.dir()?, *lines, *follow, form.shown(terminal), output)
         }
-        AuditCommand::Show { place, what } => show(&place.dir()?, what, output),
-        AuditCommand::Export { place, format: Format::Jsonl, from, follow } => {
+        AuditCommand::Search { place, form, wanted, lines } => {
+            let found = search(&place.dir()?, &wanted.filter()?, *lines).map_err(Failure::environment)?;
+            list(&found, form.shown(terminal), output).map(|_| ())
+        }
+        AuditCommand::Show { place, form, what } => story::show(&place.dir()?, what, form.shown(terminal), output),
+        AuditCommand::Export { place, format, from, follow } => {
+            let ocsf = Ocsf::new(env!("CARGO_PKG_VERSION"));
             let mut log = Log::open(&place.dir()?, *from)?;
-            log.each(*follow, output, |record, output| line(record, output))?;
+            log.each(*follow, output, |entry, output| {
+                let line = match format {
+                    Format::Jsonl => entry.line(),
+                    Format::Ocsf => ocsf.line(entry),
+                };
+                output.line(line.map_err(Failure::environment)?)
+            })?;
             log.end()
         }
-        AuditCommand::Verify { place, key, checkpoint } => {
-            let dir = place.dir()?;
-            let key = key.clone().unwrap_or_else(|| dir.join(PUBLIC_KEY));
-            let report = check(&dir, &key, checkpoint.as_deref())?;
-            tell(&report, output)
-        }
+        AuditCommand::Verify { place, how } => check::run(&place.dir()?, how, output),
     }
 }
 
-fn tail<W: Write>(dir: &Path, lines: usize, follow: bool, output: &mut Output<W>) -> Result<(), Failure> {
-    let last = find(dir, &Filter::default(), lines.max(1), output)?;
+fn tail<W: Write>(dir: &Path, lines: usize, follow: bool, shown: Shown, output: &mut Output<W>) -> Result<(), Failure> {
+    let last = search(dir, &Filter::default(), lines.max(1)).map_err(Failure::environment)?;
+    let last = list(&last, shown, output)?;
     if !follow {
         return Ok(());
     }
     let mut log = Log::open(dir, last.map_or(1, |last| last + 1))?;
-    log.each(true, output, line)?;
+    log.each(true, output, |entry, output| output.line(shown.line(entry.record())?))?;
     log.end()
 }
 
-fn show<W: Write>(dir: &Path, what: &str, output: &mut Output<W>) -> Result<(), Failure> {
-    let shown = if let Ok(number) = what.parse::<u64>() {
-        let mut log = Log::open(dir, number)?;
-        let record = log.next()?.filter(|record| record.seq == number);
-        if let Some(record) = &record {
-            line(record, output)?;
-        }
-        log.end()?;
-        record.is_some()
-    } else {
-        let filter = Filter { reference: Some(what.to_owned()), ..Filter::default() };
-        find(dir, &filter, RESULTS_MAX, output)?.is_some()
-    };
-    if shown { Ok(()) } else { Err(Failure::finding(format!("the log has no record `{what}`"))) }
+/// Shows what was found, a line each; the number of the last.
+fn list<W: Write>(found: &Found, shown: Shown, output: &mut Output<W>) -> Result<Option<u64>, Failure> {
+    for record in &found.records {
+        output.line(shown.line(record)?)?;
+    }
+    whole(found)?;
+    Ok(found.records.last().map(|record| record.seq))
 }
 
-/// Shows what fits; the number of the last that did.
-fn find<W: Write>(dir: &Path, filter: &Filter, limit: usize, output: &mut Output<W>) -> Result<Option<u64>, Failure> {
-    let found = search(dir, filter, limit).map_err(Failure::environment)?;
-    for record in &found.records {
-        line(record, output)?;
-    }
+/// Tells of what could not be read.
+fn whole(found: &Found) -> Result<(), Failure> {
     for damage in &found.unreadable {
         complain(&damage.to_string());
     }
     match found.unreadable.len() {
-        0 => Ok(found.records.last().map(|record| record.seq)),
+        0 => Ok(()),
         count => Err(unread(count)),
     }
 }
@@ -256,10 +313,6 @@ impl Wanted {
     }
 }
 
-fn line<W: Write>(record: &Record, output: &mut Output<W>) -> Result<(), Failure> {
-    output.line(record.to_line().map_err(Failure::environment)?)
-}
-
 /// A log that is read to its end, whatever is wrong with it on the way.
 struct Log {
     reader: Reader,
@@ -272,10 +325,10 @@ impl Log {
     }
 
     /// The next record; damage is told at once, and counts at the end.
-    fn next(&mut self) -> Result<Option<Record>, Failure> {
+    fn next(&mut self) -> Result<Option<Entry>, Failure> {
         loop {
-            match self.reader.next_record() {
-                Ok(record) => return Ok(record),
+            match self.reader.next_entry() {
+                Ok(entry) => return Ok(entry),
                 Err(damage @ ReadError::Damaged { .. }) => {
                     self.damaged += 1;
                     complain(&damage.to_string());
@@ -290,11 +343,11 @@ impl Log {
         &mut self,
         follow: bool,
         output: &mut Output<W>,
-        mut take: impl FnMut(&Record, &mut Output<W>) -> Result<(), Failure>,
+        mut take: impl FnMut(&Entry, &mut Output<W>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         while !output.is_closed() {
             match self.next()? {
-                Some(record) => take(&record, output)?,
+                Some(entry) => take(&entry, output)?,
                 None if follow => {
                     output.flush()?;
                     std::thread::sleep(FOLLOW_EVERY);
@@ -308,209 +361,7 @@ impl Log {
     fn end(self) -> Result<(), Failure> {
         match self.damaged {
             0 => Ok(()),
-            count => {
-                Err(Failure::finding(format!("{count} part(s) of the log could not be read; run `weir audit verify`")))
-            }
-        }
-    }
-}
-
-fn check(dir: &Path, key: &Path, checkpoint: Option<&Path>) -> Result<Report, Failure> {
-    let read = |path: &Path| {
-        read_bounded(path, NOTE_BYTES_MAX)
-            .map_err(|reason| Failure::environment(format!("`{}` {reason}", path.display())))
-    };
-    let public = PublicKey::parse(read(key)?.trim())
-        .map_err(|reason| Failure::bad_input(format!("`{}` is no public key of a log: {reason}", key.display())))?;
-    let external = match checkpoint {
-        Some(path) => Some(Checkpoint::open(&read(path)?, &public).map_err(|reason| {
-            Failure::bad_input(format!("`{}` is no checkpoint of this log: {reason}", path.display()))
-        })?),
-        None => None,
-    };
-    verify(dir, &public, external.as_ref()).map_err(Failure::environment)
-}
-
-fn tell<W: Write>(report: &Report, output: &mut Output<W>) -> Result<(), Failure> {
-    output.line(format_args!(
-        "{} record(s), {} checkpoint(s), covered up to record {}",
-        report.records, report.checkpoints, report.covered
-    ))?;
-    if report.torn_bytes > 0 {
-        let bytes = report.torn_bytes;
-        output.line(format_args!("{bytes} bytes of an unfinished record at the end: a crash, or a writer at work"))?;
-    }
-    for finding in &report.findings {
-        output.line(format_args!(
-            "records {} to {} ({}): {}",
-            finding.from, finding.until, finding.segment, finding.problem
-        ))?;
-    }
-    if report.more_findings > 0 {
-        output.line(format_args!("and {} more", report.more_findings))?;
-    }
-    if report.is_sound() {
-        return output.line("the log is what was written");
-    }
-    Err(Failure::finding("the log is not what was written; keep a copy of it as it is"))
-}
-
-#[cfg(test)]
-mod tests {
-    use weir_audit_store::event::{Body, Shutdown};
-    use weir_audit_store::{Event, Options, Store, Urgency};
-    use weir_tests::scratch::Scratch;
-
-    use super::super::{BAD_INPUT, ENVIRONMENT, FINDING};
-    use super::*;
-
-    /// A closed log of so many records; the third has a reference.
-    fn log(folder: &Scratch, records: u64) -> PathBuf {
-        let dir = folder.path().join("audit");
-        let (store, _) = Store::open(Options::new(&dir), Box::new(|_| {})).unwrap();
-        for number in 1..=records {
-            let body = Body::Shutdown(Shutdown { reason: format!("number {number}") });
-            let mut event = Event::new(number, number, "boot", body);
-            event.reference = (number == 3).then(|| "W-7F3K-9Q2M".to_owned());
-            event.decision = Some(if number % 10 == 0 { Decision::Deny } else { Decision::Allow });
-            store.append(&event, Urgency::Relaxed).unwrap();
-        }
-        store.close().unwrap();
-        dir
-    }
-
-    /// Exit code, and the words on standard output or of the failure.
-    fn audit(arguments: &[&str]) -> (u8, String) {
-        #[derive(clap::Parser)]
-        struct Line {
-            #[command(subcommand)]
-            command: AuditCommand,
-        }
-        let line = <Line as clap::Parser>::try_parse_from(std::iter::once(&"audit").chain(arguments)).unwrap();
-        let mut output = Output::for_test();
-        match run(&line.command, &mut output) {
-            Ok(()) => (0, output.text()),
-            Err(failure) => (failure.code, failure.message),
-        }
-    }
-
-    fn numbers(text: &str) -> Vec<u64> {
-        text.lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"].as_u64().unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn records_are_shown_and_exported() {
-        let folder = Scratch::new("audit");
-        let dir = log(&folder, 30);
-        let dir = dir.to_str().unwrap();
-        assert_eq!(numbers(&audit(&["tail", "-n", "3", "--dir", dir]).1), [28, 29, 30]);
-        assert_eq!(numbers(&audit(&["tail", "--dir", dir]).1), (11..=30).collect::<Vec<_>>());
-        assert_eq!(numbers(&audit(&["export", "--format", "jsonl", "--dir", dir]).1), (1..=30).collect::<Vec<_>>());
-        assert_eq!(numbers(&audit(&["export", "--from", "29", "--dir", dir]).1), [29, 30]);
-        assert_eq!(numbers(&audit(&["show", "7", "--dir", dir]).1), [7]);
-        assert_eq!(numbers(&audit(&["show", "W-7F3K-9Q2M", "--dir", dir]).1), [3]);
-        assert_eq!(numbers(&audit(&["show", "w-7f3k-9q2m", "--dir", dir]).1), [3], "as somebody reads it out");
-        assert_eq!(numbers(&audit(&["search", "--decision", "deny", "--dir", dir]).1), [10, 20, 30]);
-        assert_eq!(numbers(&audit(&["search", "--decision", "deny", "-n", "1", "--dir", dir]).1), [30]);
-        assert_eq!(
-            numbers(&audit(&["search", "--until", "1970-01-02", "--kind", "shutdown", "-n", "2", "--dir", dir]).1),
-            [29, 30]
-        );
-        assert_eq!(audit(&["search", "--since", "1d", "--dir", dir]), (0, String::new()));
-        assert_eq!(audit(&["search", "--since", "soon", "--dir", dir]).0, BAD_INPUT);
-        for absent in ["31", "0", "W-0000-0000"] {
-            let (code, told) = audit(&["show", absent, "--dir", dir]);
-            assert_eq!((code, told), (FINDING, format!("the log has no record `{absent}`")));
-        }
-        assert_eq!(audit(&["tail", "--dir", "/nowhere"]).0, ENVIRONMENT);
-    }
-
-    #[test]
-    fn a_log_is_verified_and_a_changed_one_is_found() {
-        let folder = Scratch::new("audit");
-        let dir = log(&folder, 30);
-        let shown = dir.to_str().unwrap();
-        let (code, told) = audit(&["verify", "--dir", shown]);
-        assert_eq!(code, 0, "{told}");
-        assert!(told.starts_with("30 record(s)") && told.ends_with("the log is what was written\n"), "{told}");
-        let latest = dir.join("latest.checkpoint");
-        let kept = folder.path().join("kept.checkpoint");
-        std::fs::copy(&latest, &kept).unwrap();
-        let kept = kept.to_str().unwrap();
-        assert_eq!(audit(&["verify", "--checkpoint", kept, "--dir", shown]).0, 0);
-        let (code, told) = audit(&["verify", "--key", kept, "--dir", shown]);
-        assert_eq!(code, BAD_INPUT);
-        assert!(told.contains("no public key"), "{told}");
-
-        let segment = std::fs::read_dir(&dir).unwrap().flatten().map(|entry| entry.path());
-        let segment = segment.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "log")).unwrap();
-        let mut bytes = std::fs::read(&segment).unwrap();
-        let at = bytes.windows(9).position(|window| window == b"number 15").unwrap();
-        bytes[at + 7] = b'9';
-        std::fs::write(&segment, &bytes).unwrap();
-        let (code, told) = audit(&["verify", "--dir", shown]);
-        assert_eq!(code, FINDING, "{told}");
-        let (code, told) = audit(&["export", "--dir", shown]);
-        assert_eq!(code, FINDING, "{told}");
-        assert!(told.contains("weir audit verify"), "{told}");
-    }
-
-    /// A reader of the output that leaves when it has seen these words.
-    struct Until(&'static str, Vec<u8>);
-
-    impl Write for Until {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            if String::from_utf8_lossy(&self.1).contains(self.0) {
-                return Err(std::io::ErrorKind::BrokenPipe.into());
-            }
-            self.1.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_log_is_followed_while_it_is_written_until_nobody_reads() {
-        let folder = Scratch::new("audit");
-        let dir = log(&folder, 5);
-        let (store, _) = Store::open(Options::new(&dir), Box::new(|_| {})).unwrap();
-        let enough = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let seen = std::sync::Arc::clone(&enough);
-        let writer = std::thread::spawn(move || {
-            for number in 6.. {
-                let body = Body::Shutdown(Shutdown { reason: format!("number {number}") });
-                store.append(&Event::new(number, number, "boot", body), Urgency::Durable).unwrap();
-                if seen.load(std::sync::atomic::Ordering::Relaxed) {
-                    return store.close().map(|_| ()).unwrap();
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        let mut output = Output::over(Until("\"number 40\"", Vec::new()));
-        tail(&dir, 2, true, &mut output).unwrap();
-        assert!(output.is_closed(), "it ended because nobody read");
-        enough.store(true, std::sync::atomic::Ordering::Relaxed);
-        writer.join().unwrap();
-    }
-
-    #[test]
-    fn a_log_needs_one_place() {
-        let folder = Scratch::new("audit");
-        log(&folder, 1);
-        let config = "state_dir = '.'\npolicy = 'p'\n[[listener]]\nengine = 'postgres'\naddress = '127.0.0.1:1'\n\
-                      upstream = 'db'\n[[upstream]]\nname = 'db'\nengine = 'postgres'\naddress = '127.0.0.1:1'\ntls = 'off'\n\
-                      [upstream.catalog]\nuser = 'x'\n";
-        let config = folder.write("weir.toml", config);
-        assert_eq!(numbers(&audit(&["tail", "--config", config.to_str().unwrap()]).1), [1]);
-        assert_eq!(audit(&["tail", "--config", "/nowhere/weir.toml"]).0, BAD_INPUT);
-        let command = <super::super::Arguments as clap::CommandFactory>::command();
-        for arguments in [&["weir", "audit", "tail"][..], &["weir", "audit", "tail", "--dir", "a", "--config", "b"]] {
-            assert!(command.clone().try_get_matches_from(arguments).is_err());
+            count => Err(unread(count)),
         }
     }
 }
