@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use support::{Dir, any_event};
 use weir_audit_store::event::{Body, SessionStart};
-use weir_audit_store::{Event, Options, Record, State, Store, StoreError, Urgency, Watermark, verify};
+use weir_audit_store::{
+    Event, Ocsf, Options, ReadError, Reader, Record, State, Store, StoreError, Trouble, Urgency, Watermark, verify,
+};
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -197,4 +199,89 @@ fn a_verifier_that_shares_no_code_agrees() {
         std::fs::write(&segment, whole).unwrap();
     }
     assert!(second_opinion(&dir, None).0);
+}
+
+#[test]
+fn a_change_under_a_running_store_is_told_and_found_by_both_verifiers() {
+    let dir = Dir::new("live");
+    let (sender, told) = std::sync::mpsc::channel();
+    let watcher = move |mark: Watermark| {
+        if let Some(trouble) = mark.trouble {
+            sender.send(trouble).unwrap();
+        }
+    };
+    let options = Options { checkpoint_every: Duration::from_secs(3), ..Options::new(&dir.0) };
+    let (store, _) = Store::open(options, Box::new(watcher)).unwrap();
+    let append = |numbers: std::ops::RangeInclusive<u64>| {
+        for n in numbers {
+            store.append(&event(n), Urgency::Durable).unwrap();
+            store.wait_durable(n, WAIT).unwrap();
+        }
+    };
+    append(1..=20);
+    // Somebody with a shell opens the file that is being written, and changes a digit of a time.
+    let path = dir.0.join("00000000000000000001.log");
+    let bytes = std::fs::read(&path).unwrap();
+    let needle = b"\"time_ms\":13,";
+    let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap() + needle.len() - 2;
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"4", u64::try_from(at).unwrap()).unwrap();
+    let trouble = told.recv_timeout(WAIT).unwrap();
+    assert!(matches!(&trouble, Trouble::Altered { from: 13, until: 20, .. }), "{trouble:?}");
+    append(21..=30);
+    let last = store.close().unwrap();
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [], "told once");
+
+    let report = verify(&dir.0, &dir.key(), Some(&last)).unwrap();
+    assert_eq!((report.findings.len(), report.records, report.covered), (1, 30, 30), "{report:?}");
+    assert_eq!((report.findings[0].from, report.findings[0].until), (13, 20));
+    assert!(!second_opinion(&dir, None).0);
+    assert_eq!(dir.try_open().unwrap().durable(), 30, "what came after the change is sound, so the log goes on");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_stands_in_a_log_can_be_read_to_its_end(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..3, prop::collection::vec(any::<u8>(), 0..40)), 1..6),
+    ) {
+        let dir = Dir::new("mutated");
+        let store = Store::open(Options { segment_bytes_max: 2000, ..Options::new(&dir.0) }, Box::new(|_| {})).unwrap().0;
+        for n in 1..=40 {
+            store.append(&event(n), Urgency::Relaxed).unwrap();
+        }
+        store.close().unwrap();
+        let path = dir.0.join("00000000000000000001.log");
+        let mut bytes = std::fs::read(&path).unwrap();
+        for (place, how, junk) in changes {
+            let at = place.index(bytes.len().max(1)).min(bytes.len());
+            let end = (at + junk.len()).min(bytes.len());
+            match how {
+                0 => drop(bytes.splice(at..end, junk)),
+                1 => drop(bytes.splice(at..at, junk)),
+                _ => drop(bytes.drain(at..end)),
+            }
+        }
+        std::fs::write(&path, bytes).unwrap();
+        // Damaged or not, each ends, and says nothing that is unsafe to show.
+        let report = verify(&dir.0, &dir.key(), None).unwrap();
+        prop_assert!(report.records <= 40);
+        let mut reader = Reader::open(&dir.0, 1).unwrap();
+        let ocsf = Ocsf::new("0");
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            prop_assert!(steps < 100, "the reader does not come to an end");
+            match reader.next_entry() {
+                Ok(Some(entry)) => {
+                    let safe = |line: String| line.chars().all(weir_audit_store::is_safe_to_show);
+                    prop_assert!(safe(entry.line().unwrap()) && safe(ocsf.line(&entry).unwrap()));
+                }
+                Ok(None) => break,
+                Err(ReadError::Damaged { .. }) => {}
+                Err(other) => prop_assert!(false, "{}", other),
+            }
+        }
+    }
 }
