@@ -17,6 +17,7 @@
 
 pub mod conversation;
 pub mod mutate;
+pub mod policy;
 pub mod rng;
 pub mod seeds;
 pub mod sql;
@@ -82,7 +83,8 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: &[Target] = &[wire_client::TARGET, wire_session::TARGET, wire_startup::TARGET, sql::TARGET];
+pub const TARGETS: &[Target] =
+    &[wire_client::TARGET, wire_session::TARGET, wire_startup::TARGET, sql::TARGET, policy::TARGET];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<&'static Target> {

@@ -490,6 +490,101 @@ const STATEMENTS: &[&str] = &[
     "select \u{200b}email\u{202e} from \"cust\u{e9}mers\"",
 ];
 
+/// Policy files, good and bad.
+pub fn policies() -> Named<Vec<u8>> {
+    POLICIES.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
+}
+
+const POLICIES: &[(&str, &str)] = &[
+    ("empty", ""),
+    ("version-only", "version: 1\n"),
+    ("allow-all", "version: 1\nmode: enforce\n"),
+    (
+        "desk",
+        "version: 1
+mode: enforce
+datasets:
+  customers:
+    class: personal
+    relations:
+      - { engine: postgres, database: support, name: \"public.customers\" }
+      - { engine: mysql, database: shop, name: users }
+    columns: [email, \"pho*\"]
+    key: [id]
+  cards: { class: secret, relations: [{ engine: postgres, database: support, name: \"billing.cards*\" }] }
+who:
+  support: { group: support }
+  nightly: { account: etl, source: [10.0.0.0/8, \"2001:db8::/32\"] }
+rules:
+  - name: support-customers
+    who: support
+    dataset: customers
+    access: [read]
+    budget:
+      - { records: 2, per: statement }
+      - { records: 5, per: hour }
+      - { rows: 50, per: day }
+      - { bytes: 1MiB, per: 30d }
+    at: { 50%: alert, 80%: alert }
+    message: \"ask #data-access\"
+  - { name: no-cards, who: { not: nightly }, dataset: cards, then: refuse }
+  - name: no-export
+    who: any
+    dataset: [customers, cards]
+    access: [export]
+    then: refuse
+    except: { who: nightly, until: 2027-01-31 }
+    when: { outside: \"Mon-Sun 01:00-04:00 UTC\" }
+  - { name: roles, who: any, access: [grant, set-role], then: alert }
+defaults:
+  unmatched-sensitive: alert
+  opaque-sensitive: refuse
+  unknown-person: refuse
+  unclassified-egress: { bytes: 200MiB, per: hour, then: alert }
+  on-store-failure: refuse
+tests:
+  - name: a bulk read is cut
+    given: { person: alice, groups: [support], engine: postgres, database: support, used: { hour: 3 } }
+    sql: \"select email from customers\"
+    returns: { rows: 9 }
+    expect: { decision: cut, after: 2, rule: support-customers }
+",
+    ),
+    (
+        "observe",
+        "version: 1
+mode: observe
+datasets:
+  customers: { class: personal, relations: [{ engine: postgres, database: \"*\", name: \"*.customers\" }] }
+rules:
+  - { name: all, who: any, dataset: customers, access: [read, export, write, ddl, grant], then: refuse }
+  - { name: few, who: any, dataset: customers, budget: [{ records: 1, per: minute }] }
+defaults: { opaque-sensitive: refuse, unknown-person: refuse, unmatched-sensitive: refuse }
+",
+    ),
+    (
+        "egress",
+        "version: 1\ndefaults: { unclassified-egress: { bytes: 10, per: hour, then: refuse }, unmatched-sensitive: allow }\n",
+    ),
+    ("unknown-key", "version: 1\nmodes: enforce\nrule: []\n"),
+    ("unknown-names", "version: 1\nrules:\n  - { name: a, who: nobody, dataset: nothing, then: refuse }\n"),
+    ("wrong-version", "version: 2\n"),
+    ("twice", "version: 1\nversion: 1\nwho: { a: any, a: any }\n"),
+    ("types", "version: one\ndatasets: 7\nrules: { a: b }\nwho: [x]\n"),
+    (
+        "times",
+        "version: 1\nrules:\n  - { name: a, who: any, access: [grant], then: alert, when: { inside: \"Mon-Fri 25:00-18:00 CET\" } }\n",
+    ),
+    ("anchors", "version: 1\nwho:\n  a: &a { group: x }\n  b: *a\n  c: { not: *a }\n"),
+    ("bomb", "a: &a [x, x, x, x]\nb: &b [*a, *a, *a, *a]\nc: &c [*b, *b, *b, *b]\nd: [*c, *c, *c, *c]\n"),
+    ("deep", "version: 1\nwho: { a: { not: { not: { not: { not: { not: { not: { not: { group: x } } } } } } } } }\n"),
+    ("detect", "version: 1\ndetect: { canaries: { dataset: a, keys-file: x } }\n"),
+    ("documents", "version: 1\n---\nversion: 1\n"),
+    ("broken", "version: 1\ndatasets: [\n"),
+    ("tabs", "version: 1\n\tmode: enforce\n"),
+    ("byte-order-mark", "\u{feff}version: 1\r\nmode: enforce\r\n"),
+];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

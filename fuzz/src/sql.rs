@@ -283,16 +283,28 @@ fn literals_change_nothing(text: &[u8], shape: &Shape, analysis: &Analysis, lex:
     let ends = !analysis.statements.iter().flat_map(|statement| &statement.gaps).any(|gap| gap.code == "unterminated");
     if ends {
         let other = exchanged(text, shape, false, lex);
+        let shown = String::from_utf8_lossy(&other);
         assert_eq!(
             weir_policy::analysis::shape(&other, Dialect::Postgres, lex).key,
             shape.key,
-            "another shape: {}",
-            String::from_utf8_lossy(&other)
+            "another shape: {shown}"
         );
-        assert_eq!(analysed(&other, lex), *analysis, "another meaning: {}", String::from_utf8_lossy(&other));
+        let other = analysed(&other, lex);
+        assert_eq!(other.redacted, analysis.redacted, "another redaction: {shown}");
+        assert_eq!(other.statements.len(), analysis.statements.len(), "more or fewer statements: {shown}");
+        for (one, other) in analysis.statements.iter().zip(&other.statements) {
+            assert_eq!((one.verb, one.coverage), (other.verb, other.coverage), "another reading: {shown}");
+            assert_eq!(one.uses, other.uses, "other relations: {shown}");
+            assert_eq!(one.acts, other.acts, "other acts: {shown}");
+            assert_eq!(one.gaps, other.gaps, "other gaps: {shown}");
+        }
+        assert_eq!(other, *analysis, "another meaning: {shown}");
     }
     let other = analysed(&exchanged(text, shape, true, lex), lex);
     assert!(!other.redacted.contains(CANARY), "a literal stands in `{}`", other.redacted);
+    for gap in other.statements.iter().flat_map(|statement| &statement.gaps) {
+        assert!(!gap.subject.contains(CANARY), "a literal stands in a gap: {gap:?}");
+    }
 }
 
 /// The text with plain literals, or all that have a value, replaced by others of their kind. Each stands apart from its
