@@ -7,7 +7,7 @@ mod explain;
 mod trials;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Subcommand;
 use weir_policy::load::{Diagnostic, Severity};
@@ -91,7 +91,7 @@ struct Live {
 }
 
 impl Live {
-    fn new(config: &PathBuf) -> Result<Live, Failure> {
+    fn new(config: &Path) -> Result<Live, Failure> {
         let config = load(config)?;
         let catalogs = Catalogs::new(&config).map_err(Failure::environment)?;
         let runtime =

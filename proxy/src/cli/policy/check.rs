@@ -33,7 +33,7 @@ pub(in crate::cli) struct Check {
 }
 
 pub(super) fn run<W: Write>(check: &Check, output: &mut Output<W>) -> Result<(), Failure> {
-    let live = check.config.as_ref().map(Live::new).transpose()?;
+    let live = check.config.as_deref().map(Live::new).transpose()?;
     let (mut errors, mut warnings) = (0_usize, 0_usize);
     let mut answers = Vec::new();
     for file in &check.files {
