@@ -78,8 +78,8 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
     }
     let node = match node::parse(text) {
         Ok(node) => node,
-        Err((at, message)) => {
-            findings.error(at, message, "the text is not YAML as Weir reads it: check indentation, quotes and colons");
+        Err((at, message, hint)) => {
+            findings.error(at, message, hint);
             return None;
         }
     };
@@ -104,9 +104,9 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
         Some(None) => None,
     };
     // Where a rule could not be read, nobody knows which names there are.
-    let rule_names: Option<Vec<&str>> =
+    let rule_names: Option<BTreeSet<&str>> =
         raw.rules.iter().map(|rule| rule.0.as_ref().map(|rule| rule.value.name.value.as_str())).collect();
-    let cases = cases::cases(&raw.tests, rule_names.as_deref(), findings);
+    let cases = cases::cases(&raw.tests, rule_names.as_ref(), findings);
     let tables = cases::tables(&raw.tables, findings);
     if findings.is_usable() {
         overlap::tell(&placed, findings);

@@ -1,6 +1,6 @@
 //! The tests of a file, and the tables that they use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decode::{At, Entries, Lenient};
@@ -32,7 +32,7 @@ const DEFAULTS: [&str; 4] = [
 ];
 
 /// The tests. `rules` are the names that an expectation may use; `None`: not known.
-pub(super) fn cases(raw: &[Lenient<At<RawCase>>], rules: Option<&[&str]>, findings: &Findings) -> Vec<Case> {
+pub(super) fn cases(raw: &[Lenient<At<RawCase>>], rules: Option<&BTreeSet<&str>>, findings: &Findings) -> Vec<Case> {
     let mut names: BTreeMap<&str, Place> = BTreeMap::new();
     let mut cases = Vec::new();
     for raw in raw.iter().filter_map(|case| case.0.as_ref()) {
@@ -55,7 +55,7 @@ pub(super) fn cases(raw: &[Lenient<At<RawCase>>], rules: Option<&[&str]>, findin
     cases
 }
 
-fn case(raw: &At<RawCase>, rules: Option<&[&str]>, findings: &Findings) -> Option<Case> {
+fn case(raw: &At<RawCase>, rules: Option<&BTreeSet<&str>>, findings: &Findings) -> Option<Case> {
     let (at, raw) = (raw.at, &raw.value);
     let given = &raw.given;
     let who = who(given, findings);
@@ -153,13 +153,13 @@ fn windows(raw: &At<RawUsed>, findings: &Findings) -> Option<Vec<(Window, u64)>>
     Some(windows)
 }
 
-fn expected(raw: &RawExpect, rules: Option<&[&str]>, findings: &Findings) -> Option<Expected> {
+fn expected(raw: &RawExpect, rules: Option<&BTreeSet<&str>>, findings: &Findings) -> Option<Expected> {
     let known = |name: &At<String>| {
         let text = name.value.as_str();
-        let Some(rules) = rules.filter(|rules| !rules.contains(&text) && !DEFAULTS.contains(&text)) else {
+        let Some(rules) = rules.filter(|rules| !rules.contains(text) && !DEFAULTS.contains(&text)) else {
             return Some(Arc::<str>::from(text));
         };
-        let hint = suggestion(text, rules.iter().copied().chain(DEFAULTS));
+        let hint = suggestion(text, rules.iter().copied().chain(DEFAULTS), findings);
         findings.error(name.at, format!("there is no rule {}", shown(text)), hint);
         None
     };
@@ -208,9 +208,13 @@ pub(super) fn tables(entries: &Entries<Lenient<RawTable>>, findings: &Findings) 
             continue;
         }
         let columns = columns(&raw.columns, findings);
+        if raw.key.len() > columns.len() {
+            findings.error(name.at, "the key has more columns than the table", "name each column once");
+            continue;
+        }
         for column in &raw.key {
             if !columns.iter().any(|known| **known == *column.value) {
-                let hint = suggestion(&column.value, columns.iter().map(|column| &**column));
+                let hint = suggestion(&column.value, columns.iter().map(|column| &**column), findings);
                 findings.error(column.at, format!("there is no column {}", shown(&column.value)), hint);
             }
         }

@@ -14,6 +14,10 @@ use crate::rule::{Dataset, Glob, Place, RelationPattern};
 const DATASETS_MAX: usize = 1_000;
 const PATTERNS_MAX: usize = 10_000;
 
+/// Most columns of a table, and of a key; the server's own limits.
+const COLUMNS_MAX: usize = 1_600;
+const KEY_COLUMNS_MAX: usize = 32;
+
 /// The datasets of a file. `names` gets each that stands there, readable or not.
 pub(super) fn datasets<'a>(
     entries: &'a Entries<Lenient<RawDataset>>,
@@ -69,6 +73,11 @@ fn dataset(name: Arc<str>, at: Place, raw: &RawDataset, findings: &Findings) -> 
         if columns.value.is_empty() {
             findings.error(columns.at, "no column is sensitive", "leave `columns` out to mean every column");
         }
+        if columns.value.len() > COLUMNS_MAX {
+            let hint = "use `*` for columns whose names are alike";
+            findings.error(columns.at, format!("there are more than {COLUMNS_MAX} columns"), hint);
+            return Vec::new();
+        }
         columns
             .value
             .iter()
@@ -83,6 +92,11 @@ fn dataset(name: Arc<str>, at: Place, raw: &RawDataset, findings: &Findings) -> 
 fn keys(key: &At<Vec<At<String>>>, findings: &Findings) -> Vec<Arc<str>> {
     if key.value.is_empty() {
         findings.error(key.at, "no column is the key", "leave `key` out to mean the primary key of the database");
+    }
+    if key.value.len() > KEY_COLUMNS_MAX {
+        let hint = "name the columns of the primary key";
+        findings.error(key.at, format!("a key has at most {KEY_COLUMNS_MAX} columns"), hint);
+        return Vec::new();
     }
     let mut keys: Vec<Arc<str>> = Vec::new();
     for column in &key.value {

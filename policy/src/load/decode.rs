@@ -275,28 +275,29 @@ struct Map<'de> {
     entries: &'de [(Node, Node)],
     next: usize,
     fields: Option<&'static [&'static str]>,
+    /// Fields that came, and their lines.
+    seen: Vec<(&'de str, u64)>,
 }
 
 impl<'de> Map<'de> {
     fn new(decoder: Decoder<'de>, entries: &'de [(Node, Node)], fields: Option<&'static [&'static str]>) -> Map<'de> {
-        Map { decoder, entries, next: 0, fields }
+        Map { decoder, entries, next: 0, fields, seen: Vec::new() }
     }
 
     /// Whether an entry is of the struct; tells when it is not.
-    fn belongs(&self, index: usize, key: &str, at: Place) -> bool {
+    fn belongs(&mut self, key: &'de str, at: Place) -> bool {
         let Some(fields) = self.fields else { return true };
         if !fields.contains(&key) {
             let fault: Fault = de::Error::unknown_field(key, fields);
             fault.tell(at, self.decoder.findings);
             return false;
         }
-        let first =
-            self.entries[..index].iter().find(|(other, _)| matches!(&other.kind, Kind::Text(text) if text == key));
-        if let Some((first, _)) = first {
-            let message = format!("{} stands here twice, first in line {}", shown(key), first.at.line);
+        if let Some((_, first)) = self.seen.iter().find(|(known, _)| *known == key) {
+            let message = format!("{} stands here twice, first in line {first}", shown(key));
             self.decoder.findings.error(at, message, "keep one of them");
             return false;
         }
+        self.seen.push((key, at.line));
         true
     }
 }
@@ -308,7 +309,7 @@ impl<'de> MapAccess<'de> for Map<'de> {
         while let Some((key, _)) = self.entries.get(self.next) {
             self.next += 1;
             if let Kind::Text(text) = &key.kind
-                && !self.belongs(self.next - 1, text, key.at)
+                && !self.belongs(text, key.at)
             {
                 continue;
             }

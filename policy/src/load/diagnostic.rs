@@ -8,6 +8,8 @@ use crate::rule::Place;
 
 /// Most findings of one kind that are kept: somebody mends a file in rounds, and a broken one must not fill a log.
 const FINDINGS_MAX: usize = 100;
+/// Names that are compared with one that does not exist, to say which may be meant.
+const COMPARED_MAX: usize = 1_000;
 /// Longest piece of a file, in characters, that is repeated in a message.
 const SHOWN_CHARS_MAX: usize = 60;
 
@@ -95,6 +97,11 @@ impl Findings {
         add(&self.warnings, at, message.into(), hint.into());
     }
 
+    /// Whether no more errors are kept: nobody needs their hints.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.borrow().len() >= FINDINGS_MAX
+    }
+
     /// Whether the file can be used so far.
     pub(super) fn is_usable(&self) -> bool {
         self.errors.borrow().is_empty()
@@ -135,17 +142,24 @@ pub(super) fn shown(text: &str) -> String {
 
 /// The one of several words that was probably meant.
 pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let nearest = words.into_iter().map(|known| (distance(word, known), known)).min()?;
-    let (distance, known) = nearest;
+    let compared = words.into_iter().take(COMPARED_MAX).filter(|known| known.len().abs_diff(word.len()) <= 4);
+    let (distance, known) = compared.map(|known| (distance(word, known), known)).min()?;
     (distance <= (known.chars().count() + 1).min(9) / 3).then_some(known)
 }
 
-/// "did you mean", or else the words there are.
-pub(super) fn suggestion<'a>(word: &str, words: impl IntoIterator<Item = &'a str> + Clone) -> String {
+/// "did you mean", or else some of the words there are.
+pub(super) fn suggestion<'a>(
+    word: &str,
+    words: impl IntoIterator<Item = &'a str> + Clone,
+    findings: &Findings,
+) -> String {
+    if findings.is_full() {
+        return String::new();
+    }
     if let Some(known) = nearest(word, words.clone()) {
         return format!("did you mean `{known}`?");
     }
-    let known: Vec<&str> = words.into_iter().collect();
+    let known: Vec<&str> = words.into_iter().take(COMPARED_MAX).collect();
     match known.as_slice() {
         [] => "none is defined".to_owned(),
         known => format!("there {} {}", if known.len() == 1 { "is" } else { "are" }, listed(known)),

@@ -21,6 +21,9 @@ const REPEATED_EVENTS_MAX: usize = 20_000;
 /// Most aliases, and most anchors (`&name`).
 const ALIASES_MAX: usize = 1_000;
 
+/// What the parser's messages begin with when one of these bounds is passed.
+const TOO_MUCH: [&str; 4] = ["budget breached", "recursion limit", "alias replay", "alias expansion"];
+
 /// One value of the file.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -44,8 +47,8 @@ pub(super) enum Kind {
 /// Reads a text.
 ///
 /// # Errors
-/// Where the text is no YAML or too much of it, and why.
-pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
+/// Where the text is no YAML or too much of it, why, and what to do.
+pub(super) fn parse(text: &str) -> Result<Node, (Place, String, String)> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: DEPTH_MAX,
@@ -68,9 +71,16 @@ pub(super) fn parse(text: &str) -> Result<Node, (Place, String)> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location().map_or(Place { line: 1, column: 1 }, place);
         let message = error.without_snippet().to_string();
+        if TOO_MUCH.iter().any(|beginning| message.starts_with(beginning)) {
+            let hint = format!(
+                "at most {EVENTS_MAX} values, {DEPTH_MAX} levels, {ALIASES_MAX} anchors and aliases; use `*`, groups of \
+                 the directory and named sets"
+            );
+            return (at, "this is more than a policy needs".to_owned(), hint);
+        }
         // The place is told in our own way.
         let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        (at, message)
+        (at, message, "the text is not YAML as Weir reads it: check indentation, quotes and colons".to_owned())
     })
 }
 

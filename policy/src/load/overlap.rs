@@ -2,19 +2,25 @@
 //!
 //! Only what is certain is told: a rule is compared with those that apply at all times, to all that it is about.
 
+use std::cell::Cell;
+
 use super::diagnostic::{Findings, shown};
 use super::rules::Placed;
 use crate::rule::{BudgetLine, Rule, Then, WhoSet};
 
+/// Most comparisons of sets of people. A file that needs more is told less, rather than later.
+const COMPARISONS_MAX: u64 = 5_000_000;
+
 /// Tells about rules that can never matter.
 pub(super) fn tell(rules: &[Placed], findings: &Findings) {
+    let work = Cell::new(COMPARISONS_MAX);
     for (index, weak) in rules.iter().enumerate() {
         for (other, strong) in rules.iter().enumerate() {
-            if other == index || !covers(&strong.rule, &weak.rule) {
+            if other == index || !covers(&strong.rule, &weak.rule, &work) {
                 continue;
             }
             // Of two rules about the same, a tie is told at the later one.
-            let tied = other > index && covers(&weak.rule, &strong.rule);
+            let tied = other > index && covers(&weak.rule, &strong.rule, &work);
             if overrules(strong, weak, tied, findings) {
                 break;
             }
@@ -84,7 +90,7 @@ fn comes_first(sooner: &BudgetLine, limit: &BudgetLine) -> bool {
 }
 
 /// Whether the strong rule applies whenever the weak one does.
-fn covers(strong: &Rule, weak: &Rule) -> bool {
+fn covers(strong: &Rule, weak: &Rule, work: &Cell<u64>) -> bool {
     let always = strong.when.is_none() || strong.when == weak.when;
     let excepts_no_more = strong.except.is_none() || strong.except == weak.except;
     let enforced = !strong.observe || weak.observe;
@@ -98,20 +104,21 @@ fn covers(strong: &Rule, weak: &Rule) -> bool {
         && enforced
         && datasets
         && strong.access.is_superset(&weak.access)
-        && includes(&strong.who, &weak.who)
+        && includes(&strong.who, &weak.who, work)
 }
 
-/// Whether everybody of `small` is certainly in `large`.
-fn includes(large: &WhoSet, small: &WhoSet) -> bool {
-    if matches!(large, WhoSet::Any) || large == small {
-        return true;
-    }
+/// Whether everybody of `small` is certainly in `large`, as far as there is work left to find out.
+fn includes(large: &WhoSet, small: &WhoSet, work: &Cell<u64>) -> bool {
+    let Some(left) = work.get().checked_sub(1) else { return false };
+    work.set(left);
     match (large, small) {
-        (_, WhoSet::OneOf(sets)) => sets.iter().all(|set| includes(large, set)),
-        (_, WhoSet::All(sets)) if sets.iter().any(|set| includes(large, set)) => true,
-        (WhoSet::OneOf(sets), _) => sets.iter().any(|set| includes(set, small)),
-        (WhoSet::All(sets), _) => sets.iter().all(|set| includes(set, small)),
-        (WhoSet::Not(large), WhoSet::Not(small)) => includes(small, large),
+        (WhoSet::Any, _) => true,
+        _ if large == small => true,
+        (_, WhoSet::OneOf(sets)) => sets.iter().all(|set| includes(large, set, work)),
+        (_, WhoSet::All(sets)) if sets.iter().any(|set| includes(large, set, work)) => true,
+        (WhoSet::OneOf(sets), _) => sets.iter().any(|set| includes(set, small, work)),
+        (WhoSet::All(sets), _) => sets.iter().all(|set| includes(set, small, work)),
+        (WhoSet::Not(large), WhoSet::Not(small)) => includes(small, large, work),
         _ => false,
     }
 }

@@ -14,6 +14,8 @@ const ANY: &str = "any";
 /// Most parts of all sets of one file, with every name replaced by what it stands for: each is looked at when a
 /// statement is judged, and sets of sets of sets grow fast.
 const PARTS_MAX: usize = 20_000;
+/// Most named sets.
+const SETS_MAX: usize = 2_000;
 /// Longest chain of sets that name each other.
 const CHAIN_MAX: usize = 16;
 
@@ -55,6 +57,11 @@ impl<'a> People<'a> {
                 let message = format!("{} is defined twice, first in line {}", shown(text), first.line);
                 findings.error(name.at, message, "rename one of them");
                 continue;
+            }
+            if people.places.len() > SETS_MAX {
+                let hint = "put people into groups of the directory, and name the groups";
+                findings.error(name.at, format!("there are more than {SETS_MAX} sets of people"), hint);
+                break;
             }
             match &set.0 {
                 Some(set) => drop(people.sets.insert(text, set)),
@@ -197,7 +204,7 @@ impl<'a> People<'a> {
             return None;
         }
         if !self.sets.contains_key(name) {
-            let hint = suggestion(name, self.places.keys().copied().chain([ANY]));
+            let hint = suggestion(name, self.places.keys().copied().chain([ANY]), self.findings);
             self.findings.error(at, format!("there is no set of people {}", shown(name)), hint);
             return None;
         }

@@ -119,7 +119,7 @@ fn known_datasets<'a>(raw: &'a At<OneOrMany<At<String>>>, names: &Names<'a>) -> 
     let mut wrong = false;
     for name in &raw.value.0 {
         if !names.datasets.contains_key(name.value.as_str()) {
-            let hint = suggestion(&name.value, names.datasets.keys().copied());
+            let hint = suggestion(&name.value, names.datasets.keys().copied(), findings);
             findings.error(name.at, format!("there is no dataset {}", shown(&name.value)), hint);
             wrong = true;
         } else if datasets.iter().any(|other| **other == *name.value) {
