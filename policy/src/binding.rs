@@ -11,7 +11,6 @@
 //! [`PolicySet::admit`]: crate::set::PolicySet::admit
 //! [`Exposed`]: crate::exposure::Exposed
 
-mod copying;
 mod expose;
 mod lanes;
 
@@ -48,6 +47,8 @@ pub struct Binding {
     watched: BTreeSet<Access>,
     /// Bytes of rows that no dataset covers are counted.
     egress: bool,
+    /// The database was never read, and datasets speak of it: what is in it may be sensitive.
+    unread: bool,
 }
 
 /// One sensitive relation.
@@ -191,10 +192,10 @@ impl PolicySet {
 }
 
 impl Binding {
-    /// Whether the database holds anything that a dataset names. Where it does not, nobody need ask the server what
-    /// a result holds.
+    /// Whether the database holds anything that a dataset names, or may as far as is known. Where it does not, nobody
+    /// need ask the server what a result holds.
     pub fn is_sensitive(&self) -> bool {
-        !self.covered.is_empty()
+        !self.covered.is_empty() || self.unread
     }
 
     /// Where a result column comes from, through views: a plain column of a table, as far as it is known to be one.

@@ -103,11 +103,13 @@ pub struct RelationUse {
     pub packed: Columns,
     /// Whether the packing aggregate runs without any GROUP BY, so that one row may hold the whole relation.
     pub packed_whole: bool,
-    /// Columns whose values, packed or not, the statement itself puts into another relation: INSERT … SELECT, UPDATE …
-    /// FROM, MERGE, CREATE TABLE AS, SELECT INTO. They do not flow to the client, and the copy has no label.
+    /// Columns whose values, packed or not, the statement itself puts into other rows: INSERT … SELECT, UPDATE … FROM,
+    /// MERGE, CREATE TABLE AS, SELECT INTO. They do not flow to the client, and the copy has another key, or no label.
     pub copied: Columns,
     /// More than one row of it may be copied: not so where a single row is updated or inserted with its plain values.
     pub copied_many: bool,
+    /// Of a write: columns of rows that are there already which are given new values.
+    pub updated: Columns,
     /// Columns used without flowing out: predicates, joins, ordering, plain aggregates.
     pub used: Columns,
     /// Names of the views on the way, outermost first; empty when named directly.

@@ -537,8 +537,8 @@ impl Walker<'_> {
         }
     }
 
-    /// What goes into another relation with these rows; into `target`, its own values only stay. `one`: it is one
-    /// row that they go into.
+    /// What goes into other rows with these. `target`: the use that is written, whose rows keep their own values.
+    /// `one`: it is one row that they go into.
     pub(super) fn copy(&mut self, rows: &Rows, target: Option<usize>, one: bool) {
         for flow in rows.columns.iter().map(|column| &column.flow).chain(rows.open.as_ref()) {
             self.copy_flow(flow, target, one);
@@ -548,7 +548,7 @@ impl Walker<'_> {
     pub(super) fn copy_flow(&mut self, flow: &Flow, target: Option<usize>, one: bool) {
         for atom in flow.iter() {
             let Some(draft) = self.found.drafts.get_mut(atom.usage) else { continue };
-            let stays = draft.relation.is_some() && draft.relation == target;
+            let stays = Some(atom.usage) == target;
             let single = one && atom.pack <= Pack::Bounded;
             draft.copied_many |= !(stays || single);
             add(if stays { &mut draft.used } else { &mut draft.copied }, atom.column.as_ref());

@@ -1,16 +1,16 @@
 //! INSERT, UPDATE, DELETE, MERGE: what is written, what is read for it, and what RETURNING lets out.
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, DataType, Delete, Expr, FromTable, Insert, Merge,
-    MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction, OnInsert, SelectItem, SetExpr,
+    Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, DataType, Delete, Expr, FromTable, Ident, Insert,
+    Merge, MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction, OnInsert, SelectItem, SetExpr,
     TableFactor, TableObject, Update, UpdateTableFromKind,
 };
 
 use super::lineage::{Walker, parts};
 use super::scope::{Column, Ctes, Item, Rows, Scope, map};
-use super::uses::{Atom, Draft, Flow, Pack, key_names};
+use super::uses::{Atom, Draft, Flow, Pack, add, key_names};
 use crate::relation::RelationName;
-use crate::statement::{Access, Coverage, Operand, SessionAct};
+use crate::statement::{Access, Columns, Coverage, Operand, SessionAct};
 
 impl Walker<'_> {
     pub(super) fn insert(&mut self, insert: &Insert, ctes: &Ctes<'_>) -> Rows {
@@ -38,7 +38,7 @@ impl Walker<'_> {
         }
         if let Some(source) = &insert.source {
             let rows = self.query(source, None, ctes);
-            let target = self.written(&scope);
+            let target = written(&scope);
             let one = matches!(&*source.body, SetExpr::Values(values) if values.rows.len() == 1);
             self.copy(&rows, target, one);
         }
@@ -49,6 +49,10 @@ impl Walker<'_> {
                     Some(ConflictTarget::OnConstraint(constraint)) => self.see_name(constraint),
                     None => {}
                 }
+                let found_by: &[Ident] = match &conflict.conflict_target {
+                    Some(ConflictTarget::Columns(columns)) => columns,
+                    _ => &[],
+                };
                 if let OnConflictAction::DoUpdate(update) = &conflict.action {
                     let mut inner = Scope::new(None, ctes);
                     inner.items = scope.items.clone();
@@ -58,7 +62,7 @@ impl Walker<'_> {
                         rows: item.rows.clone().map(Atom::clone),
                         usage: None,
                     });
-                    self.assignments(&update.assignments, false, &scope_with(&inner, excluded));
+                    self.assignments(&update.assignments, false, found_by, &scope_with(&inner, excluded));
                     if let Some(selection) = &update.selection {
                         let excluded = scope.items.first().map(|item| Item {
                             alias: Some("excluded".into()),
@@ -99,9 +103,9 @@ impl Walker<'_> {
             self.condition(selection, &scope);
             self.pin(selection, &scope);
         }
-        let target = scope.items.first().and_then(|item| item.usage);
+        let target = written(&scope);
         let one = target.and_then(|usage| self.found.drafts.get(usage)).is_some_and(|draft| draft.pin.is_some());
-        self.assignments(&update.assignments, one, &scope);
+        self.assignments(&update.assignments, one, &[], &scope);
         self.returning(update.returning.as_deref(), true, &mut scope)
     }
 
@@ -149,7 +153,7 @@ impl Walker<'_> {
                         MergeInsertKind::Values(values) => {
                             for expr in values.rows.iter().flat_map(|row| &row.content) {
                                 let flow = self.expr(expr, &scope);
-                                let target = self.written(&scope);
+                                let target = written(&scope);
                                 self.copy_flow(&flow, target, false);
                             }
                         }
@@ -157,7 +161,7 @@ impl Walker<'_> {
                     }
                 }
                 MergeAction::Update(update) => match &update.kind {
-                    MergeUpdateKind::Set(assignments) => self.assignments(assignments, false, &scope),
+                    MergeUpdateKind::Set(assignments) => self.assignments(assignments, false, &[], &scope),
                     MergeUpdateKind::Wildcard => self.found.refuse(),
                 },
                 MergeAction::Delete { .. } | MergeAction::DoNothing { .. } => {}
@@ -166,23 +170,57 @@ impl Walker<'_> {
         Rows::default()
     }
 
-    /// The relation that is written: the first of the scope.
-    fn written(&self, scope: &Scope<'_>) -> Option<usize> {
-        let usage = scope.items.first().and_then(|item| item.usage)?;
-        self.found.drafts.get(usage).and_then(|draft| draft.relation)
-    }
-
     /// The values that an assignment takes from elsewhere are copied to where they go; a relation's own values
     /// that stay in it are used.
-    fn assignments(&mut self, assignments: &[Assignment], one: bool, scope: &Scope<'_>) {
-        let target = self.written(scope);
+    ///
+    /// `one`: at most one row is written. `conflict`: columns by which the row was found that an INSERT met.
+    fn assignments(&mut self, assignments: &[Assignment], one: bool, conflict: &[Ident], scope: &Scope<'_>) {
+        let target = written(scope);
         for assignment in assignments {
-            match &assignment.target {
-                AssignmentTarget::ColumnName(name) => self.see_name(name),
-                AssignmentTarget::Tuple(names) => names.iter().for_each(|name| self.see_name(name)),
+            let names = match &assignment.target {
+                AssignmentTarget::ColumnName(name) => std::slice::from_ref(name),
+                AssignmentTarget::Tuple(names) => names,
+            };
+            for name in names {
+                self.see_name(name);
+                if let Some(column) = parts(name).pop()
+                    && !self.is_the_same(&column, &assignment.value, target, conflict)
+                {
+                    self.mark_updated(&column, scope);
+                }
             }
             let flow = self.expr(&assignment.value, scope);
             self.copy_flow(&flow, target, one);
+        }
+    }
+
+    /// The column, and through a view those that it is made of, gets new values.
+    fn mark_updated(&mut self, column: &str, scope: &Scope<'_>) {
+        let Some(rows) = scope.items.first().map(|item| &item.rows) else { return };
+        let Some(flow) = rows.named(column).or_else(|| rows.unnamed()) else { return };
+        for atom in flow.iter() {
+            if let Some(draft) = self.found.drafts.get_mut(atom.usage).filter(|draft| draft.access == Access::Write) {
+                add(&mut draft.updated, atom.column.as_ref());
+            }
+        }
+    }
+
+    /// Whether an assignment leaves a column as it is: `set id = $1 … where id = $1`, and of a row that an INSERT met by
+    /// its `id`, `set id = excluded.id`.
+    fn is_the_same(&self, column: &str, value: &Expr, target: Option<usize>, conflict: &[Ident]) -> bool {
+        if let Expr::CompoundIdentifier(names) = value
+            && let [row, of] = names.as_slice()
+        {
+            return row.value == "excluded" && of.value == column && conflict.iter().any(|known| known.value == column);
+        }
+        let Some(draft) = target.and_then(|usage| self.found.drafts.get(usage)) else { return false };
+        let Some(relation) = draft.relation.and_then(|index| self.context.catalog.relations().get(index)) else {
+            return false;
+        };
+        let place = key_names(relation).iter().position(|known| **known == *column);
+        match (place, &draft.pin, self.operand(value)) {
+            (Some(place), Some(pin), Some(value)) => pin.get(place) == Some(&value),
+            _ => false,
         }
     }
 
@@ -255,7 +293,8 @@ impl Walker<'_> {
                 };
                 let read = Draft {
                     access: Access::Read,
-                    used: crate::statement::Columns::None,
+                    used: Columns::None,
+                    updated: Columns::None,
                     mixed: draft.mixed || sets,
                     ..draft.clone()
                 };
@@ -423,6 +462,11 @@ impl Walker<'_> {
             _ => self.operand(expr),
         }
     }
+}
+
+/// The use that is written: the first of the scope.
+fn written(scope: &Scope<'_>) -> Option<usize> {
+    scope.items.first().and_then(|item| item.usage)
 }
 
 fn moved(atom: &Atom, reads: &std::collections::HashMap<usize, usize>) -> Atom {

@@ -224,11 +224,19 @@ pub(super) fn by_lexer(
 ) {
     found.gap(code, subject, Coverage::Partial);
     let packs = candidates::packs(unit, range.clone());
-    let copies = range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], &["into"]))
-        || matches!(found.verb, Verb::Insert | Verb::Update | Verb::Merge);
+    let has = |words: &[&str]| range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], words));
+    // FOR UPDATE and FOR NO KEY UPDATE only lock.
+    let locks = |at: usize| at > range.start && candidates::is_any(unit, &unit.tokens[at - 1], &["for", "key"]);
+    let updates = has(&["merge"])
+        || range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], &["update"]) && !locks(at));
+    let copies = (updates || has(&["into"])) && has(&["select", "table", "from", "using", "with"]);
     for candidate in candidates::distinct(unit, range.clone(), context) {
         if candidate.written {
-            found.draft(Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Write, Source::Lexer));
+            let mut draft = Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Write, Source::Lexer);
+            if updates {
+                draft.updated = Columns::All;
+            }
+            found.draft(draft);
         }
         let mut draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer);
         if copies {

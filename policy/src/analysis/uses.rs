@@ -52,6 +52,7 @@ pub(super) struct Draft {
     pub(super) packed_whole: bool,
     pub(super) copied: Columns,
     pub(super) copied_many: bool,
+    pub(super) updated: Columns,
     pub(super) used: Columns,
     pub(super) via: Vec<String>,
     pub(super) pin: Option<Vec<Operand>>,
@@ -79,6 +80,7 @@ impl Draft {
             packed_whole: false,
             copied: Columns::None,
             copied_many: false,
+            updated: Columns::None,
             used: Columns::None,
             via: Vec::new(),
             pin: None,
@@ -199,6 +201,7 @@ pub(super) fn finish(
             merge(&mut same.packed, &draft.packed);
             merge(&mut same.copied, &draft.copied);
             same.copied_many |= draft.copied_many;
+            merge(&mut same.updated, &draft.updated);
             merge(&mut same.used, &draft.used);
             same.packed_whole |= packed_whole;
             same.once |= draft.once;
@@ -218,6 +221,7 @@ pub(super) fn finish(
             packed_whole,
             copied: draft.copied,
             copied_many: draft.copied_many,
+            updated: draft.updated,
             used: draft.used,
             via: draft.via,
             pin: draft.pin,

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::copying::Copying;
 use super::{Binding, Cover, Covered, View};
 use crate::exposure::{Exposed, Exposure, Manner, Origin};
 use crate::relation::RelationId;
@@ -161,17 +160,15 @@ impl Binding {
             })
             .collect();
         let said = Said::by(&uses);
-        let copying = Copying::of(statement);
         for (usage, covered) in &uses {
             for cover in covered.covers.iter().filter(|cover| !said.elsewhere(usage, covered, cover)) {
-                let Some(mut exposed) = exposed(usage, covered, cover, statement.coverage) else { continue };
-                if sensitive_in(&usage.copied, covered, cover).is_some() && copying.takes(usage, cover, self) {
-                    Copying::charge(&mut exposed, usage, covered);
-                }
-                match touched.get_mut(&same(&exposed)) {
-                    Some(known) => beside(known, &exposed),
-                    None => {
-                        touched.insert(same(&exposed), exposed);
+                let exposed = exposed(usage, covered, cover, statement.coverage);
+                for exposed in exposed.into_iter().chain(rekeyed(usage, covered, cover)) {
+                    match touched.get_mut(&same(&exposed)) {
+                        Some(known) => beside(known, &exposed),
+                        None => {
+                            touched.insert(same(&exposed), exposed);
+                        }
                     }
                 }
             }
@@ -238,7 +235,7 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
     let reads = matches!(usage.access, Access::Read | Access::Export);
     let within = |columns: &Columns| sensitive_in(columns, covered, cover);
     let (mut leaving, packed, copied) = (within(&usage.released), within(&usage.packed), within(&usage.copied));
-    let used = union(within(&usage.used), copied);
+    let used = union(within(&usage.used), copied.clone());
     let is_packed = packed.is_some();
     leaving = union(leaving, packed.clone());
     let mut manner = match (&leaving, is_packed) {
@@ -270,7 +267,8 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
     });
     let key_released =
         key.is_some_and(|key| key.iter().all(|attribute| releases(&usage.released, covered, *attribute)));
-    Some(Exposed {
+    let copies = reads && copied.is_some();
+    let exposed = Exposed {
         dataset: cover.dataset.clone(),
         relation: cover.records.clone(),
         oid: usage.oid,
@@ -290,7 +288,31 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
         key: key.cloned(),
         key_released,
         rows_estimate: covered.rows_estimate,
-    })
+    };
+    let one = !usage.copied_many || (usage.pin.is_some() && !covered.shares_keys);
+    Some(if copies { at_once(exposed, one) } else { exposed })
+}
+
+/// What a statement puts into other rows is charged when it is admitted: there it has another key or no label, and
+/// nobody could tell what is read of it later.
+fn at_once(exposed: Exposed, one: bool) -> Exposed {
+    Exposed {
+        rows_estimate: if one { 1 } else { exposed.rows_estimate },
+        manner: Manner::Packed,
+        whole: true,
+        pin: None,
+        key: None,
+        key_released: false,
+        ..exposed
+    }
+}
+
+/// A record that gets another key could be read again under it, and count as one that was read before.
+fn rekeyed(usage: &RelationUse, covered: &Covered, cover: &Cover) -> Option<Exposed> {
+    let key = cover.key.as_ref().filter(|_| usage.access == Access::Write)?;
+    let attribute = *key.iter().find(|number| releases(&usage.updated, covered, **number))?;
+    let one = usage.pin.is_some() && !covered.shares_keys;
+    Some(at_once(witnessed(covered, cover, Origin { oid: usage.oid, attribute }), one))
 }
 
 /// Whether the exposure has something of a dataset from a relation.
