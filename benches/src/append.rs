@@ -15,7 +15,7 @@ use crate::measure::{Bench, Line, Per};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything about the audit log.
-pub fn run(bench: &mut Bench) {
+pub(crate) fn run(bench: &mut Bench) {
     if !bench.wants("append") {
         return;
     }

@@ -4,12 +4,12 @@ use weir_policy::catalog::{Catalog, Column, Relation, RelationKind};
 use weir_policy::relation::{Engine, RelationId};
 
 /// The schema path of its sessions.
-pub fn search_path() -> Vec<String> {
+pub(crate) fn search_path() -> Vec<String> {
     vec!["pg_catalog".to_owned(), "public".to_owned()]
 }
 
 /// A catalog with the desk's tables and `others` more.
-pub fn catalog(others: usize) -> Catalog {
+pub(crate) fn catalog(others: usize) -> Catalog {
     let mut relations = vec![
         table(10, "public", "customers", &["id", "name", "email", "phone", "region"]),
         table(11, "public", "tickets", &["id", "customer_id", "subject", "body", "status", "opened_at"]),

@@ -40,7 +40,7 @@ impl Execution for Plain {
 type Session = PgEngine<Statement, Plain>;
 
 /// Everything about the wire.
-pub fn run(bench: &mut Bench) {
+pub(crate) fn run(bench: &mut Bench) {
     if !bench.wants("decode") {
         return;
     }

@@ -13,6 +13,7 @@ mod append;
 mod database;
 mod decode;
 mod measure;
+mod policy;
 mod sql;
 mod table;
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     table::head();
     decode::run(&mut bench);
     sql::run(&mut bench);
+    policy::run(&mut bench);
     append::run(&mut bench);
     match json.map_or(Ok(()), |path| table::write(bench.lines(), &path)) {
         Ok(()) if bench.lines().is_empty() => usage("no line holds that word"),

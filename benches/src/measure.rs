@@ -11,7 +11,7 @@ const BATCHES: usize = 15;
 
 /// What one operation handles besides itself.
 #[derive(Clone, Copy, Debug)]
-pub enum Per {
+pub(crate) enum Per {
     /// Nothing that is counted.
     Call,
     /// So many bytes: told as MB/s.
@@ -22,20 +22,20 @@ pub enum Per {
 
 /// One line of the table.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub(crate) struct Line {
     /// What was measured.
-    pub name: String,
+    pub(crate) name: String,
     /// Median nanoseconds of one operation, or of one row.
-    pub ns: f64,
+    pub(crate) ns: f64,
     /// The fastest and the slowest batch, nanoseconds likewise.
-    pub ns_range: (f64, f64),
+    pub(crate) ns_range: (f64, f64),
     /// Megabytes a second at the median, where bytes are handled.
-    pub mb_per_s: Option<f64>,
+    pub(crate) mb_per_s: Option<f64>,
 }
 
 /// Collects lines, and leaves out what nobody asked for.
 #[derive(Debug)]
-pub struct Bench {
+pub(crate) struct Bench {
     filter: Option<String>,
     batch: Duration,
     lines: Vec<Line>,
@@ -43,22 +43,22 @@ pub struct Bench {
 
 impl Bench {
     /// `filter`: only names that hold this word. `batch`: how long one batch takes.
-    pub fn new(filter: Option<String>, batch: Duration) -> Bench {
+    pub(crate) fn new(filter: Option<String>, batch: Duration) -> Bench {
         Bench { filter, batch, lines: Vec::new() }
     }
 
     /// Whether any measurement of this group is asked for, so that its preparations can be left out.
-    pub fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()) || filter.starts_with(name))
     }
 
     /// Measures a call.
-    pub fn run<R>(&mut self, name: &str, per: Per, mut call: impl FnMut() -> R) {
+    pub(crate) fn run<R>(&mut self, name: &str, per: Per, mut call: impl FnMut() -> R) {
         self.run_prepared(name, per, || (), |()| call());
     }
 
     /// Measures a call on something that is made anew for each batch of calls, outside of the clock.
-    pub fn run_prepared<S, R>(
+    pub(crate) fn run_prepared<S, R>(
         &mut self,
         name: &str,
         per: Per,
@@ -98,13 +98,13 @@ impl Bench {
     }
 
     /// Adds a line that was measured elsewhere, and prints it.
-    pub fn push(&mut self, line: Line) {
+    pub(crate) fn push(&mut self, line: Line) {
         crate::table::row(&line);
         self.lines.push(line);
     }
 
     /// Everything that was measured.
-    pub fn lines(&self) -> &[Line] {
+    pub(crate) fn lines(&self) -> &[Line] {
         &self.lines
     }
 }
@@ -119,6 +119,6 @@ fn batch<S, R>(calls: u32, prepare: &mut impl FnMut() -> S, call: &mut impl FnMu
 }
 
 /// Exact up to 2^53, which no count here reaches.
-pub fn as_f64(number: usize) -> f64 {
+pub(crate) fn as_f64(number: usize) -> f64 {
     u32::try_from(number).map_or(f64::from(u32::MAX), f64::from)
 }

@@ -25,7 +25,7 @@ const PSQL: &str = "SELECT n.nspname as \"Schema\", c.relname as \"Name\", CASE 
     n.nspname !~ '^pg_toast' AND n.nspname <> 'information_schema' ORDER BY 1,2";
 
 /// Everything about SQL.
-pub fn run(bench: &mut Bench) {
+pub(crate) fn run(bench: &mut Bench) {
     if bench.wants("shape") {
         for (name, text) in [("point select", POINT), ("look-up", LOOK_UP), ("ORM join", ORM), ("five tables", JOIN)] {
             let name = format!("shape/{name}, {} B", text.len());

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::measure::Line;
 
 /// The head of the table.
-pub fn head() {
+pub(crate) fn head() {
     println!("{:<44} {:>12} {:>27} {:>10}", "what", "median", "fastest .. slowest batch", "MB/s");
 }
 
 /// One line.
-pub fn row(line: &Line) {
+pub(crate) fn row(line: &Line) {
     let (fastest, slowest) = line.ns_range;
     let speed = line.mb_per_s.map(|speed| format!("{speed:.0}")).unwrap_or_default();
     let range = format!("{} .. {}", time(fastest), time(slowest));
@@ -32,7 +32,7 @@ fn time(ns: f64) -> String {
 ///
 /// # Errors
 /// What the file system says, with the path.
-pub fn write(lines: &[Line], path: &Path) -> Result<(), String> {
+pub(crate) fn write(lines: &[Line], path: &Path) -> Result<(), String> {
     let lines: Vec<Value> = lines
         .iter()
         .map(|line| {
