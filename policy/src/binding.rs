@@ -129,8 +129,18 @@ impl PolicySet {
             .flat_map(|rule| rule.access.iter().copied())
             .collect();
         let egress = self.defaults.unclassified_egress.is_some();
+        let unread = catalog.is_unread()
+            && self
+                .datasets
+                .iter()
+                .flat_map(|dataset| &dataset.relations)
+                .any(|pattern| pattern.speaks_of(catalog.engine(), catalog.database()));
+        if unread {
+            // Nothing can be matched; whoever loads catalogs says why.
+            diagnostics.clear();
+        }
         let views = views(catalog, &covered);
-        (Binding { covered, by_oid, views, watched, egress }, diagnostics)
+        (Binding { covered, by_oid, views, watched, egress, unread }, diagnostics)
     }
 
     /// Tells of columns that no relation of the dataset has: a slip of the pen that leaves nothing sensitive.

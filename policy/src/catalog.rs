@@ -143,6 +143,11 @@ impl Catalog {
         Catalog::new(engine, database, 0, Vec::new(), Vec::new())
     }
 
+    /// Whether this stands for a database that was never read.
+    pub fn is_unread(&self) -> bool {
+        self.version == 0 && self.relations.is_empty()
+    }
+
     /// Engine of the database.
     pub fn engine(&self) -> Engine {
         self.engine

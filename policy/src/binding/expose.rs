@@ -29,7 +29,7 @@ impl Binding {
             touched: if self.is_sensitive() { self.touched(statement) } else { Vec::new() },
             accesses,
             coverage: statement.coverage,
-            opaque: if self.is_sensitive() { opaque(statement) } else { None },
+            opaque: if self.is_sensitive() { opaque(statement).or_else(|| self.unread(statement)) } else { None },
             rows_max,
             returns: returns_rows(statement.verb),
             views: statement.uses.iter().map(|usage| usage.oid).filter(|oid| self.views.contains_key(oid)).collect(),
@@ -37,6 +37,12 @@ impl Binding {
         };
         exposure.plain = self.is_plain(&exposure);
         exposure
+    }
+
+    /// Without a catalog only what is understood in full is known to reach nothing.
+    fn unread(&self, statement: &StatementAnalysis) -> Option<String> {
+        let unsure = statement.coverage != Coverage::Full || !statement.uses.is_empty();
+        (self.unread && unsure).then(|| "catalog: never read".to_owned())
     }
 
     /// What the statements of one text expose together: as strict as the strictest of them. A row comes from one of

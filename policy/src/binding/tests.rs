@@ -363,6 +363,37 @@ fn the_server_is_believed_where_it_names_more() {
 }
 
 #[test]
+fn a_database_that_was_never_read_may_hold_anything() {
+    let (set, _) = PolicySet::load(
+        "version: 1\ndatasets:\n  a: { class: x, relations: [ { engine: postgres, database: support, name: \"*.secret\" } ] }\n\
+         rules:\n  - { name: r, who: any, dataset: a, then: alert }\n",
+        "policy.yaml",
+    )
+    .unwrap();
+    let exposed = |database: &str, sql: &str| {
+        let catalog = Catalog::empty(Engine::Postgres, database);
+        let (binding, diagnostics) = set.bind(&catalog);
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
+        let path = ["public".to_owned()];
+        let context = Context {
+            dialect: Dialect::Postgres,
+            lex: LexSettings::default(),
+            catalog: &catalog,
+            search_path: &path,
+            temporary: &[],
+        };
+        let analysis = analyse(sql.as_bytes(), &context);
+        binding.exposure(&analysis.statements[0]).opaque().is_some()
+    };
+    for sql in ["select * from secret", "select * from anything", "copy secret to stdout", "select ((1"] {
+        assert!(exposed("support", sql), "{sql}");
+        assert!(!exposed("elsewhere", sql), "{sql}");
+    }
+    assert!(!exposed("support", "select 1"));
+    assert!(!exposed("support", "begin"));
+}
+
+#[test]
 fn a_policy_says_what_it_finds_nothing_of() {
     let told = |text: &str| {
         let (set, warnings) = PolicySet::load(text, "policy.yaml").unwrap();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use weir_audit_store::event::{Alert, Body, Boot, Severity, Shutdown, StoreTrouble};
-use weir_audit_store::{Event, Options, Recovery, State, Store, StoreError, Urgency};
+use weir_audit_store::{Event, Options, Recovery, State, Store, StoreError, Trouble, Urgency};
 
 use crate::alert::Alerts;
 use crate::budgets::{Clock, wall_ms};
@@ -31,6 +31,8 @@ pub struct Recorder {
     durable: watch::Receiver<u64>,
     appended: AtomicU64,
     lost: Mutex<Lost>,
+    /// What the writer found wrong about the proofs, to be told by another thread.
+    troubles: Arc<Mutex<Vec<Trouble>>>,
     alerts: Alerts,
 }
 
@@ -55,8 +57,11 @@ impl Recorder {
             ..Options::new(&config.dir)
         };
         let (sender, durable) = watch::channel(0);
+        let troubles: Arc<Mutex<Vec<Trouble>>> = Arc::default();
+        let found = Arc::clone(&troubles);
         let watcher = move |watermark: weir_audit_store::Watermark| {
             sender.send_replace(watermark.durable);
+            found.lock().unwrap_or_else(PoisonError::into_inner).extend(watermark.trouble);
         };
         let (store, recovery) =
             Store::open(options, Box::new(watcher)).map_err(|error| format!("the audit log: {error}"))?;
@@ -68,6 +73,7 @@ impl Recorder {
             durable,
             appended: AtomicU64::new(recovery.last_sequence),
             lost: Mutex::default(),
+            troubles,
             alerts,
             store,
         };
@@ -181,9 +187,17 @@ impl Recorder {
         }
     }
 
-    /// Tells metrics how far the disk is behind, and records what was lost.
+    /// Tells metrics how far the disk is behind, records what was lost, and tells what is wrong about the proofs.
     pub fn observe(&self) {
         self.tell_lost();
+        let troubles = std::mem::take(&mut *self.troubles.lock().unwrap_or_else(PoisonError::into_inner));
+        for trouble in troubles {
+            let (code, severity) = match trouble {
+                Trouble::Altered { .. } => ("audit-log-altered", Severity::Critical),
+                Trouble::Unsigned { .. } => ("audit-log-unsigned", Severity::High),
+            };
+            self.alert_operator(code, trouble.to_string(), severity);
+        }
         let waiting = self.appended.load(Ordering::Relaxed).saturating_sub(self.durable());
         telemetry::audit_lag(waiting, self.failing().is_some());
     }

@@ -122,7 +122,7 @@ fn start_log(serves: bool) {
     if std::env::var_os("WEIR_LOG_FORMAT").is_some_and(|format| format == "json") {
         log.json().init();
     } else {
-        log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        log.with_ansi(false).init();
     }
 }
 

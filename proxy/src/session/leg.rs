@@ -153,6 +153,21 @@ impl Leg {
         (self.kept.is_empty() && self.unsent.is_empty()).then(|| std::mem::replace(&mut self.stream, Stream::Closed))
     }
 
+    /// Version of TLS that protects the leg; `None` in clear text.
+    pub fn tls_version(&self) -> Option<&'static str> {
+        let version = match &self.stream {
+            Stream::Client(stream) => stream.get_ref().1.protocol_version(),
+            Stream::Direct(stream) => stream.get_ref().1.protocol_version(),
+            Stream::Upstream(stream) => stream.get_ref().1.protocol_version(),
+            Stream::Plain(_) | Stream::Closed => return None,
+        };
+        Some(match version {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLS",
+        })
+    }
+
     /// Bytes that wait to be sent.
     pub fn unsent_len(&self) -> usize {
         self.unsent.len()

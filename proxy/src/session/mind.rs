@@ -82,8 +82,8 @@ pub struct Opening<'a> {
     pub parameters: &'a [(String, String)],
     /// Settings that the server reported.
     pub settings: &'a [(String, String)],
-    /// Whether the client's leg is under TLS.
-    pub tls: bool,
+    /// Version of TLS on the client's leg; `None` in clear text.
+    pub tls: Option<&'static str>,
 }
 
 impl Mind {
@@ -97,7 +97,7 @@ impl Mind {
             database: opening.database.to_owned(),
             account: who.account.to_string(),
             application: (!who.application.is_empty()).then(|| who.application.to_string()),
-            tls: opening.tls.then(|| "TLS".to_owned()),
+            tls: opening.tls.map(str::to_owned),
         };
         let person = Person {
             id: who.person.to_string(),

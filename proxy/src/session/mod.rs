@@ -138,7 +138,7 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
     let limits = Limits { frame_bytes_max: route.frame_bytes_max, pipeline_max: route.pipeline_max };
     let target = open.cancel.clone();
     let started = Instant::now();
-    let mind = match identify(shared, route, &open, peer).await {
+    let mind = match identify(shared, route, &client, &open, peer).await {
         Ok(mind) => mind,
         Err(refusal) => {
             let mut client = client;
@@ -179,6 +179,7 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
 async fn identify(
     shared: &Arc<Shared>,
     route: &Route,
+    client: &Leg,
     open: &startup::Open,
     peer: SocketAddr,
 ) -> Result<Mind, Refusal> {
@@ -197,7 +198,7 @@ async fn identify(
         database: &startup.database,
         parameters: &startup.parameters,
         settings: &open.settings,
-        tls: open.client_tls,
+        tls: client.tls_version(),
     };
     let mind = Mind::new(Arc::clone(shared), who, feed, shared.session_id(), &opening);
     mind.note(Body::SessionStart(SessionStart::default()));

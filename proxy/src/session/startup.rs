@@ -41,8 +41,6 @@ pub struct Open {
     pub key: WeirKey,
     /// How to cancel what this session runs.
     pub cancel: CancelTarget,
-    /// Whether the client's leg is under TLS.
-    pub client_tls: bool,
 }
 
 /// Serves the start-up. Not cancel safe: on a time-out the connection is over.
@@ -151,9 +149,15 @@ async fn upgrade(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
     let Some(Stream::Plain(socket)) = client.take_stream() else {
         return Err(refused("08P01", "bytes arrived before TLS was set up", "wait for the answer to SSLRequest"));
     };
-    let stream = TlsAcceptor::from(tls.config.clone()).accept(socket).await.map_err(|_| End::ClientGone)?;
+    let stream = TlsAcceptor::from(tls.config.clone()).accept(socket).await.map_err(|error| no_handshake(&error))?;
     *client = Leg::new(Stream::Client(Box::new(stream)));
     Ok(())
+}
+
+/// A handshake that failed: the client has been told by an alert, and the operator should be able to find out why.
+fn no_handshake(error: &io::Error) -> End {
+    tracing::info!(%error, "TLS handshake with a client failed");
+    End::ClientGone
 }
 
 /// TLS without a request: the client must name the protocol (ALPN), as the server demands.
@@ -161,7 +165,8 @@ async fn direct(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
     let hello = client.take_kept();
     let Some(Stream::Plain(socket)) = client.take_stream() else { return Err(End::ClientGone) };
     let acceptor = TlsAcceptor::from(tls.config.clone());
-    let stream = acceptor.accept(super::leg::Replayed::new(hello, socket)).await.map_err(|_| End::ClientGone)?;
+    let stream = acceptor.accept(super::leg::Replayed::new(hello, socket));
+    let stream = stream.await.map_err(|error| no_handshake(&error))?;
     let is_named = stream.get_ref().1.alpn_protocol() == Some(b"postgresql");
     // Before a refusal, so that the client can read it.
     *client = Leg::new(Stream::Direct(Box::new(stream)));
@@ -269,7 +274,7 @@ async fn authenticate(
             AuthStep::Ready(_) if authenticated => {
                 client.queue(&frame);
                 let cancel = CancelTarget::new(route.upstream.clone(), server_key);
-                let open = Open { upstream, startup, settings, key, cancel, client_tls };
+                let open = Open { upstream, startup, settings, key, cancel };
                 return Ok(Opened::Session(Box::new(open)));
             }
             AuthStep::Ready(_) => {
