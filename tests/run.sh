@@ -19,4 +19,5 @@ for example in examples/*/policy.yaml; do
     "$target/release/weir" policy check "$example"
     "$target/release/weir" policy test "$example"
 done
+cargo run --release -p weir-fuzz -- --seconds 6
 WEIR_BIN="$target/release/weir" cargo test -p weir-tests --test e2e

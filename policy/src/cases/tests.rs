@@ -1,3 +1,5 @@
+//! The tests of a policy file, played: what passes, what is cut at which row, what is told of a failing one.
+
 use super::*;
 
 const POLICY: &str = r#"version: 1

@@ -1,3 +1,5 @@
+//! The loader: what loads and as what, what is told of files that do not, and that no text breaks it.
+
 mod wrong;
 
 use proptest::prelude::*;
