@@ -185,6 +185,25 @@ fn the_desk_reads_within_its_budget() {
 }
 
 #[test]
+fn what_may_leave_in_one_row_must_fit_into_what_is_left() {
+    let policy = crate::binding::tests::POLICY.replace("records: 500", "records: 1500");
+    let alice = who("alice", &["support"]);
+    let sql = "select string_agg(email, ',') from customers";
+    let refused = "deny: reading `customers` is limited to 1500 records per hour by rule `desk`";
+    assert!(Desk::with(&policy).used("customers", 501).judge(&alice, sql).starts_with(refused));
+    let mut desk = Desk::with(&policy).used("customers", 500);
+    assert!(desk.judge(&alice, sql).starts_with("allow, recorded; lease 1000 customers"));
+    assert_eq!(desk.ledger.used("customers", Window::Hour, Unit::Records, AT.now), 1500, "charged, shown or not");
+    // What another session has reserved is not there to be taken.
+    let mut desk = Desk::with(&policy).used("customers", 450);
+    let listing = exposure(&desk.binding, "select email from customers");
+    let Decision::Allow(held) = desk.set.admit(&alice, &listing, &mut desk.ledger, &AT).decision else { panic!() };
+    assert!(desk.judge(&alice, sql).starts_with(refused));
+    held.meter.unwrap().settle(&mut desk.ledger, AT.now);
+    assert!(desk.judge(&alice, sql).starts_with("allow"));
+}
+
+#[test]
 fn where_no_rule_speaks_the_defaults_do() {
     let (bob, stranger) = (who("bob", &["sales"]), who("?", &["support"]));
     check(
