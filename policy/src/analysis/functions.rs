@@ -308,7 +308,17 @@ pub(super) fn touches_names(unit: &Unit<'_>) -> bool {
 /// no function but those that the server ships and that reach nothing else.
 pub(super) fn is_plain_block(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> bool {
     const TELLING: [&str; 12] = [
-        "execute", "set", "set_config", "reset", "prepare", "deallocate", "discard", "call", "listen", "notify", "copy",
+        "execute",
+        "set",
+        "set_config",
+        "reset",
+        "prepare",
+        "deallocate",
+        "discard",
+        "call",
+        "listen",
+        "notify",
+        "copy",
         "import",
     ];
     let languages = range.clone().filter(|at| unit.tokens[*at].is_word(unit.text, "language"));

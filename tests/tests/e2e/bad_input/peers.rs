@@ -178,7 +178,9 @@ fn a_server_process_killed_in_mid_result_ends_one_session() {
         let error = reply.error();
         assert!(error.sqlstate.starts_with("08") || error.sqlstate.starts_with("57P"), "{how}: {error:?}");
         let event = weir.audit_event("the result that broke off", |event| {
-            event["kind"] == "completion" && event["detail"]["rows"] == reply.rows() && event["detail"]["outcome"] != "complete"
+            event["kind"] == "completion"
+                && event["detail"]["rows"] == reply.rows()
+                && event["detail"]["outcome"] != "complete"
         });
         assert_eq!(audit::person(&event), "alice", "{event:#}");
         // PostgreSQL restarts all of its processes after such a death; then everybody is served again.

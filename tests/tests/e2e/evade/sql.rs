@@ -309,7 +309,8 @@ fn no_evasion_gets_past_the_budget() {
         .filter(|(number, _)| {
             let person = format!("evader_{number}");
             !events.iter().any(|event| {
-                weir_tests::audit::person(event) == person && (event["kind"] == "denial" || event["detail"]["outcome"] == "cut")
+                weir_tests::audit::person(event) == person
+                    && (event["kind"] == "denial" || event["detail"]["outcome"] == "cut")
             })
         })
         .map(|(_, evasion)| evasion.name)
