@@ -75,6 +75,9 @@ pub fn client() -> Named<Script> {
             (0..14).fold(s(), |script, _| script.parse("", "select 1").bind("", "", &[]).execute("", 0)).sync(),
         ),
         ("many-names", (0..14).fold(s(), |script, n| script.parse(&format!("s{n}"), "select 1").sync())),
+        // Each of these was found by a run.
+        ("more-executions-than-fit", (0..14).fold(s(), |script, _| script.execute("unknown", 0))),
+        ("unknown-behind-held", s().query("select secret").client(b'z', b"whole").sync()),
         ("login-again", s().client(b'p', b"password\0").query("select 1")),
     ])
 }

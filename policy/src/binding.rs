@@ -113,6 +113,7 @@ impl PolicySet {
                 entry.covers.push(cover);
             }
         }
+        cover_toast(catalog, &mut covered);
         for entry in covered.values_mut() {
             entry.covers.sort_by(|a, b| a.dataset.cmp(&b.dataset));
         }
@@ -324,6 +325,22 @@ fn views(catalog: &Catalog, covered: &HashMap<RelationId, Covered>) -> HashMap<u
 
 fn is_view(relation: &Relation) -> bool {
     matches!(relation.kind, RelationKind::View | RelationKind::MaterializedView)
+}
+
+/// Out-of-line values of a table stand in a relation of their own, which depends on the table: pieces of anything.
+fn cover_toast(catalog: &Catalog, covered: &mut HashMap<RelationId, Covered>) {
+    for relation in catalog.relations().iter().filter(|relation| relation.kind == RelationKind::Other) {
+        let owners = relation.depends.iter().filter_map(|(oid, _)| catalog.by_oid(*oid));
+        let covers: Vec<Cover> = owners
+            .filter_map(|owner| covered.get(&owner.id))
+            .flat_map(|owner| &owner.covers)
+            .map(|cover| Cover { whole: true, key: None, ..cover.clone() })
+            .collect();
+        if !covers.is_empty() {
+            let entry = covered.entry(relation.id.clone()).or_insert_with(|| Covered::new(relation, catalog));
+            entry.covers.extend(covers);
+        }
+    }
 }
 
 /// Partitions and inheritance children, and theirs.

@@ -9,14 +9,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use moka::sync::Cache;
 use weir_policy::binding::Binding;
+use weir_policy::load::FILE_BYTES_MAX;
 use weir_policy::set::PolicySet;
 
 use crate::catalog::CatalogView;
 use crate::config::{Config, read_bounded};
 use crate::identity::Directory;
 
-/// Longest policy file, bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Bindings that are kept: a few generations of every database that a catalog is kept of.
 const BINDINGS_MAX: u64 = 1024;
 
@@ -98,7 +97,8 @@ impl Policies {
 
 fn read(policy: &Path, directory: Option<&Path>, generation: u64) -> Result<InForce, String> {
     let shown = policy.display().to_string();
-    let text = read_bounded(policy, FILE_BYTES_MAX).map_err(|reason| format!("policy `{shown}` {reason}"))?;
+    let bytes_max = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    let text = read_bounded(policy, bytes_max).map_err(|reason| format!("policy `{shown}` {reason}"))?;
     let (set, warnings) = PolicySet::load(&text, &shown)
         .map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     for warning in warnings {

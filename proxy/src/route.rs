@@ -30,6 +30,8 @@ pub struct Route {
     pub frame_bytes_max: usize,
     /// Outstanding messages of one session.
     pub pipeline_max: usize,
+    /// Bytes that are kept for a peer that does not read, before the other side is no longer read either.
+    pub session_bytes_max: usize,
     /// From acceptance to the first ReadyForQuery.
     pub startup_timeout: Duration,
     /// Whether FunctionCall messages pass.

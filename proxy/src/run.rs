@@ -234,6 +234,7 @@ fn routes(config: &Config) -> Result<Routes, String> {
             upstream: Arc::new(target(upstream)?),
             frame_bytes_max: config.limits.frame_bytes_max,
             pipeline_max: config.limits.pipeline_max,
+            session_bytes_max: config.limits.session_bytes_max,
             startup_timeout: config.limits.startup,
             function_calls: match config.allow_function_call {
                 true => FunctionCalls::Allowed,

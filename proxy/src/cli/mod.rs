@@ -52,7 +52,7 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Look at what rules would see.
+    /// Check and test a policy, explain what it makes of a statement.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Read the audit log.

@@ -148,7 +148,7 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
         }
     };
     let gate = Gate::new(mind, route.function_calls, shared.durability);
-    let mut relay = Relay::new(client, open.upstream, PgEngine::new(limits), gate);
+    let mut relay = Relay::new(client, open.upstream, PgEngine::new(limits), gate, route.session_bytes_max);
     let _registered = shared.cancels.register(open.key, target.clone());
     let end = carry(shared, &mut relay, &target).await;
     if matches!(end, End::Broken(_) | End::Refused(_))

@@ -12,8 +12,8 @@ use super::gate::{Gate, Judgement, Release};
 use super::leg::{Leg, ReadBuffer};
 use super::{End, PgSessionEngine};
 
-/// A side is not read while the other has more than this unsent: a slow peer's share of memory.
-const UNSENT_BYTES_MAX: usize = 64 * 1024;
+/// A buffer that grew beyond this is given back when it is empty.
+const BUFFER_BYTES_KEPT: usize = 64 * 1024;
 
 /// Why a side takes no further steps now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +59,18 @@ pub(super) struct Relay {
     /// A cut left bytes of the upstream that nobody has looked at yet: no read may come that brings them up.
     unexamined: bool,
     transaction: Transaction,
+    /// A side is not read while the other has more than this unsent: a slow peer's share of memory.
+    unsent_bytes_max: usize,
 }
 
 impl Relay {
-    pub(super) fn new(client: Leg, upstream: Leg, engine: PgSessionEngine, gate: Gate) -> Relay {
+    pub(super) fn new(
+        client: Leg,
+        upstream: Leg,
+        engine: PgSessionEngine,
+        gate: Gate,
+        unsent_bytes_max: usize,
+    ) -> Relay {
         Relay {
             client,
             upstream,
@@ -76,6 +84,7 @@ impl Relay {
             result_ended: false,
             unexamined: false,
             transaction: Transaction::Idle,
+            unsent_bytes_max,
         }
     }
 
@@ -98,7 +107,7 @@ impl Relay {
             let mut moved = false;
             // A vanished client must be noticed while its statement runs, so its side is read while it waits, too;
             // what it sends meanwhile is bounded by one read.
-            let client_may = self.upstream.unsent_len() <= UNSENT_BYTES_MAX
+            let client_may = self.upstream.unsent_len() <= self.unsent_bytes_max
                 && (self.client_wait.is_none() || !self.client.has_kept());
             if client_may && let Poll::Ready(next) = self.read_client(cx) {
                 if let Some(next) = next {
@@ -106,7 +115,7 @@ impl Relay {
                 }
                 moved = true;
             }
-            if self.client.unsent_len() <= UNSENT_BYTES_MAX
+            if self.client.unsent_len() <= self.unsent_bytes_max
                 && self.upstream_wait.is_none()
                 && let Poll::Ready(next) = self.read_upstream(cx)
             {
@@ -365,7 +374,7 @@ impl Relay {
         }
         let sent = self.upstream.poll_send(cx, &self.to_upstream);
         self.to_upstream.clear();
-        if self.to_upstream.capacity() > UNSENT_BYTES_MAX {
+        if self.to_upstream.capacity() > BUFFER_BYTES_KEPT {
             self.to_upstream = Vec::new();
         }
         sent.err().map(|_| Next::End(End::UpstreamGone))
