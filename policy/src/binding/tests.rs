@@ -85,7 +85,8 @@ pub(crate) fn catalog() -> Catalog {
     dogs.parents = vec![30];
     let mut orders = table(12, "public", "orders", &["id", "customer_id", "total", "note"]);
     orders.rows_estimate = 5000;
-    let mut toast = relation(60, "pg_toast", "pg_toast_10", RelationKind::Other, &["chunk_id", "chunk_seq", "chunk_data"]);
+    let mut toast =
+        relation(60, "pg_toast", "pg_toast_10", RelationKind::Other, &["chunk_id", "chunk_seq", "chunk_data"]);
     toast.depends = vec![(10, 0)];
     let mut statistics = view(
         51,
