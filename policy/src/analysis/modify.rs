@@ -1,14 +1,18 @@
 //! INSERT, UPDATE, DELETE, MERGE: what is written, what is read for it, and what RETURNING lets out.
 
+use std::collections::BTreeMap;
+
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, DataType, Delete, Expr, FromTable, Ident, Insert,
     Merge, MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction, OnInsert, SelectItem, SetExpr,
     TableFactor, TableObject, Update, UpdateTableFromKind,
 };
 
+use super::expand::is_view;
 use super::lineage::{Walker, parts};
 use super::scope::{Column, Ctes, Item, Rows, Scope, map};
 use super::uses::{Atom, Draft, Flow, Pack, add, key_names};
+use crate::catalog::Relation;
 use crate::relation::RelationName;
 use crate::statement::{Access, Columns, Coverage, Operand, SessionAct};
 
@@ -373,43 +377,56 @@ impl Walker<'_> {
             return;
         }
         for item in &scope.items {
-            let Some(usage) = item.usage else { continue };
-            let Some(relation) = self
-                .found
-                .drafts
-                .get(usage)
-                .and_then(|draft| draft.relation)
-                .and_then(|index| self.context.catalog.relations().get(index))
-            else {
-                continue;
-            };
-            let key = key_names(relation);
-            if key.is_empty() || key.len() != relation.key.len() {
+            let value = |column: &str| equated(&equalities, item, column, scope);
+            let direct = item.usage.and_then(|usage| Some((usage, self.relation_of(usage)?)));
+            if let Some((usage, relation)) = direct.filter(|(_, relation)| !is_view(relation)) {
+                let key = key_names(relation);
+                let pinned: Option<Vec<Operand>> = key.iter().map(|column| value(column)).collect();
+                let whole = !key.is_empty() && key.len() == relation.key.len();
+                if let (true, Some(pinned), Some(draft)) = (whole, pinned, self.found.drafts.get_mut(usage)) {
+                    draft.pin = Some(pinned);
+                }
                 continue;
             }
-            let value = |column: &str| {
-                equalities.iter().find(|(qualifier, name, _)| {
-                    name == column
-                        && match qualifier {
-                            Some(qualifier) => item.alias.as_deref() == Some(qualifier),
-                            // Unqualified: only where no other item could be meant.
-                            None => {
-                                scope
-                                    .items
-                                    .iter()
-                                    .filter(|other| other.rows.named(column).is_some() || other.rows.open.is_some())
-                                    .count()
-                                    == 1
-                            }
-                        }
-                })
-            };
-            let pinned: Option<Vec<Operand>> =
-                key.iter().map(|column| value(column).map(|(_, _, operand)| *operand)).collect();
-            if let (Some(pinned), Some(draft)) = (pinned, self.found.drafts.get_mut(usage)) {
-                draft.pin = Some(pinned);
+            for (usage, pinned) in self.pinned_below(item, &value) {
+                if let Some(draft) = self.found.drafts.get_mut(usage) {
+                    draft.pin = Some(pinned);
+                    draft.pinned_above = true;
+                }
             }
         }
+    }
+
+    /// Relations below a view or a subquery whose whole key its columns show as it is, equated to values.
+    fn pinned_below(&mut self, item: &Item, value: &dyn Fn(&str) -> Option<Operand>) -> Vec<(usize, Vec<Operand>)> {
+        let mut shown: BTreeMap<usize, BTreeMap<i16, Operand>> = BTreeMap::new();
+        self.found.spend(item.rows.columns.len());
+        for column in &item.rows.columns {
+            let (Some(name), Some((oid, attribute))) = (&column.name, column.plain) else { continue };
+            let alone = item.rows.columns.iter().filter(|other| other.name.as_ref() == Some(name)).count() == 1;
+            let Some(operand) = value(name).filter(|_| alone && item.rows.open.is_none()) else { continue };
+            for atom in column.flow.iter() {
+                if self.relation_of(atom.usage).is_some_and(|relation| relation.oid == oid) {
+                    shown.entry(atom.usage).or_default().insert(attribute, operand);
+                }
+            }
+        }
+        shown
+            .into_iter()
+            .filter_map(|(usage, columns)| {
+                let draft = self.found.drafts.get(usage)?;
+                let key = &self.relation_of(usage)?.key;
+                // What a window or a set operation below has put beside the key is not pinned by it.
+                let free = draft.pin.is_none() && !draft.mixed && draft.copies == 1 && !key.is_empty();
+                let pinned = key.iter().map(|attribute| columns.get(attribute).copied()).collect::<Option<Vec<_>>>();
+                pinned.filter(|_| free).map(|pinned| (usage, pinned))
+            })
+            .collect()
+    }
+
+    fn relation_of(&self, usage: usize) -> Option<&Relation> {
+        let index = self.found.drafts.get(usage)?.relation?;
+        self.context.catalog.relations().get(index)
     }
 
     fn equalities(&self, expr: &Expr, found: &mut Vec<(Option<String>, String, Operand)>) {
@@ -462,6 +479,26 @@ impl Walker<'_> {
             _ => self.operand(expr),
         }
     }
+}
+
+/// The value that a column of an item is equated to. An unqualified name counts only where no other item could be
+/// meant.
+fn equated(
+    equalities: &[(Option<String>, String, Operand)],
+    item: &Item,
+    column: &str,
+    scope: &Scope<'_>,
+) -> Option<Operand> {
+    let only = || {
+        let may_have = |other: &&Item| other.rows.named(column).is_some() || other.rows.open.is_some();
+        scope.items.iter().filter(may_have).count() == 1
+    };
+    let meant = |qualifier: &Option<String>| match qualifier {
+        Some(qualifier) => item.alias.as_deref() == Some(qualifier),
+        None => only(),
+    };
+    let found = equalities.iter().find(|(qualifier, name, _)| name == column && meant(qualifier));
+    found.map(|(_, _, operand)| *operand)
 }
 
 /// The use that is written: the first of the scope.

@@ -56,6 +56,8 @@ pub(super) struct Draft {
     pub(super) used: Columns,
     pub(super) via: Vec<String>,
     pub(super) pin: Option<Vec<Operand>>,
+    /// The pin stands outside of the query that reads it: another reference to that query is not pinned.
+    pub(super) pinned_above: bool,
     pub(super) source: Source,
     /// Rows of it that one row of the result may hold: one, and one more for each further reference to the common
     /// table expression that reads it, and for each window function over it.
@@ -84,6 +86,7 @@ impl Draft {
             used: Columns::None,
             via: Vec::new(),
             pin: None,
+            pinned_above: false,
             source,
             copies: 1,
             mixed: false,
@@ -179,6 +182,9 @@ pub(super) fn finish(
     if drafts.len() > USES_MAX {
         // Nothing is dropped; the reader of the record is told that it is coarse.
         gaps.insert(Gap { code: "too-large", subject: "relations".to_owned() });
+    }
+    for draft in drafts.iter_mut().filter(|draft| draft.pinned_above && draft.copies > 1) {
+        draft.pin = None;
     }
     // A relation that is read in two places is not pinned by what pins it in one.
     for index in 0..drafts.len() {
