@@ -188,7 +188,8 @@ mod tests {
             assert_eq!(run(3), run(3));
             assert!(run(3).iter().all(|changed| changed.len() <= 300));
             let distinct: std::collections::BTreeSet<_> = run(3).into_iter().collect();
-            assert!(distinct.len() > 450, "{form:?} gives {} different inputs of 500", distinct.len());
+            // Changes of whole frames of a short conversation repeat themselves more often than changes of bytes.
+            assert!(distinct.len() > 350, "{form:?} gives {} different inputs of 500", distinct.len());
         }
     }
 
