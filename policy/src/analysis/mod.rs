@@ -22,10 +22,12 @@ mod lineage;
 mod literals;
 mod modify;
 mod parse;
+mod pins;
 mod postgres;
 mod redact;
 mod scope;
 mod session;
+mod sets;
 mod shape;
 mod uses;
 

@@ -1,20 +1,16 @@
 //! INSERT, UPDATE, DELETE, MERGE: what is written, what is read for it, and what RETURNING lets out.
 
-use std::collections::BTreeMap;
-
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, DataType, Delete, Expr, FromTable, Ident, Insert,
-    Merge, MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction, OnInsert, SelectItem, SetExpr,
-    TableFactor, TableObject, Update, UpdateTableFromKind,
+    Assignment, AssignmentTarget, ConflictTarget, Delete, Expr, FromTable, Ident, Insert, Merge, MergeAction,
+    MergeInsertKind, MergeUpdateKind, ObjectName, OnConflictAction, OnInsert, SelectItem, SetExpr, TableFactor,
+    TableObject, Update, UpdateTableFromKind,
 };
 
-use super::expand::is_view;
 use super::lineage::{Walker, parts};
 use super::scope::{Column, Ctes, Item, Rows, Scope, map};
 use super::uses::{Atom, Draft, Flow, Pack, add, key_names};
-use crate::catalog::Relation;
 use crate::relation::RelationName;
-use crate::statement::{Access, Columns, Coverage, Operand, SessionAct};
+use crate::statement::{Access, Columns, Coverage, SessionAct};
 
 impl Walker<'_> {
     pub(super) fn insert(&mut self, insert: &Insert, ctes: &Ctes<'_>) -> Rows {
@@ -365,140 +361,6 @@ impl Walker<'_> {
         let relation = if temporary { None } else { super::candidates::resolve(&written, self.context) };
         self.found.draft(Draft::new(written, relation, Access::Ddl, self.source()));
     }
-
-    /// Looks for `key = value` that pins the whole primary key of a relation read here.
-    pub(super) fn pin(&mut self, selection: &Expr, scope: &Scope<'_>) {
-        if !self.via.is_empty() {
-            return;
-        }
-        let mut equalities: Vec<(Option<String>, String, Operand)> = Vec::new();
-        self.equalities(selection, &mut equalities);
-        if equalities.is_empty() {
-            return;
-        }
-        for item in &scope.items {
-            let value = |column: &str| equated(&equalities, item, column, scope);
-            let direct = item.usage.and_then(|usage| Some((usage, self.relation_of(usage)?)));
-            if let Some((usage, relation)) = direct.filter(|(_, relation)| !is_view(relation)) {
-                let key = key_names(relation);
-                let pinned: Option<Vec<Operand>> = key.iter().map(|column| value(column)).collect();
-                let whole = !key.is_empty() && key.len() == relation.key.len();
-                if let (true, Some(pinned), Some(draft)) = (whole, pinned, self.found.drafts.get_mut(usage)) {
-                    draft.pin = Some(pinned);
-                }
-                continue;
-            }
-            for (usage, pinned) in self.pinned_below(item, &value) {
-                if let Some(draft) = self.found.drafts.get_mut(usage) {
-                    draft.pin = Some(pinned);
-                    draft.pinned_above = true;
-                }
-            }
-        }
-    }
-
-    /// Relations below a view or a subquery whose whole key its columns show as it is, equated to values.
-    fn pinned_below(&mut self, item: &Item, value: &dyn Fn(&str) -> Option<Operand>) -> Vec<(usize, Vec<Operand>)> {
-        let mut shown: BTreeMap<usize, BTreeMap<i16, Operand>> = BTreeMap::new();
-        self.found.spend(item.rows.columns.len());
-        for column in &item.rows.columns {
-            let (Some(name), Some((oid, attribute))) = (&column.name, column.plain) else { continue };
-            let alone = item.rows.columns.iter().filter(|other| other.name.as_ref() == Some(name)).count() == 1;
-            let Some(operand) = value(name).filter(|_| alone && item.rows.open.is_none()) else { continue };
-            for atom in column.flow.iter() {
-                if self.relation_of(atom.usage).is_some_and(|relation| relation.oid == oid) {
-                    shown.entry(atom.usage).or_default().insert(attribute, operand);
-                }
-            }
-        }
-        shown
-            .into_iter()
-            .filter_map(|(usage, columns)| {
-                let draft = self.found.drafts.get(usage)?;
-                let key = &self.relation_of(usage)?.key;
-                // What a window or a set operation below has put beside the key is not pinned by it.
-                let free = draft.pin.is_none() && !draft.mixed && draft.copies == 1 && !key.is_empty();
-                let pinned = key.iter().map(|attribute| columns.get(attribute).copied()).collect::<Option<Vec<_>>>();
-                pinned.filter(|_| free).map(|pinned| (usage, pinned))
-            })
-            .collect()
-    }
-
-    fn relation_of(&self, usage: usize) -> Option<&Relation> {
-        let index = self.found.drafts.get(usage)?.relation?;
-        self.context.catalog.relations().get(index)
-    }
-
-    fn equalities(&self, expr: &Expr, found: &mut Vec<(Option<String>, String, Operand)>) {
-        match expr {
-            Expr::Nested(inner) => self.equalities(inner, found),
-            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-                self.equalities(left, found);
-                self.equalities(right, found);
-            }
-            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-                for (column, value) in [(left, right), (right, left)] {
-                    let column = match &**column {
-                        Expr::Identifier(name) => (None, name.value.clone()),
-                        Expr::CompoundIdentifier(names) => match names.as_slice() {
-                            [.., qualifier, name] => (Some(qualifier.value.clone()), name.value.clone()),
-                            _ => continue,
-                        },
-                        _ => continue,
-                    };
-                    if let Some(operand) = self.pinning(value) {
-                        found.push((column.0, column.1, operand));
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A value that stands for itself: a cast may only be one that cannot turn two spellings into one value, or one
-    /// spelling into several.
-    fn pinning(&self, expr: &Expr) -> Option<Operand> {
-        match expr {
-            Expr::Nested(inner) => self.pinning(inner),
-            Expr::Cast { expr, data_type, .. } => {
-                let faithful = matches!(
-                    data_type,
-                    DataType::Int(None)
-                        | DataType::Integer(None)
-                        | DataType::BigInt(None)
-                        | DataType::SmallInt(None)
-                        | DataType::Int2(None)
-                        | DataType::Int4(None)
-                        | DataType::Int8(None)
-                        | DataType::Text
-                        | DataType::Uuid
-                        | DataType::Varchar(None)
-                );
-                if faithful { self.operand(expr) } else { None }
-            }
-            _ => self.operand(expr),
-        }
-    }
-}
-
-/// The value that a column of an item is equated to. An unqualified name counts only where no other item could be
-/// meant.
-fn equated(
-    equalities: &[(Option<String>, String, Operand)],
-    item: &Item,
-    column: &str,
-    scope: &Scope<'_>,
-) -> Option<Operand> {
-    let only = || {
-        let may_have = |other: &&Item| other.rows.named(column).is_some() || other.rows.open.is_some();
-        scope.items.iter().filter(may_have).count() == 1
-    };
-    let meant = |qualifier: &Option<String>| match qualifier {
-        Some(qualifier) => item.alias.as_deref() == Some(qualifier),
-        None => only(),
-    };
-    let found = equalities.iter().find(|(qualifier, name, _)| name == column && meant(qualifier));
-    found.map(|(_, _, operand)| *operand)
 }
 
 /// The use that is written: the first of the scope.
