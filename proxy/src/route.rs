@@ -32,6 +32,8 @@ pub struct Route {
     pub pipeline_max: usize,
     /// Bytes that are kept for a peer that does not read, before the other side is no longer read either.
     pub session_bytes_max: usize,
+    /// How long the upstream may be silent in the middle of a message.
+    pub upstream_stall: Duration,
     /// From acceptance to the first ReadyForQuery.
     pub startup_timeout: Duration,
     /// Whether FunctionCall messages pass.

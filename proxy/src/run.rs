@@ -235,6 +235,7 @@ fn routes(config: &Config) -> Result<Routes, String> {
             frame_bytes_max: config.limits.frame_bytes_max,
             pipeline_max: config.limits.pipeline_max,
             session_bytes_max: config.limits.session_bytes_max,
+            upstream_stall: config.limits.upstream_stall,
             startup_timeout: config.limits.startup,
             function_calls: match config.allow_function_call {
                 true => FunctionCalls::Allowed,

@@ -173,6 +173,11 @@ impl Leg {
         self.unsent.len()
     }
 
+    /// Bytes that were read and are not consumed yet.
+    pub fn kept_len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Whether bytes were read that are not consumed yet.
     pub fn has_kept(&self) -> bool {
         !self.kept.is_empty()

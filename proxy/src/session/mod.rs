@@ -61,6 +61,8 @@ pub enum End {
     ClientGone,
     /// The upstream's socket closed.
     UpstreamGone,
+    /// The upstream stopped in the middle of a message.
+    UpstreamStalled,
     /// A peer broke the protocol.
     Broken(WireError),
     /// Refused before it was open.
@@ -150,15 +152,16 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
     let gate = Gate::new(mind, route.function_calls, shared.durability);
     let mut relay = Relay::new(client, open.upstream, PgEngine::new(limits), gate, route.session_bytes_max);
     let _registered = shared.cancels.register(open.key, target.clone());
-    let end = carry(shared, &mut relay, &target).await;
-    if matches!(end, End::Broken(_) | End::Refused(_))
+    let end = carry(shared, &mut relay, &target, route.upstream_stall).await;
+    if matches!(end, End::Broken(_) | End::Refused(_) | End::UpstreamStalled)
         || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell())
     {
         tell(&mut relay.client, &end).await;
     }
     let unfinished = relay.engine.abandon();
     let quiet = unfinished.is_empty() && relay.engine.is_quiet();
-    let ended = if matches!(end, End::UpstreamGone) { Ended::UpstreamGone } else { Ended::ClientGone };
+    let ended =
+        if matches!(end, End::UpstreamGone | End::UpstreamStalled) { Ended::UpstreamGone } else { Ended::ClientGone };
     relay.gate.abandon(unfinished, ended);
     let (statements, rows, bytes) = relay.gate.totals();
     relay.gate.mind().note(Body::SessionEnd(SessionEnd {
@@ -222,7 +225,7 @@ async fn identify(
 }
 
 /// Carries bytes until either side ends.
-async fn carry(shared: &Shared, relay: &mut Relay, target: &CancelTarget) -> End {
+async fn carry(shared: &Shared, relay: &mut Relay, target: &CancelTarget, stall: Duration) -> End {
     let mut cancelled: Option<oneshot::Receiver<()>> = None;
     let mut renewal: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
     let mut phases = shared.phase.clone();
@@ -233,7 +236,8 @@ async fn carry(shared: &Shared, relay: &mut Relay, target: &CancelTarget) -> End
             return End::Refused(Refusal::new("57P01", "weir is stopping", "connect again in a moment"));
         }
         records.mark_unchanged();
-        let waits = relay.waits_for_record();
+        let waits = relay.waits();
+        let stalled_at = tokio::time::Instant::from_std(relay.heard()) + stall;
         let next = tokio::select! {
             biased;
             // The sender lives as long as the process serves.
@@ -249,8 +253,13 @@ async fn carry(shared: &Shared, relay: &mut Relay, target: &CancelTarget) -> End
                 continue;
             }
             next = poll_fn(|cx| relay.poll(cx, phase != Phase::Running, waits)) => next,
-            _ = records.changed(), if waits => continue,
-            () = tokio::time::sleep(STORE_LOOK), if waits => {
+            _ = records.changed(), if waits.record => continue,
+            () = tokio::time::sleep_until(stalled_at), if waits.rest => {
+                // Something may have come since the time was set.
+                if relay.is_silent_for(stall) { return End::UpstreamStalled }
+                continue;
+            }
+            () = tokio::time::sleep(STORE_LOOK), if waits.record => {
                 relay.gate.store_failed(shared.recorder.failing().is_some());
                 continue;
             }
@@ -269,6 +278,7 @@ fn end_word(end: &End) -> &'static str {
         End::Terminated => "terminated",
         End::ClientGone => "client-gone",
         End::UpstreamGone => "upstream-gone",
+        End::UpstreamStalled => "upstream-stalled",
         End::Broken(_) => "protocol-broken",
         End::Refused(_) => "refused",
         End::LoginFailed { .. } => "login-failed",
@@ -299,7 +309,7 @@ fn not_opened(shared: &Shared, route: &Route, peer: SocketAddr, end: &End) {
                 sqlstate: Some(sqlstate.clone()),
             })
         }
-        End::Terminated | End::ClientGone | End::UpstreamGone => return,
+        End::Terminated | End::ClientGone | End::UpstreamGone | End::UpstreamStalled => return,
     };
     let mut event = shared.recorder.event(body);
     event.session = Some(session);
@@ -345,6 +355,11 @@ async fn tell(client: &mut Leg, end: &End) {
         End::UpstreamGone => Refusal::new(
             "08006",
             "the database server closed the connection",
+            "connect again; ask its operator if it lasts",
+        ),
+        End::UpstreamStalled => Refusal::new(
+            "08006",
+            "the database server stopped in the middle of an answer",
             "connect again; ask its operator if it lasts",
         ),
         End::Broken(error) => {

@@ -5,6 +5,7 @@
 //! side, take its steps to the end, send. A side waits while the other is full or while a record is not durable yet.
 
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use weir_wire::{ClientStep, Engine, Outcome, Transaction, UpstreamStep};
 
@@ -38,8 +39,17 @@ pub(super) enum Next {
     Renew,
     /// Nothing runs and no transaction is open; told only when asked.
     Idle,
-    /// Something begins to wait for a record.
+    /// What is waited for has changed.
     Wait,
+}
+
+/// What a session waits for that no socket brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waits {
+    /// A record that is not durable yet.
+    pub(super) record: bool,
+    /// The rest of a message that the upstream has begun; not for ever.
+    pub(super) rest: bool,
 }
 
 /// Both sides of an open session.
@@ -61,6 +71,12 @@ pub(super) struct Relay {
     transaction: Transaction,
     /// A side is not read while the other has more than this unsent: a slow peer's share of memory.
     unsent_bytes_max: usize,
+    /// The upstream has begun a message and not ended it.
+    in_mid_message: bool,
+    /// When the upstream last said something.
+    heard: Instant,
+    /// How much of an unfinished message was there when somebody last looked.
+    kept_then: usize,
 }
 
 impl Relay {
@@ -85,12 +101,15 @@ impl Relay {
             unexamined: false,
             transaction: Transaction::Idle,
             unsent_bytes_max,
+            in_mid_message: false,
+            heard: Instant::now(),
+            kept_then: 0,
         }
     }
 
     /// Moves what can be moved; ready when the session has ended or when something must be awaited outside. `waits`: it is
-    /// known already that a record is waited for.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, tell_idle: bool, waits: bool) -> Poll<Next> {
+    /// known already that something is waited for that comes from outside or with time.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, tell_idle: bool, waits: Waits) -> Poll<Next> {
         loop {
             if tell_idle && self.is_between_transactions() {
                 return Poll::Ready(Next::Idle);
@@ -115,17 +134,17 @@ impl Relay {
                 }
                 moved = true;
             }
-            if self.client.unsent_len() <= self.unsent_bytes_max
-                && self.upstream_wait.is_none()
-                && let Poll::Ready(next) = self.read_upstream(cx)
-            {
+            if !self.reads_upstream() {
+                // Nobody listens, so it is no silence.
+                self.heard = Instant::now();
+            } else if let Poll::Ready(next) = self.read_upstream(cx) {
                 if let Some(next) = next {
                     return Poll::Ready(next);
                 }
                 moved = true;
             }
             if !moved {
-                return if self.waits_for_record() && !waits { Poll::Ready(Next::Wait) } else { Poll::Pending };
+                return if self.waits() == waits { Poll::Pending } else { Poll::Ready(Next::Wait) };
             }
         }
     }
@@ -170,7 +189,10 @@ impl Relay {
         ReadBuffer::lend(|buffer| match self.upstream.poll_read(cx, buffer) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(_)) => Poll::Ready(Some(Next::End(End::UpstreamGone))),
-            Poll::Ready(Ok(bytes)) => Poll::Ready(self.take_upstream(cx, bytes)),
+            Poll::Ready(Ok(bytes)) => {
+                self.heard = Instant::now();
+                Poll::Ready(self.take_upstream(cx, bytes))
+            }
         })
     }
 
@@ -324,7 +346,9 @@ impl Relay {
         if let Err(end) = self.send_client(cx, &bytes[run..used]) {
             next = next.or(Some(Next::End(end)));
         }
-        self.upstream.keep(bytes.get(used..).unwrap_or(&[]), need);
+        let rest = bytes.get(used..).unwrap_or(&[]);
+        self.in_mid_message = !rest.is_empty() || self.engine.is_in_mid_message();
+        self.upstream.keep(rest, need);
         let sent = self.send_upstream(cx);
         next.or(sent)
     }
@@ -338,9 +362,31 @@ impl Relay {
         (used + len, used + len)
     }
 
-    /// Whether something waits for a record to be durable.
-    pub(super) fn waits_for_record(&self) -> bool {
-        self.upstream_wait.is_some() || matches!(self.client_wait, Some(Wait::Durable(_)))
+    /// What is waited for that no socket brings.
+    pub(super) fn waits(&self) -> Waits {
+        Waits {
+            record: self.upstream_wait.is_some() || matches!(self.client_wait, Some(Wait::Durable(_))),
+            rest: self.in_mid_message && self.reads_upstream(),
+        }
+    }
+
+    /// Whether the upstream is read now: not while the client is behind, nor while a record is waited for.
+    fn reads_upstream(&self) -> bool {
+        self.client.unsent_len() <= self.unsent_bytes_max && self.upstream_wait.is_none()
+    }
+
+    /// When the upstream last said something.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Whether the upstream has said nothing for so long. A long message grows where it is kept, which is no silence.
+    pub(super) fn is_silent_for(&mut self, stall: Duration) -> bool {
+        let kept = self.upstream.kept_len();
+        if std::mem::replace(&mut self.kept_then, kept) != kept {
+            self.heard = Instant::now();
+        }
+        self.heard.elapsed() >= stall
     }
 
     /// Whether nothing runs, no transaction is open and the client has everything.

@@ -214,6 +214,9 @@ pub trait Engine {
     /// Whether the upstream has said itself why it ends the session.
     fn is_farewell(&self) -> bool;
 
+    /// Whether a message of the upstream has passed in part.
+    fn is_in_mid_message(&self) -> bool;
+
     /// Whether the upstream owes no reply.
     fn is_quiet(&self) -> bool;
 }

@@ -305,6 +305,10 @@ impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
         self.farewell
     }
 
+    fn is_in_mid_message(&self) -> bool {
+        self.upstream_rest > 0
+    }
+
     fn is_quiet(&self) -> bool {
         self.queue.is_empty() && !self.suppressing
     }

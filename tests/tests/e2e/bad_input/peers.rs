@@ -1,5 +1,7 @@
 //! Peers that fail: clients that vanish or dawdle, an upstream that is down or dies.
 
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use weir_tests::audit;
@@ -188,6 +190,48 @@ fn a_server_process_killed_in_mid_result_ends_one_session() {
             Raw::try_login(weir.address(), &[("user", "bob"), ("database", "support")], weir_tests::fixture::PASSWORD)
                 .ok()
         });
+    }
+}
+
+/// A way to the server that goes silent on a connection once so many bytes have come from it; nobody closes anything.
+fn going_silent(server: SocketAddr, after: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let upstream = TcpStream::connect(server).unwrap();
+            let (mut from_client, mut to_upstream) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from_client, &mut to_upstream));
+            std::thread::spawn(move || {
+                let (mut client, mut upstream) = (client, upstream);
+                let _ = std::io::copy(&mut (&mut upstream).take(after as u64), &mut client);
+                // Both stay open until the client has enough of it.
+                let _ = client.read(&mut [0; 1]);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_that_stops_in_mid_message_is_not_waited_for_for_ever() {
+    let postgres = Postgres::shared();
+    let silent = going_silent(postgres.address(), 1_000_000);
+    let weir = Weir::start(silent, &options().limit("upstream_stall_secs = 1"));
+    for (what, sql) in [
+        ("in a row", "select repeat('x', 3000000)"),
+        ("in a row that streams", "select 'first' union all select repeat('x', 3000000)"),
+    ] {
+        let mut alice = weir.login("alice", "support");
+        // Silence between messages is a server that computes: it is waited for.
+        assert_eq!(alice.query("select pg_sleep(2), 'computed'").fine().rows(), 1);
+        let reply = alice.query(sql);
+        assert!(!matches!(reply.end, Some(Failure::Silent)), "{what}: {reply:?}");
+        let told = weir.audit_event("the end of the session", |event| {
+            event["kind"] == "session-end" && event["detail"]["reason"] == "upstream-stalled"
+        });
+        assert_eq!(audit::person(&told), "alice", "{what}: {told:#}");
+        weir.audit_event("the end of the statement", |event| event["detail"]["outcome"] == "upstream-gone");
     }
 }
 
