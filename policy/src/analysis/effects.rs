@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::candidates::{self, Candidate};
 use super::found::Found;
 use super::functions;
-use super::lexer::Kind;
+use super::lexer::{Kind, Token};
 use super::postgres;
 use super::session::Cursor;
 use super::shape::Unit;
@@ -71,7 +71,9 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         found.gap("dynamic-sql", "load", Coverage::Opaque);
     } else {
         found.verb = Verb::Unknown;
-        let subject = cursor.peek().map(|token| token.identifier(cursor.unit.text).into_owned()).unwrap_or_default();
+        // A word, never a literal: gaps stand in records.
+        let word = cursor.peek().filter(Token::is_identifier);
+        let subject = word.map_or_else(|| "statement".to_owned(), |word| word.identifier(cursor.unit.text).into_owned());
         postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", &subject);
     }
 }
