@@ -16,7 +16,7 @@ mod lanes;
 
 pub(crate) use lanes::lanes;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::analysis::plain_columns;
@@ -49,6 +49,10 @@ pub struct Binding {
     egress: bool,
     /// The database was never read, and datasets speak of it: what is in it may be sensitive.
     unread: bool,
+    /// Names of sensitive relations and of views over them, whatever their schema.
+    names: HashSet<Arc<str>>,
+    /// Schemas that hold them, ascending.
+    schemas: Vec<Arc<str>>,
 }
 
 /// One sensitive relation.
@@ -141,7 +145,14 @@ impl PolicySet {
             diagnostics.clear();
         }
         let views = views(catalog, &covered);
-        (Binding { covered, by_oid, views, watched, egress, unread }, diagnostics)
+        let guarded = catalog
+            .relations()
+            .iter()
+            .filter(|relation| covered.contains_key(&relation.id) || views.contains_key(&relation.oid));
+        let (names, schemas): (HashSet<Arc<str>>, BTreeSet<Arc<str>>) =
+            guarded.map(|relation| (relation.id.name.clone(), relation.id.schema.clone())).unzip();
+        let schemas = schemas.into_iter().filter(|schema| !schema.starts_with("pg_")).collect();
+        (Binding { covered, by_oid, views, watched, egress, unread, names, schemas }, diagnostics)
     }
 
     /// Tells of columns that no relation of the dataset has: a slip of the pen that leaves nothing sensitive.
@@ -207,6 +218,17 @@ impl Binding {
     /// need ask the server what a result holds.
     pub fn is_sensitive(&self) -> bool {
         !self.covered.is_empty() || self.unread
+    }
+
+    /// Whether a sensitive relation, or a view over one, has this name in some schema.
+    pub fn guards(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Schemas in which names mean something sensitive: where a session's search path is not certain, a name is looked
+    /// up in each of them first.
+    pub fn schemas(&self) -> &[Arc<str>] {
+        &self.schemas
     }
 
     /// Where a result column comes from, through views: a plain column of a table, as far as it is known to be one.

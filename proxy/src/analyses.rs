@@ -40,6 +40,8 @@ pub struct Understood {
     pub uses_names: bool,
     /// Whether a relation was not found: the catalog may be older than the database.
     pub misses_relation: bool,
+    /// What else the text may mean, where the session's state is not certain.
+    pub others: Vec<Arc<Understood>>,
 }
 
 /// What an analysis is understood under.
@@ -122,13 +124,21 @@ impl Understood {
             changes_session,
             uses_names,
             misses_relation,
+            others: Vec::new(),
             analysis,
         }
     }
 
     /// The same text, its statements exposing this.
-    pub fn with_exposures(&self, exposures: Vec<Arc<Exposure>>, pins_are_own: bool, binding: &Binding) -> Understood {
+    pub fn with_exposures(
+        &self,
+        exposures: Vec<Arc<Exposure>>,
+        others: Vec<Arc<Understood>>,
+        pins_are_own: bool,
+        binding: &Binding,
+    ) -> Understood {
         Understood {
+            others,
             analysis: self.analysis.clone(),
             merged: Arc::new(binding.merge(exposures.iter().map(AsRef::as_ref))),
             exposures,
@@ -188,7 +198,7 @@ fn changes_session(act: &SessionAct) -> bool {
             )
         }
         SessionAct::Begin | SessionAct::Commit | SessionAct::Rollback => false,
-        SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. } | SessionAct::CloseCursor { .. } => false,
+        SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. } => false,
         _ => true,
     }
 }

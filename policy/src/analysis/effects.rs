@@ -73,7 +73,8 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         found.verb = Verb::Unknown;
         // A word, never a literal: gaps stand in records.
         let word = cursor.peek().filter(Token::is_identifier);
-        let subject = word.map_or_else(|| "statement".to_owned(), |word| word.identifier(cursor.unit.text).into_owned());
+        let subject =
+            word.map_or_else(|| "statement".to_owned(), |word| word.identifier(cursor.unit.text).into_owned());
         postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", &subject);
     }
 }

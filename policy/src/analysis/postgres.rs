@@ -117,7 +117,8 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
             query(unit, range, context, found, &word)
         }
         _ => {
-            if !session::read(&mut cursor, found) {
+            // Inside another statement there is no SET: its values would not be part of the shape's key there.
+            if depth > 0 || !session::read(&mut cursor, found) {
                 effects::read(&mut cursor, context, found, depth);
             }
         }

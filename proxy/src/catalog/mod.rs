@@ -85,6 +85,10 @@ struct Orders {
     /// Loads asked for so far; a load that starts when this is `n` satisfies the first `n` of them.
     asked: AtomicU64,
     wake: Notify,
+    /// Changes of the catalog that sessions have seen committed.
+    changes: AtomicU64,
+    /// How many of those a load that started later has taken in.
+    taken_in: AtomicU64,
     /// When a session last asked, ms since `epoch`.
     used_ms: AtomicU64,
     epoch: Instant,
@@ -210,6 +214,8 @@ impl Catalogs {
         let orders = Arc::new(Orders {
             asked: AtomicU64::new(0),
             wake: Notify::new(),
+            changes: AtomicU64::new(0),
+            taken_in: AtomicU64::new(0),
             used_ms: AtomicU64::new(0),
             epoch: Instant::now(),
         });
@@ -254,6 +260,32 @@ impl Feed {
         async move {
             catalogs.renew(&upstream, &database).await;
         }
+    }
+
+    /// A session has committed a change of the catalog: whoever judges by an older snapshot must have a newer one.
+    pub fn change(&self) {
+        if let Some(slot) = &self.slot {
+            slot.orders.changes.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Changes seen so far, by any session.
+    pub fn changes(&self) -> u64 {
+        self.slot.as_ref().map_or(0, |slot| slot.orders.changes.load(Ordering::SeqCst))
+    }
+
+    /// A load that started behind so many changes has ended.
+    pub fn took_in(&self, changes: u64) {
+        if let Some(slot) = &self.slot {
+            slot.orders.taken_in.fetch_max(changes, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the last snapshot may be older than a change that a session has seen.
+    pub fn is_behind(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| {
+            slot.orders.taken_in.load(Ordering::SeqCst) < slot.orders.changes.load(Ordering::SeqCst)
+        })
     }
 
     /// Looks for the keeper again: one that nobody used for long was replaced.

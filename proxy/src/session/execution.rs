@@ -1,6 +1,6 @@
 //! A text that Weir has read, and one run of it from its admission to its end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +22,21 @@ use crate::policies::InForce;
 /// Longest text of a prepared statement that is kept to be understood again under another policy or catalog. The parser
 /// reads no text that is nearly as long.
 const TEXT_BYTES_KEPT: usize = 1 << 20;
+/// All such texts of one session together. What is beyond is understood as long as nothing changes, and opaque then.
+const TEXTS_BYTES_KEPT: usize = 8 << 20;
+
+/// Bytes of texts that one session keeps.
+pub type KeptBytes = Rc<Cell<usize>>;
+
+/// A share of what a session keeps; given back when the text goes.
+#[derive(Debug)]
+struct Share(KeptBytes, usize);
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(self.1));
+    }
+}
 
 /// A text, read.
 #[derive(Debug)]
@@ -36,17 +51,30 @@ pub struct Known {
     pub shape: Shape,
     /// Lexical settings that the shape was made under.
     pub lex: LexSettings,
+    _share: Option<Share>,
     /// What it was last understood as, and under which state of the session.
     pub last: RefCell<Option<(u64, Arc<Understood>)>>,
 }
 
 impl Known {
-    /// Reads a text.
-    pub fn new(text: &[u8], shape: Shape, lex: LexSettings) -> Known {
+    /// Reads a text; it counts against what its session keeps.
+    pub fn new(text: &[u8], shape: Shape, lex: LexSettings, kept_bytes: &KeptBytes) -> Known {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text).as_ref());
-        let kept = text.len() <= TEXT_BYTES_KEPT;
-        Known { text: kept.then(|| text.into()), len: text.len(), sha256, shape, lex, last: RefCell::new(None) }
+        let kept = text.len() <= TEXT_BYTES_KEPT && kept_bytes.get().saturating_add(text.len()) <= TEXTS_BYTES_KEPT;
+        let share = kept.then(|| {
+            kept_bytes.set(kept_bytes.get() + text.len());
+            Share(Rc::clone(kept_bytes), text.len())
+        });
+        Known {
+            text: kept.then(|| text.into()),
+            len: text.len(),
+            sha256,
+            shape,
+            lex,
+            _share: share,
+            last: RefCell::new(None),
+        }
     }
 
     fn literal(&self, index: usize) -> Option<Vec<u8>> {

@@ -22,7 +22,7 @@ use weir_wire::{Engine, Outcome, Refusal, Run, Transaction};
 use super::PgSessionEngine;
 use super::execution::{Execution, Handle, KeyPlan, Known};
 use super::mind::Mind;
-use super::names::{Applied, Forgets, forgets};
+use super::names::{Applied, Forgets, forgets, forgets_portals};
 use crate::analyses::Understood;
 use crate::audit::words;
 use crate::budgets::{self, SharedLedger};
@@ -195,10 +195,10 @@ impl Gate {
         if durable || self.continues_without_record(&execution) {
             return Judgement::Forward(execution);
         }
-        let refusal = self.without_record(&execution.id);
-        // Its admission may still become durable: then its lease counts in full, which is the strict side.
         let mut execution = execution;
-        self.settle(&mut execution);
+        let refusal = self.without_record(&execution.id);
+        // Its admission may still become durable, and needs an end then.
+        self.complete(&mut execution, Ended::Error, Some(NO_RECORD.to_owned()), None);
         Judgement::Refuse(refusal)
     }
 
@@ -263,8 +263,9 @@ impl Gate {
             }
             Err(_) => {
                 let mut execution = execution;
-                self.settle(&mut execution);
-                Judgement::Refuse(self.without_record(&execution.id))
+                let refusal = self.without_record(&execution.id);
+                self.complete(&mut execution, Ended::Error, Some(NO_RECORD.to_owned()), None);
+                Judgement::Refuse(refusal)
             }
         }
     }
@@ -491,16 +492,10 @@ impl Gate {
 
     /// An execution has ended.
     pub fn finished(&mut self, mut execution: Execution, outcome: &Outcome, engine: &mut PgSessionEngine) {
-        if execution.understood.changes_session {
-            match outcome {
-                Outcome::Skipped => {}
-                Outcome::Complete(_) | Outcome::Suspended => {
-                    self.change(&execution.understood, Applied::Surely, engine)
-                }
-                Outcome::Error(_) | Outcome::Cut => self.change(&execution.understood, Applied::Perhaps, engine),
-            }
-        } else if !execution.understood.analysis.statements.iter().all(|statement| statement.acts.is_empty()) {
-            self.mind.apply(&execution.understood.analysis, Applied::Surely);
+        match outcome {
+            Outcome::Skipped => {}
+            Outcome::Complete(_) | Outcome::Suspended => self.change(&execution.understood, Applied::Surely, engine),
+            Outcome::Error(_) | Outcome::Cut => self.change(&execution.understood, Applied::Perhaps, engine),
         }
         let (ended, sqlstate, tag) = match outcome {
             Outcome::Complete(tag) => (Ended::Complete, None, Some(tag.clone())),
@@ -561,7 +556,12 @@ impl Gate {
     }
 
     fn change(&mut self, understood: &Understood, applied: Applied, engine: &mut PgSessionEngine) {
-        self.mind.apply(&understood.analysis, applied);
+        self.mind.apply(understood, applied);
+        match forgets_portals(&understood.analysis) {
+            Forgets::Nothing => {}
+            Forgets::Some(names) => names.iter().for_each(|name| engine.forget_portal(Some(name))),
+            Forgets::All => engine.forget_portal(None),
+        }
         match forgets(&understood.analysis) {
             Forgets::Nothing => {}
             Forgets::Some(names) => names.iter().for_each(|name| engine.forget(Some(name))),

@@ -17,7 +17,7 @@ use weir_policy::statement::{Analysis, SessionAct};
 use weir_policy::verdict;
 use weir_wire::{Engine, Transaction};
 
-use super::execution::{Execution, Handle, Known};
+use super::execution::{Execution, Handle, KeptBytes, Known};
 use super::names::{Applied, Names};
 use super::{PgSessionEngine, Shared};
 use crate::analyses::{Terms, Understood};
@@ -51,7 +51,10 @@ pub struct Mind {
     bound: Bound,
     /// The catalog must be read before the next statement is judged.
     renew: bool,
+    /// Changes of the catalog, by any session, that the present snapshot has taken in, and those that the renewal will.
+    changes: (u64, u64),
     looked_again: Option<Instant>,
+    kept_bytes: KeptBytes,
 }
 
 /// Policy, catalog and session state, put together once for many statements.
@@ -61,11 +64,20 @@ pub struct Bound {
     /// What the policy means on this database.
     pub binding: Arc<Binding>,
     view: CatalogView,
-    terms: Vec<Terms>,
-    temporary: Vec<String>,
+    readings: Vec<Reading>,
     names_version: u64,
     /// Differs between any two.
     stamp: u64,
+}
+
+/// One way in which the names of a text may be meant.
+#[derive(Clone, PartialEq, Eq)]
+struct Reading {
+    terms: Terms,
+    /// Names that mean this session's own relations.
+    temporary: Vec<String>,
+    /// What has the name of something sensitive is that.
+    guarded: bool,
 }
 
 /// What is known when a session opens.
@@ -105,13 +117,15 @@ impl Mind {
             groups: who.groups.iter().map(ToString::to_string).collect(),
             auth: "relayed".to_owned(),
         };
+        let changes = feed.changes();
         let view = feed.view();
-        let path = path_at_start(opening.parameters).unwrap_or_else(|| view.search_path_default(&who.account));
-        let names = Names::new(path, Arc::clone(&who.account));
+        let told = path_at_start(opening.parameters);
+        let certain = told.is_some();
+        let path = told.unwrap_or_else(|| view.search_path_default(&who.account));
+        let names = Names::new(path, Arc::clone(&who.account), certain);
         let in_force = shared.policies.current();
         let binding = shared.policies.bind(&in_force, &view);
-        let bound =
-            Bound { in_force, binding, view, terms: Vec::new(), temporary: Vec::new(), names_version: 0, stamp: 0 };
+        let bound = Bound { in_force, binding, view, readings: Vec::new(), names_version: 0, stamp: 0 };
         let mut mind = Mind {
             shared,
             who,
@@ -123,7 +137,9 @@ impl Mind {
             unsafe_encoding: false,
             bound,
             renew: false,
+            changes: (changes, changes),
             looked_again: None,
+            kept_bytes: KeptBytes::default(),
         };
         for (name, value) in opening.settings {
             mind.setting(name.as_bytes(), value.as_bytes());
@@ -163,16 +179,24 @@ impl Mind {
         let in_force = self.shared.policies.current();
         let view = self.feed.view();
         let binding = self.shared.policies.bind(&in_force, &view);
-        let terms = self.names.paths().into_iter().map(|path| Terms {
-            lex: self.lex,
-            path,
-            generation: in_force.generation,
-            catalog: view.catalog.version(),
-            database: Arc::clone(view.catalog.database()),
-        });
-        self.bound = Bound {
-            terms: terms.collect(),
+        let reading = |path: Arc<[String]>| Reading {
+            terms: Terms {
+                lex: self.lex,
+                path,
+                generation: in_force.generation,
+                catalog: view.catalog.version(),
+                database: Arc::clone(view.catalog.database()),
+            },
             temporary: self.names.temporary(),
+            guarded: false,
+        };
+        let mut readings: Vec<Reading> = self.names.paths().into_iter().map(reading).collect();
+        if !self.names.is_pristine() {
+            let guarded = guarded_readings(readings.first(), &binding);
+            readings.extend(guarded);
+        }
+        self.bound = Bound {
+            readings,
             names_version: self.names.version(),
             stamp: self.bound.stamp + 1,
             in_force,
@@ -183,7 +207,7 @@ impl Mind {
 
     /// Reads a text.
     pub fn read(&self, text: &[u8]) -> Known {
-        Known::new(text, shape(text, Dialect::Postgres, self.lex), self.lex)
+        Known::new(text, shape(text, Dialect::Postgres, self.lex), self.lex, &self.kept_bytes)
     }
 
     /// What a text means now.
@@ -204,72 +228,91 @@ impl Mind {
             reshaped = shape(text, Dialect::Postgres, self.lex);
             &reshaped
         };
-        let under = |terms: &Terms, temporary: &[String]| {
+        let under = |reading: &Reading, made: &[(usize, String)]| {
+            let mut temporary = reading.temporary.clone();
+            let own = made.iter().map(|(_, name)| name);
+            temporary.extend(own.filter(|name| !reading.guarded || !self.bound.binding.guards(name)).cloned());
             let context = Context {
                 dialect: Dialect::Postgres,
                 lex: self.lex,
                 catalog: &self.bound.view.catalog,
-                search_path: &terms.path,
-                temporary,
+                search_path: &reading.terms.path,
+                temporary: &temporary,
             };
-            self.shared.analyses.understand(text, shape, terms, &context, &self.bound.binding)
+            self.shared.analyses.understand(text, shape, &reading.terms, &context, &self.bound.binding)
         };
-        let Some(first) = self.bound.terms.first() else {
+        let Some(first) = self.bound.readings.first() else {
             return self.unseen("search-path", "not known".to_owned());
         };
-        let base = under(first, &self.bound.temporary);
-        let mut terms = self.bound.terms.clone();
+        let base = under(first, &[]);
+        let mut readings = self.bound.readings.clone();
         for path in self.names.paths_within(&base.analysis) {
-            let further = Terms { path, ..first.clone() };
-            if !terms.contains(&further) {
-                terms.push(further);
+            let further = Reading { terms: Terms { path, ..first.terms.clone() }, ..first.clone() };
+            if !readings.contains(&further) {
+                readings.push(further);
             }
         }
+        if self.names.is_pristine() && changes_names_within(&base.analysis) {
+            readings.extend(guarded_readings(Some(first), &self.bound.binding));
+        }
         let made = made_within(&base.analysis, &self.names);
-        if terms.len() == 1 && made.is_empty() && !base.uses_names {
+        let rebound = self.bound.binding.is_sensitive() && self.names.uses_rebound(&base.analysis);
+        if readings.len() == 1 && made.is_empty() && !base.uses_names && !rebound {
             *known.last.borrow_mut() = Some((self.bound.stamp, Arc::clone(&base)));
             return base;
         }
-        self.understand_widely(&base, &terms, &made, engine, under)
+        let understood = self.understand_widely(&base, &readings, &made, engine, rebound, under);
+        if !base.uses_names {
+            *known.last.borrow_mut() = Some((self.bound.stamp, Arc::clone(&understood)));
+        }
+        understood
     }
 
     /// Each statement of a text under everything that may be in force when its turn comes.
     fn understand_widely(
         &self,
         base: &Arc<Understood>,
-        terms: &[Terms],
+        readings: &[Reading],
         made: &[(usize, String)],
         engine: &PgSessionEngine,
-        under: impl Fn(&Terms, &[String]) -> Arc<Understood>,
+        rebound: bool,
+        under: impl Fn(&Reading, &[(usize, String)]) -> Arc<Understood>,
     ) -> Arc<Understood> {
         let binding = &self.bound.binding;
-        let mut readings: Vec<Vec<Arc<Understood>>> = Vec::new();
-        for count in 0..=made.len() {
-            let mut temporary = self.bound.temporary.clone();
-            temporary.extend(made.iter().take(count).map(|(_, name)| name.clone()));
-            readings.push(terms.iter().map(|terms| under(terms, &temporary)).collect());
-        }
+        let understood: Vec<Vec<Arc<Understood>>> = (0..=made.len())
+            .map(|count| readings.iter().map(|reading| under(reading, made.get(..count).unwrap_or(made))).collect())
+            .collect();
         let mut own = true;
         let mut exposures = Vec::with_capacity(base.exposures.len());
         for (index, statement) in base.analysis.statements.iter().enumerate() {
             let before = made.iter().filter(|(at, _)| *at < index).count();
-            let readings = readings.get(before).into_iter().flatten();
+            let meanings = understood.get(before).into_iter().flatten();
             let mut parts: Vec<Arc<Exposure>> =
-                readings.filter_map(|understood| understood.exposures.get(index).cloned()).collect();
+                meanings.filter_map(|understood| understood.exposures.get(index).cloned()).collect();
             for act in &statement.acts {
                 own &= !matches!(act, SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. });
-                parts.extend(self.behind_name(act, base, engine));
+                parts.extend(self.behind_name(act, &understood, engine));
+            }
+            if rebound {
+                let unknown = self.unseen("changed-in-transaction", "a name that it uses".to_owned());
+                parts.push(Arc::clone(&unknown.merged));
             }
             exposures.push(match parts.as_slice() {
                 [only] => Arc::clone(only),
                 parts => Arc::new(binding.merge(parts.iter().map(AsRef::as_ref))),
             });
         }
-        Arc::new(base.with_exposures(exposures, own, binding))
+        let others = understood.into_iter().flatten().filter(|other| !Arc::ptr_eq(other, base)).collect();
+        Arc::new(base.with_exposures(exposures, others, own, binding))
     }
 
     /// What the statement or cursor exposes that an act runs by name.
-    fn behind_name(&self, act: &SessionAct, text: &Understood, engine: &PgSessionEngine) -> Vec<Arc<Exposure>> {
+    fn behind_name(
+        &self,
+        act: &SessionAct,
+        readings: &[Vec<Arc<Understood>>],
+        engine: &PgSessionEngine,
+    ) -> Vec<Arc<Exposure>> {
         let (name, is_cursor) = match act {
             SessionAct::ExecutePrepared { name } => (name, false),
             SessionAct::Fetch { name } => (name, true),
@@ -278,7 +321,8 @@ impl Mind {
         let binding = &self.bound.binding;
         let mut found: Vec<Arc<Exposure>> = Vec::new();
         // Within a text a name may be given and used.
-        for earlier in text.analysis.statements.iter().flat_map(|statement| &statement.acts) {
+        let statements = readings.iter().flatten().flat_map(|reading| &reading.analysis.statements);
+        for earlier in statements.flat_map(|statement| &statement.acts) {
             match earlier {
                 SessionAct::Prepare { name: given, body } if given == name && !is_cursor => {
                     found.push(Arc::new(binding.exposure(body)));
@@ -289,13 +333,20 @@ impl Mind {
                 _ => {}
             }
         }
-        let bodies = if is_cursor { self.names.cursor(name) } else { self.names.prepared(name) };
+        let catalog = self.bound.view.catalog.version();
+        let bodies = if is_cursor { self.names.cursor(name) } else { self.names.prepared(name, catalog) };
         found.extend(bodies.into_iter().flatten().map(|body| Arc::new(binding.exposure(body))));
         let of_protocol = if is_cursor { engine.portal_named(name) } else { engine.statement_named(name) };
-        if let Some(Handle(known)) = of_protocol
-            && let Some((_, understood)) = &*known.last.borrow()
-        {
-            found.push(Arc::clone(&understood.merged));
+        if let Some(Handle(known)) = of_protocol {
+            // As it was understood; what has changed since may have given it another meaning.
+            match &*known.last.borrow() {
+                Some((_, understood)) => found.push(Arc::clone(&understood.merged)),
+                None => found.clear(),
+            }
+            let current = known.last.borrow().as_ref().is_some_and(|(stamp, _)| *stamp == self.bound.stamp);
+            if !current {
+                found.push(Arc::clone(&self.unseen("unknown-name", name.clone()).merged));
+            }
         }
         if found.is_empty() {
             found.push(Arc::clone(&self.unseen("unknown-name", name.clone()).merged));
@@ -318,20 +369,24 @@ impl Mind {
     }
 
     /// Applies what a text changed.
-    pub fn apply(&mut self, analysis: &Analysis, applied: Applied) {
-        self.names.apply(analysis, applied);
+    pub fn apply(&mut self, understood: &Understood, applied: Applied) {
+        let catalog = self.bound.view.catalog.version();
+        self.names.apply(&understood.analysis, applied, catalog);
+        for other in &understood.others {
+            self.names.also(&other.analysis, catalog);
+        }
     }
 
     /// The server waits for the next command.
     pub fn idle(&mut self, before: Transaction, now: Transaction) {
-        if self.names.idle(before, now) && self.bound.binding.is_sensitive() {
-            self.renew = true;
+        if self.names.idle(before, now) {
+            self.feed.change();
         }
     }
 
     /// Whether the catalog must be read before anything else is judged.
     pub fn must_renew(&self) -> bool {
-        self.renew
+        self.bound.binding.is_sensitive() && (self.renew || self.feed.changes() != self.changes.0)
     }
 
     /// A name was not found: true when the catalog should be read again before that is believed.
@@ -346,13 +401,16 @@ impl Mind {
     }
 
     /// Reads the catalog again.
-    pub fn renewal(&self) -> impl Future<Output = ()> + 'static {
+    pub fn renewal(&mut self) -> impl Future<Output = ()> + 'static {
+        self.changes.1 = self.feed.changes();
         self.feed.renew()
     }
 
     /// The catalog was read again.
     pub fn renewed(&mut self) {
         self.renew = false;
+        self.changes.0 = self.changes.1;
+        self.feed.took_in(self.changes.1);
         self.rebind();
     }
 
@@ -416,6 +474,43 @@ impl Mind {
         event.basis = words::basis(std::slice::from_ref(&alert.basis));
         self.shared.recorder.alert(&event);
     }
+}
+
+/// Readings in which whatever has the name of something sensitive is that: one for each schema that holds any.
+fn guarded_readings(first: Option<&Reading>, binding: &Binding) -> Vec<Reading> {
+    /// More schemas than this share a reading.
+    const SCHEMAS_MAX: usize = 8;
+    let Some(first) = first else { return Vec::new() };
+    let schemas = binding.schemas();
+    let each = if schemas.len() > SCHEMAS_MAX { schemas.len() } else { 1 };
+    let guarded = |schemas: &[Arc<str>]| {
+        let named = schemas.iter().map(|schema| schema.to_string());
+        let server = std::iter::once("pg_catalog".to_owned());
+        let rest = first.terms.path.iter().filter(|schema| *schema != "pg_catalog").cloned();
+        let mut reading = first.clone();
+        reading.terms.path = server.chain(named).chain(rest).collect();
+        reading.temporary.retain(|name| !binding.guards(name));
+        reading.guarded = true;
+        reading
+    };
+    schemas.chunks(each.max(1)).map(guarded).collect()
+}
+
+/// Whether a statement of a text may change what names mean to those behind it.
+fn changes_names_within(analysis: &Analysis) -> bool {
+    analysis.statements.len() > 1
+        && analysis.statements.iter().flat_map(|statement| &statement.acts).any(|act| {
+            !matches!(
+                act,
+                SessionAct::Begin
+                    | SessionAct::ExecutePrepared { .. }
+                    | SessionAct::Fetch { .. }
+                    | SessionAct::CloseCursor { .. }
+                    | SessionAct::DeclareCursor { .. }
+                    | SessionAct::Prepare { .. }
+                    | SessionAct::Deallocate { .. }
+            ) && !matches!(act, SessionAct::Set { name, .. } if name != "search_path" && name != "role")
+        })
 }
 
 /// Relations of its own that each statement of a text makes.

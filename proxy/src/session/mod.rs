@@ -194,6 +194,12 @@ async fn identify(
     let who = in_force.directory.resolve(upstream, &startup.user, Some(peer.ip()), application);
     let standing = in_force.directory.standing(upstream, &startup.user, Date::of(SystemTime::now()));
     let feed = shared.catalogs.feed(upstream, &startup.database).await;
+    if feed.is_behind() {
+        // The path that this session starts with may have changed.
+        let changes = feed.changes();
+        feed.renew().await;
+        feed.took_in(changes);
+    }
     let opening = Opening {
         peer,
         listener: &route.name,

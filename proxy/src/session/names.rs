@@ -20,8 +20,25 @@ const NAMES_MAX: usize = 4096;
 /// States that stand beside each other; beyond them the oldest uncertain one is what is left out, and said to be.
 const CANDIDATES_MAX: usize = 4;
 
-/// What prepared names and cursors stand for: more than one body where it is not certain which.
-type Bodies = HashMap<String, Vec<Arc<StatementAnalysis>>>;
+/// What prepared names and cursors stand for, and the version of the catalog that they were read under: more than one
+/// body where it is not certain which.
+type Bodies = HashMap<String, (u64, Vec<Arc<StatementAnalysis>>)>;
+
+/// Words of DDL that can give a name, or what is behind it, another meaning.
+const REBINDING: [&str; 12] = [
+    "view",
+    "rule",
+    "function",
+    "procedure",
+    "trigger",
+    "operator",
+    "cast",
+    "inherit",
+    "inherits",
+    "attach",
+    "rename",
+    "policy",
+];
 
 /// The session's own part of the meaning of its statements.
 #[derive(Debug)]
@@ -37,6 +54,12 @@ pub struct Names {
     account: Arc<str>,
     /// A statement of the open transaction changed the catalog.
     ddl: bool,
+    /// Names that DDL of the open transaction may have given another meaning.
+    rebound: Vec<String>,
+    /// DDL of the open transaction changed functions.
+    functions_rebound: bool,
+    /// Names mean what the catalog and the path at start say: nothing was said that could have changed it.
+    pristine: bool,
     /// The open transaction ends with a rollback, as far as is known.
     rolling_back: bool,
     /// Bumped by every change, so that what was derived can be kept.
@@ -105,7 +128,9 @@ pub enum Applied {
 
 impl Names {
     /// A session that begins with this path as the setting has it (`$user` included) under this account.
-    pub fn new(path: Vec<String>, account: Arc<str>) -> Names {
+    /// `certain`: the path was told, and not looked up in a catalog that may be behind.
+    pub fn new(path: Vec<String>, account: Arc<str>, certain: bool) -> Names {
+        let certain = certain || path == ["$user", "public"];
         let path: Arc<[String]> = path.into();
         Names {
             prepared: Bodies::new(),
@@ -117,6 +142,9 @@ impl Names {
             path_at_start: path,
             account,
             ddl: false,
+            rebound: Vec::new(),
+            functions_rebound: false,
+            pristine: certain,
             rolling_back: false,
             version: 0,
         }
@@ -125,6 +153,32 @@ impl Names {
     /// Differs after every change.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Whether names certainly mean what the catalog and the path at start say. Where not, whatever has the name of
+    /// something sensitive is taken for it as well.
+    pub fn is_pristine(&self) -> bool {
+        self.pristine && !self.ddl
+    }
+
+    /// Whether a statement uses a name that DDL of the open transaction, or an earlier statement of its text, may have
+    /// given another meaning.
+    pub fn uses_rebound(&self, analysis: &Analysis) -> bool {
+        let mut rebound = self.rebound.clone();
+        let mut functions = self.functions_rebound;
+        for statement in &analysis.statements {
+            let named = |name: &str| rebound.iter().any(|known| known == name);
+            let uses = statement.verb != Verb::Ddl
+                && statement.uses.iter().any(|used| {
+                    named(&used.written.name)
+                        || used.via.iter().any(|view| named(view.rsplit('.').next().unwrap_or(view)))
+                });
+            if uses || (functions && !statement.functions.is_empty()) {
+                return true;
+            }
+            rebinds(statement, analysis, &mut rebound, &mut functions);
+        }
+        false
     }
 
     /// Effective search paths: one, unless it is not certain which.
@@ -187,21 +241,23 @@ impl Names {
     }
 
     /// What the name of a prepared statement stands for; `None` when this session did not prepare it in SQL.
-    pub fn prepared(&self, name: &str) -> Option<&[Arc<StatementAnalysis>]> {
-        self.prepared.get(name).map(Vec::as_slice)
+    /// Or prepared it under another catalog.
+    pub fn prepared(&self, name: &str, catalog: u64) -> Option<&[Arc<StatementAnalysis>]> {
+        self.prepared.get(name).filter(|(version, _)| *version == catalog).map(|(_, bodies)| bodies.as_slice())
     }
 
     /// What the name of a cursor stands for.
+    /// It was planned when it was declared, so a later catalog changes nothing about it.
     pub fn cursor(&self, name: &str) -> Option<&[Arc<StatementAnalysis>]> {
-        self.cursors.get(name).map(Vec::as_slice)
+        self.cursors.get(name).map(|(_, bodies)| bodies.as_slice())
     }
 
     /// Applies the acts of a text that has ended. What it did to names of the protocol is for the engine: see
     /// [`forgets`].
-    pub fn apply(&mut self, analysis: &Analysis, applied: Applied) {
+    pub fn apply(&mut self, analysis: &Analysis, applied: Applied, catalog: u64) {
         for statement in &analysis.statements {
             for act in &statement.acts {
-                self.act(act, applied);
+                self.act(act, applied, catalog);
             }
             // A rule or a view of the name can give it another meaning.
             if statement.verb == Verb::Ddl && !self.born.is_empty() {
@@ -211,11 +267,51 @@ impl Names {
         if applied == Applied::Surely && self.born.len() < NAMES_MAX {
             self.born.extend(born(analysis));
         }
+        let mut rebound = std::mem::take(&mut self.rebound);
+        for statement in &analysis.statements {
+            rebinds(statement, analysis, &mut rebound, &mut self.functions_rebound);
+        }
+        rebound.truncate(NAMES_MAX);
+        if rebound.len() != self.rebound.len() {
+            self.version += 1;
+        }
+        self.rebound = rebound;
+        if speaks_of(analysis, &["rule", "trigger", "policy"])
+            && analysis.statements.iter().any(|statement| statement.verb == Verb::Ddl)
+        {
+            // What one of the session's own relations holds or gives is not its own any more.
+            self.temporary.clear();
+            self.born.clear();
+            self.version += 1;
+        }
+        const SETTING: [&str; 4] = ["alter role", "alter user", "alter database", "alter system"];
+        if SETTING.iter().any(|words| analysis.redacted.contains(words)) {
+            self.ddl = true;
+            self.version += 1;
+        }
     }
 
-    fn act(&mut self, act: &SessionAct, applied: Applied) {
+    /// What another reading of a text makes of the names that it gives: as possible as the first.
+    pub fn also(&mut self, analysis: &Analysis, catalog: u64) {
+        for act in analysis.statements.iter().flat_map(|statement| &statement.acts) {
+            match act {
+                SessionAct::Prepare { name, body } => learn(&mut self.prepared, name, body, false, catalog),
+                SessionAct::DeclareCursor { name, body } => learn(&mut self.cursors, name, body, false, catalog),
+                _ => {}
+            }
+        }
+    }
+
+    fn act(&mut self, act: &SessionAct, applied: Applied, catalog: u64) {
         let surely = applied == Applied::Surely;
         self.version += 1;
+        self.pristine &= !matches!(
+            act,
+            SessionAct::ResetAll
+                | SessionAct::SetRole { .. }
+                | SessionAct::CreateTemporary { .. }
+                | SessionAct::DropTemporary { .. }
+        ) && !matches!(act, SessionAct::Set { name, .. } if name == "search_path" || name == "role");
         match act {
             SessionAct::Set { name, value, local } if name == "search_path" => {
                 let path = self.path_of(value.as_deref());
@@ -234,8 +330,8 @@ impl Names {
                 self.path.roll_back_to();
                 self.role.roll_back_to();
             }
-            SessionAct::Prepare { name, body } => learn(&mut self.prepared, name, body, surely),
-            SessionAct::DeclareCursor { name, body } => learn(&mut self.cursors, name, body, surely),
+            SessionAct::Prepare { name, body } => learn(&mut self.prepared, name, body, surely, catalog),
+            SessionAct::DeclareCursor { name, body } => learn(&mut self.cursors, name, body, surely, catalog),
             SessionAct::Deallocate { name } if surely => forget(&mut self.prepared, name.as_deref()),
             SessionAct::CloseCursor { name } if surely => forget(&mut self.cursors, name.as_deref()),
             SessionAct::Deallocate { .. } | SessionAct::CloseCursor { .. } => {}
@@ -280,6 +376,11 @@ impl Names {
         self.path.end(rolled_back);
         self.role.end(rolled_back);
         self.born.clear();
+        if !self.rebound.is_empty() || self.functions_rebound || self.ddl {
+            self.version += 1;
+        }
+        self.rebound.clear();
+        self.functions_rebound = false;
         self.rolling_back = false;
         std::mem::take(&mut self.ddl)
     }
@@ -313,15 +414,20 @@ fn born(analysis: &Analysis) -> Option<String> {
     (makes && alone && new).then(|| made.written.name.clone())
 }
 
-fn learn(bodies: &mut Bodies, name: &str, body: &Arc<StatementAnalysis>, surely: bool) {
+fn learn(bodies: &mut Bodies, name: &str, body: &Arc<StatementAnalysis>, surely: bool, catalog: u64) {
+    /// A reading for each schema that holds something sensitive, and for what is uncertain beside.
+    const BODIES_MAX: usize = 16;
     if bodies.len() >= NAMES_MAX && !bodies.contains_key(name) {
         return;
     }
-    let known = bodies.entry(name.to_owned()).or_default();
+    let (version, known) = bodies.entry(name.to_owned()).or_default();
     if surely {
         known.clear();
+        *version = catalog;
+    } else if known.is_empty() {
+        *version = catalog;
     }
-    if known.len() < CANDIDATES_MAX {
+    if known.len() < BODIES_MAX {
         known.push(Arc::clone(body));
     } else {
         // Too much that is uncertain: not known any more.
@@ -334,6 +440,40 @@ fn forget(bodies: &mut Bodies, name: Option<&str>) {
         Some(name) => drop(bodies.remove(name)),
         None => bodies.clear(),
     }
+}
+
+/// Whether the text holds any of these words.
+fn speaks_of(analysis: &Analysis, words: &[&str]) -> bool {
+    analysis.redacted.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| words.contains(&word))
+}
+
+/// Adds the names to which a statement of DDL may give another meaning.
+fn rebinds(statement: &StatementAnalysis, analysis: &Analysis, names: &mut Vec<String>, functions: &mut bool) {
+    let changes = statement.verb == Verb::Ddl || statement.acts.contains(&SessionAct::CatalogChanged);
+    if !changes || !speaks_of(analysis, &REBINDING) {
+        return;
+    }
+    *functions |= speaks_of(analysis, &["function", "procedure", "operator", "cast"]);
+    for used in &statement.uses {
+        if !names.contains(&used.written.name) {
+            names.push(used.written.name.clone());
+        }
+    }
+}
+
+/// Portals that a text takes away: SQL's cursors share their name space.
+pub fn forgets_portals(analysis: &Analysis) -> Forgets {
+    let mut names = Vec::new();
+    for act in analysis.statements.iter().flat_map(|statement| &statement.acts) {
+        match act {
+            SessionAct::CloseCursor { name: None } | SessionAct::Discard { all: true } => return Forgets::All,
+            SessionAct::CloseCursor { name: Some(name) } | SessionAct::DeclareCursor { name, .. } => {
+                names.push(name.clone());
+            }
+            _ => {}
+        }
+    }
+    if names.is_empty() { Forgets::Nothing } else { Forgets::Some(names) }
 }
 
 /// Names of the protocol that a text takes away from what Weir learned of them.
@@ -397,7 +537,7 @@ mod tests {
     }
 
     fn fresh() -> Names {
-        Names::new(vec!["$user".to_owned(), "public".to_owned()], "alice".into())
+        Names::new(vec!["$user".to_owned(), "public".to_owned()], "alice".into(), false)
     }
 
     fn paths(names: &Names) -> Vec<String> {
@@ -408,52 +548,52 @@ mod tests {
     fn the_path_follows_transactions() {
         let mut names = fresh();
         assert_eq!(paths(&names), ["pg_catalog,alice,public"]);
-        names.apply(&read("set search_path to archive, public"), Applied::Surely);
+        names.apply(&read("set search_path to archive, public"), Applied::Surely, 1);
         names.idle(Transaction::Idle, Transaction::Idle);
         assert_eq!(paths(&names), ["pg_catalog,archive,public"]);
-        names.apply(&read("begin"), Applied::Surely);
+        names.apply(&read("begin"), Applied::Surely, 1);
         names.idle(Transaction::Idle, Transaction::Open);
-        names.apply(&read("set search_path to other"), Applied::Surely);
+        names.apply(&read("set search_path to other"), Applied::Surely, 1);
         assert_eq!(paths(&names), ["pg_catalog,other"]);
-        names.apply(&read("rollback"), Applied::Surely);
+        names.apply(&read("rollback"), Applied::Surely, 1);
         names.idle(Transaction::Open, Transaction::Idle);
         assert_eq!(paths(&names), ["pg_catalog,archive,public"]);
-        names.apply(&read("set local search_path to other"), Applied::Surely);
+        names.apply(&read("set local search_path to other"), Applied::Surely, 1);
         assert_eq!(paths(&names), ["pg_catalog,other"]);
         names.idle(Transaction::Open, Transaction::Idle);
         assert_eq!(paths(&names), ["pg_catalog,archive,public"]);
-        names.apply(&read("reset search_path"), Applied::Surely);
+        names.apply(&read("reset search_path"), Applied::Surely, 1);
         assert_eq!(paths(&names), ["pg_catalog,alice,public"]);
     }
 
     #[test]
     fn what_is_uncertain_stands_beside() {
         let mut names = fresh();
-        names.apply(&read("set search_path to archive; select 1/0"), Applied::Perhaps);
+        names.apply(&read("set search_path to archive; select 1/0"), Applied::Perhaps, 1);
         assert_eq!(paths(&names), ["pg_catalog,alice,public", "pg_catalog,archive"]);
-        names.apply(&read("prepare p as select 1"), Applied::Surely);
-        assert_eq!(names.prepared("p").unwrap().len(), 1);
-        names.apply(&read("prepare p as select 2"), Applied::Perhaps);
-        assert_eq!(names.prepared("p").unwrap().len(), 2);
-        names.apply(&read("deallocate p"), Applied::Surely);
-        assert!(names.prepared("p").is_none());
+        names.apply(&read("prepare p as select 1"), Applied::Surely, 1);
+        assert_eq!(names.prepared("p", 1).unwrap().len(), 1);
+        names.apply(&read("prepare p as select 2"), Applied::Perhaps, 1);
+        assert_eq!(names.prepared("p", 1).unwrap().len(), 2);
+        names.apply(&read("deallocate p"), Applied::Surely, 1);
+        assert!(names.prepared("p", 1).is_none());
     }
 
     #[test]
     fn relations_made_in_a_transaction_are_its_own() {
         let mut names = fresh();
-        names.apply(&read("create temp table t (id int)"), Applied::Surely);
-        names.apply(&read("create table u (id int)"), Applied::Surely);
+        names.apply(&read("create temp table t (id int)"), Applied::Surely, 1);
+        names.apply(&read("create table u (id int)"), Applied::Surely, 1);
         for other in ["create view v as select 1", "comment on view w is 'x'", "create table if not exists x (id int)"]
         {
-            names.apply(&read(other), Applied::Surely);
+            names.apply(&read(other), Applied::Surely, 1);
         }
-        names.apply(&read("create table y (id int)"), Applied::Perhaps);
+        names.apply(&read("create table y (id int)"), Applied::Perhaps, 1);
         assert_eq!(names.temporary(), ["t", "u"]);
         assert!(names.idle(Transaction::Open, Transaction::Idle), "the catalog has changed");
         assert_eq!(names.temporary(), ["t"]);
         assert!(!names.idle(Transaction::Idle, Transaction::Idle));
-        names.apply(&read("discard all"), Applied::Surely);
+        names.apply(&read("discard all"), Applied::Surely, 1);
         assert!(names.temporary().is_empty());
     }
 

@@ -125,9 +125,9 @@ impl Relay {
             }
             let mut moved = false;
             // A vanished client must be noticed while its statement runs, so its side is read while it waits, too;
-            // what it sends meanwhile is bounded by one read.
+            // what it sends meanwhile is bounded.
             let client_may = self.upstream.unsent_len() <= self.unsent_bytes_max
-                && (self.client_wait.is_none() || !self.client.has_kept());
+                && (self.client_wait.is_none() || self.client.kept_len() < self.unsent_bytes_max);
             if client_may && let Poll::Ready(next) = self.read_client(cx) {
                 if let Some(next) = next {
                     return Poll::Ready(next);

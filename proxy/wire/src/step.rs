@@ -211,6 +211,9 @@ pub trait Engine {
     /// Forgets prepared names (`None`: all), because SQL may have changed what they mean.
     fn forget(&mut self, name: Option<&str>);
 
+    /// Forgets portals (`None`: all), because SQL shares their name space with its cursors.
+    fn forget_portal(&mut self, name: Option<&str>);
+
     /// Whether the upstream has said itself why it ends the session.
     fn is_farewell(&self) -> bool;
 

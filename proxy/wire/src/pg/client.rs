@@ -72,7 +72,9 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             }
             b'S' => {
                 // In the middle of COPY data the server ignores it.
-                if !self.copy_in {
+                if self.copy_in {
+                    self.synced_in_copy = true;
+                } else {
                     self.skipping = false;
                     self.runs_since_sync = 0;
                     self.push(Entry::Sync)?;

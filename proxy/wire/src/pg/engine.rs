@@ -96,6 +96,8 @@ pub struct PgEngine<S, X> {
     pub(super) suppressing: bool,
     /// The server takes COPY data.
     pub(super) copy_in: bool,
+    /// The client sent Sync into COPY data, where the server ignores it, unless it has failed meanwhile: then it answers.
+    pub(super) synced_in_copy: bool,
     /// Rest of a CopyData frame of the client that is passing in pieces.
     pub(super) client_rest: usize,
     /// Rest of a data frame of the upstream that is passing in pieces.
@@ -124,6 +126,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             skipping: false,
             suppressing: false,
             copy_in: false,
+            synced_in_copy: false,
             client_rest: 0,
             upstream_rest: 0,
             holding: 0,
@@ -289,6 +292,13 @@ impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
     fn portal_named(&self, name: &str) -> Option<S> {
         let portal = self.names.portals.get(name.as_bytes())?;
         portal.statement.as_ref().map(|statement| statement.tag.clone())
+    }
+
+    fn forget_portal(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => drop(self.names.portals.remove(name.as_bytes())),
+            None => self.names.portals.clear(),
+        }
     }
 
     fn forget(&mut self, name: Option<&str>) {

@@ -211,6 +211,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
                 } else {
                     let ended = drop_ignored_syncs(&mut self.queue);
                     self.copy_in = !ended;
+                    self.synced_in_copy = false;
                 }
                 Ok(self.visible(len))
             }
@@ -220,8 +221,11 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
 
     fn error(&mut self, frame: Frame<'_>, len: usize) -> Result<UpstreamStep<'static, X>, WireError> {
         let suppressing = self.suppressing;
-        self.copy_in = false;
         self.farewell |= is_fatal(frame.body);
+        if std::mem::take(&mut self.copy_in) && std::mem::take(&mut self.synced_in_copy) && !self.farewell {
+            // The server failed before or behind the Sync, and only it knows: one it ignores, the other it answers.
+            return Err(self.unexpected(frame));
+        }
         match self.queue.front_mut() {
             Some(Entry::Refused { error, text }) => {
                 let error = std::mem::take(error);
@@ -272,6 +276,8 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         len: usize,
         to_upstream: &mut Vec<u8>,
     ) -> Result<UpstreamStep<'static, X>, WireError> {
+        // Who waits for the next command skips nothing any more.
+        self.skipping = false;
         self.transaction = match frame.body {
             b"I" => Transaction::Idle,
             b"T" => Transaction::Open,
@@ -280,7 +286,8 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         };
         let mut finished = None;
         match self.queue.front() {
-            Some(Entry::Run(run)) if run.kind != Kind::Portal => {
+            // With nothing of a result behind it, it is not the end of this one.
+            Some(Entry::Run(run)) if run.kind != Kind::Portal && (run.outcome.is_some() || run.index > 0) => {
                 let Some(run) = self.pop_run() else { return Err(self.unexpected(frame)) };
                 let outcome = match run.outcome {
                     _ if self.suppressing => Outcome::Cut,
