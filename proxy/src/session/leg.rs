@@ -178,9 +178,9 @@ impl Leg {
         self.kept.len()
     }
 
-    /// Whether bytes were read that are not consumed yet.
-    pub fn has_kept(&self) -> bool {
-        !self.kept.is_empty()
+    /// Whether what was read and is not consumed yet ends with these bytes.
+    pub fn kept_ends_with(&self, bytes: &[u8]) -> bool {
+        self.kept.ends_with(bytes)
     }
 
     /// Takes what was kept, to look at it again.

@@ -13,6 +13,9 @@ use super::gate::{Gate, Judgement, Release};
 use super::leg::{Leg, ReadBuffer};
 use super::{End, PgSessionEngine};
 
+/// A client's goodbye.
+/// <https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-TERMINATE>
+const TERMINATE: &[u8] = b"X\0\0\0\x04";
 /// A buffer that grew beyond this is given back when it is empty.
 const BUFFER_BYTES_KEPT: usize = 64 * 1024;
 
@@ -71,6 +74,8 @@ pub(super) struct Relay {
     transaction: Transaction,
     /// A side is not read while the other has more than this unsent: a slow peer's share of memory.
     unsent_bytes_max: usize,
+    /// The client has said goodbye behind what still waits, and closed.
+    client_closed: bool,
     /// The upstream has begun a message and not ended it.
     in_mid_message: bool,
     /// When the upstream last said something.
@@ -101,6 +106,7 @@ impl Relay {
             unexamined: false,
             transaction: Transaction::Idle,
             unsent_bytes_max,
+            client_closed: false,
             in_mid_message: false,
             heard: Instant::now(),
             kept_then: 0,
@@ -126,7 +132,8 @@ impl Relay {
             let mut moved = false;
             // A vanished client must be noticed while its statement runs, so its side is read while it waits, too;
             // what it sends meanwhile is bounded.
-            let client_may = self.upstream.unsent_len() <= self.unsent_bytes_max
+            let client_may = !self.client_closed
+                && self.upstream.unsent_len() <= self.unsent_bytes_max
                 && (self.client_wait.is_none() || self.client.kept_len() < self.unsent_bytes_max);
             if client_may && let Poll::Ready(next) = self.read_client(cx) {
                 if let Some(next) = next {
@@ -180,6 +187,11 @@ impl Relay {
     fn read_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
         ReadBuffer::lend(|buffer| match self.client.poll_read(cx, buffer) {
             Poll::Pending => Poll::Pending,
+            // What it sent before an orderly end was meant to run.
+            Poll::Ready(Err(_)) if self.client_wait.is_some() && self.client.kept_ends_with(TERMINATE) => {
+                self.client_closed = true;
+                Poll::Pending
+            }
             Poll::Ready(Err(_)) => Poll::Ready(Some(Next::End(End::ClientGone))),
             Poll::Ready(Ok(bytes)) => Poll::Ready(self.take_client(cx, bytes)),
         })
