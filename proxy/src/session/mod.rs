@@ -110,13 +110,15 @@ impl Shared {
 /// Serves one accepted connection to its end.
 pub async fn serve(shared: Arc<Shared>, route: Arc<Route>, socket: TcpStream, peer: SocketAddr) -> End {
     let mut client = Leg::new(Stream::Plain(socket));
-    let opened = tokio::time::timeout(route.startup_timeout, startup::open(&shared, &route, &mut client)).await;
+    // Boxed: what a start-up needs must not be part of each idle session.
+    let opening = Box::pin(startup::open(&shared, &route, &mut client));
+    let opened = tokio::time::timeout(route.startup_timeout, opening).await;
     let end = match opened {
         Ok(Ok(startup::Opened::Session(open))) => run(&shared, &route, client, *open, peer).await,
         Ok(Ok(startup::Opened::Done)) => End::Terminated,
         Ok(Err(end)) => {
             not_opened(&shared, &route, peer, &end);
-            tell(&mut client, &end).await;
+            Box::pin(tell(&mut client, &end)).await;
             end
         }
         Err(_) => {
@@ -127,7 +129,7 @@ pub async fn serve(shared: Arc<Shared>, route: Arc<Route>, socket: TcpStream, pe
             );
             let end = End::Refused(refusal);
             not_opened(&shared, &route, peer, &end);
-            tell(&mut client, &end).await;
+            Box::pin(tell(&mut client, &end)).await;
             end
         }
     };
@@ -140,7 +142,7 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
     let limits = Limits { frame_bytes_max: route.frame_bytes_max, pipeline_max: route.pipeline_max };
     let target = open.cancel.clone();
     let started = Instant::now();
-    let mind = match identify(shared, route, &client, &open, peer).await {
+    let mind = match Box::pin(identify(shared, route, &client, &open, peer)).await {
         Ok(mind) => mind,
         Err(refusal) => {
             let mut client = client;
@@ -174,7 +176,7 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
         bytes,
         duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     }));
-    leave_upstream(relay, &end, &target, quiet).await;
+    Box::pin(leave_upstream(relay, &end, &target, quiet)).await;
     end
 }
 
