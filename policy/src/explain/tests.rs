@@ -1,3 +1,5 @@
+//! What an explanation says, of statements that pass, are cut, refused or not understood.
+
 use super::*;
 use crate::analysis::{Dialect, LexSettings};
 use crate::catalog::{Catalog, Column, Relation, RelationKind};

@@ -1,3 +1,5 @@
+//! The audit commands on real logs: text and JSON, stories, exit codes.
+
 use weir_audit_store::event::{
     Alert, Basis, Body, Charge, Completion, Count, Denial, Lease, Leases, Outcome, Person, RelationUse, Session,
     SessionStart, Severity, Shutdown, Statement,

@@ -1,3 +1,5 @@
+//! The policy commands on files and against a live catalog: what they print and how they end.
+
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
