@@ -220,6 +220,11 @@ impl Binding {
         !self.covered.is_empty() || self.unread
     }
 
+    /// Whether the relation with this number is sensitive, or a view over something that is.
+    pub fn is_sensitive_relation(&self, oid: u32) -> bool {
+        self.by_oid.contains_key(&oid) || self.views.contains_key(&oid)
+    }
+
     /// Whether a sensitive relation, or a view over one, has this name in some schema.
     pub fn guards(&self, name: &str) -> bool {
         self.names.contains(name)

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use weir_audit_store::event::Charge;
 use weir_policy::analysis::{LexSettings, Shape, literal_value};
-use weir_policy::exposure::{Exposure, Lane, LaneKey};
+use weir_policy::exposure::{Exposed, Exposure, Lane, LaneKey, Manner};
 use weir_policy::ledger::RecordKey;
 use weir_policy::meter::{Meter, SettledLine};
-use weir_policy::statement::Operand;
+use weir_policy::statement::{Access, Coverage, Operand};
 use weir_policy::verdict::{Basis, Denial};
 use weir_wire::pg::row::{ColumnShape, canonical, values_at};
 use weir_wire::pg::{Binding as Values, RowShape};
@@ -239,6 +239,21 @@ impl KeyPlan {
 }
 
 impl Execution {
+    /// Whether it is counted because a name may have meant something sensitive, and would leave it row by row if it did:
+    /// one statement, of which the server's description can say that it did not.
+    pub fn may_be_elsewhere(&self) -> bool {
+        let row_by_row = |exposed: &Exposed| {
+            exposed.access == Access::Read
+                && (exposed.manner == Manner::Used || (exposed.manner == Manner::Rows && !exposed.whole))
+        };
+        self.meter.is_some()
+            && !self.understood.others.is_empty()
+            && self.understood.exposures.len() == 1
+            && self.exposure.opaque().is_none()
+            && self.exposure.coverage() == Coverage::Full
+            && self.exposure.touched().iter().all(row_by_row)
+    }
+
     /// The key that values of the text or the binding pin; none when one of them is not known.
     fn pinned(&self, lane: &Lane, operands: &[Operand], budgets: &Budgets) -> RecordKey {
         let mut hasher = budgets.record_key(&lane.relation);

@@ -400,6 +400,9 @@ impl Gate {
             }
         }
         execution.reviewed = Some(index);
+        if execution.may_be_elsewhere() && self.mind.is_elsewhere(&origins) {
+            self.replace_meter(execution);
+        }
         if execution.meter.is_some() {
             let part = part(execution, index);
             let lanes = binding.lanes(&part, &origins);

@@ -11,7 +11,8 @@ use weir_audit_store::event::{Alert, Body, Decision, Denial, Person, Session, Se
 use weir_audit_store::{Event, Urgency};
 use weir_policy::analysis::{Context, Dialect, LexSettings, shape};
 use weir_policy::binding::Binding;
-use weir_policy::exposure::Exposure;
+use weir_policy::catalog::RelationKind;
+use weir_policy::exposure::{Exposure, Origin};
 use weir_policy::identity::Who;
 use weir_policy::statement::{Analysis, SessionAct};
 use weir_policy::verdict;
@@ -172,6 +173,19 @@ impl Mind {
             self.rebind();
         }
         &self.bound
+    }
+
+    /// Whether the server names a table for every column of a result, none of which is sensitive: then nothing sensitive
+    /// is in it, whatever its text may have meant.
+    pub fn is_elsewhere(&mut self, origins: &[Origin]) -> bool {
+        let bound = self.bound();
+        !origins.is_empty()
+            && origins.iter().all(|origin| {
+                let relation = bound.view.catalog.by_oid(origin.oid);
+                let is_table =
+                    relation.is_some_and(|known| matches!(known.kind, RelationKind::Table | RelationKind::Partitioned));
+                origin.attribute > 0 && is_table && !bound.binding.is_sensitive_relation(origin.oid)
+            })
     }
 
     fn rebind(&mut self) {

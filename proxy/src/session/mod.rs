@@ -67,6 +67,15 @@ pub enum End {
     Broken(WireError),
     /// Refused before it was open.
     Refused(Refusal),
+    /// Refused before it was open, though the account was known.
+    NotAdmitted {
+        /// What the client is told.
+        refusal: Box<Refusal>,
+        /// The account that was tried.
+        account: String,
+        /// The database that was tried.
+        database: String,
+    },
     /// The upstream did not let the account in.
     LoginFailed {
         /// The account that was tried.
@@ -288,7 +297,7 @@ fn end_word(end: &End) -> &'static str {
         End::UpstreamGone => "upstream-gone",
         End::UpstreamStalled => "upstream-stalled",
         End::Broken(_) => "protocol-broken",
-        End::Refused(_) => "refused",
+        End::Refused(_) | End::NotAdmitted { .. } => "refused",
         End::LoginFailed { .. } => "login-failed",
     }
 }
@@ -307,6 +316,11 @@ fn not_opened(shared: &Shared, route: &Route, peer: SocketAddr, end: &End) {
     };
     let body = match end {
         End::Refused(refusal) => denial("startup", refusal.message.clone(), refusal.sqlstate),
+        End::NotAdmitted { refusal, account, database } => {
+            session.account.clone_from(account);
+            session.database.clone_from(database);
+            denial("startup", refusal.message.clone(), refusal.sqlstate)
+        }
         End::Broken(error) => denial("protocol", error.to_string(), "08P01"),
         End::LoginFailed { account, database, sqlstate } => {
             session.account.clone_from(account);
@@ -360,6 +374,7 @@ fn spawn_cancel(target: CancelTarget) -> oneshot::Receiver<()> {
 async fn tell(client: &mut Leg, end: &End) {
     let refusal = match end {
         End::Refused(refusal) => refusal.clone(),
+        End::NotAdmitted { refusal, .. } => (**refusal).clone(),
         End::UpstreamGone => Refusal::new(
             "08006",
             "the database server closed the connection",

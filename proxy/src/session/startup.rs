@@ -53,11 +53,13 @@ pub async fn open(shared: &Shared, route: &Route, client: &mut Leg) -> Result<Op
         None => return Ok(Opened::Done),
     };
     if startup.wants_replication() {
-        return Err(End::Refused(Refusal::new(
+        let refusal = Refusal::new(
             "0A000",
             "replication connections do not pass weir",
             "a replication stream cannot be counted by person; replicas connect to the server itself",
-        )));
+        );
+        let (account, database) = (startup.user, startup.database);
+        return Err(End::NotAdmitted { refusal: Box::new(refusal), account, database });
     }
     let mut upstream = connect(route).await.map_err(|error| {
         tracing::warn!(upstream = %route.upstream.name, %error, "upstream cannot be reached");

@@ -275,6 +275,28 @@ fn play(address: std::net::SocketAddr, user: &str, steps: &[Step]) -> usize {
     customers_in(&messages).len()
 }
 
+/// The other side of it: what has a sensitive name and is something else is not cut where the server says so.
+#[test]
+fn a_table_of_ones_own_is_not_taken_for_the_sensitive_one() {
+    let postgres = Postgres::start();
+    let mut options = WeirOptions::policy(Budgeted::hourly(u64::try_from(BUDGET).unwrap()).yaml());
+    options.people = people_and_evaders();
+    let front = Target::front(&postgres, &options);
+    let mut client = Raw::login(front.address(), "evader_1", "support");
+    for sql in [
+        "create schema own; create table own.customers (id int, email text)",
+        "insert into own.customers select n, 'mine' || n from generate_series(1, 100) n",
+        "set search_path = own",
+    ] {
+        client.query(sql).fine();
+    }
+    assert_eq!(client.query("select * from customers").fine().rows(), 100);
+    assert_eq!(client.extended("select id, email from customers", &[]).fine().rows(), 100);
+    // What is computed has no origin, so its name must do.
+    assert_eq!(client.query("select 'x' || email from customers").rows(), BUDGET);
+    assert_eq!(client.query("select email from public.customers").rows(), 0);
+}
+
 #[test]
 fn no_play_with_names_gets_past_the_budget() {
     // A server of its own: schemas and roles are changed.
