@@ -182,9 +182,10 @@ impl Mind {
         !origins.is_empty()
             && origins.iter().all(|origin| {
                 let relation = bound.view.catalog.by_oid(origin.oid);
-                let is_table =
-                    relation.is_some_and(|known| matches!(known.kind, RelationKind::Table | RelationKind::Partitioned));
-                origin.attribute > 0 && is_table && !bound.binding.is_sensitive_relation(origin.oid)
+                // What a table is parted into, or what inherits it, comes under its number.
+                let is_alone = relation.is_some_and(|known| known.kind == RelationKind::Table)
+                    && bound.view.catalog.children(origin.oid).is_empty();
+                origin.attribute > 0 && is_alone && !bound.binding.is_sensitive_relation(origin.oid)
             })
     }
 
