@@ -38,13 +38,15 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
     } else if cursor.is("do") {
         found.verb = Verb::Call;
         if functions::is_plain_block(cursor.unit, whole.clone(), context) {
-            // What it reads may still leave by a notice, which nobody counts: see the packed uses below.
+            // What it names may still leave by a notice, which nobody counts: see the packed uses below.
             found.gap("anonymous-block", "do", Coverage::Partial);
             if functions::defines(cursor.unit, whole.clone()) {
                 found.acts.push(SessionAct::CatalogChanged);
             }
         } else {
             found.gap("dynamic-sql", "do", Coverage::Opaque);
+            // Where policy lets it run, it may have changed anything.
+            found.acts.push(SessionAct::CatalogChanged);
         }
         bodies(cursor.unit, whole, context, found, Access::Read);
     } else if cursor.is("call") {

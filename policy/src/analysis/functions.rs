@@ -11,12 +11,13 @@ use super::bridge;
 use super::builtins::{self, Passing, Reach};
 use super::candidates::{self, Call};
 use super::found::Found;
+use super::lexer::Token;
 use super::lineage::{Walker, parts};
 use super::scope::{Scope, map, single};
 use super::shape::Unit;
 use super::uses::{Atom, Draft, Flow, Pack};
 use super::{Context, expand, session};
-use crate::catalog::Function as UserFunction;
+use crate::catalog::{Function as UserFunction, Resolution};
 use crate::relation::RelationName;
 use crate::statement::{Access, Coverage, Source};
 
@@ -305,7 +306,9 @@ pub(super) fn touches_names(unit: &Unit<'_>) -> bool {
 }
 
 /// Whether an anonymous block does nothing that only its run would show: no text that it makes up and runs, no setting,
-/// no function but those that the server ships and that reach nothing else.
+/// no function or operator but those that the server ships and that reach nothing else, and no read but of the server's
+/// own catalog. A name that the snapshot does not hold yet may be a view over anything, and a notice that tells its rows
+/// is counted by nobody.
 pub(super) fn is_plain_block(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> bool {
     const TELLING: [&str; 12] = [
         "execute",
@@ -335,9 +338,72 @@ pub(super) fn is_plain_block(unit: &Unit<'_>, range: Range<usize>, context: &Con
     let whole = 0..block.tokens.len();
     !block.unterminated
         && !block.tokens.iter().any(|token| candidates::is_any(&block, token, &TELLING))
+        && block
+            .tokens
+            .iter()
+            .all(|token| token.kind != super::lexer::Kind::Operator || is_plain_operator(&block, token))
+        && whole.clone().all(|at| reads_plainly(&block, at, context))
         && candidates::calls(&block, whole).iter().all(|call| {
             builtins::is_function(&call.name) && !is_special(&call.name, context) && !builtins::publishes(&call.name)
         })
+}
+
+fn is_plain_operator(unit: &Unit<'_>, token: &Token) -> bool {
+    const SERVERS_OWN: [&str; 13] = ["=", "<>", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||"];
+    unit.text.get(token.start..token.end).is_some_and(|raw| SERVERS_OWN.iter().any(|known| known.as_bytes() == raw))
+}
+
+/// Whether the token at this place begins no read, or one of a single relation of the server's own.
+fn reads_plainly(unit: &Unit<'_>, at: usize, context: &Context<'_>) -> bool {
+    let is = |place: usize, words: &[&str]| {
+        unit.tokens.get(place).is_some_and(|token| candidates::is_any(unit, token, words))
+    };
+    if is(at, &["table"]) {
+        const DEFINING: [&str; 8] = ["create", "alter", "drop", "temp", "temporary", "unlogged", "truncate", "lock"];
+        return at.checked_sub(1).is_some_and(|before| is(before, &DEFINING));
+    }
+    if !is(at, &["from", "join", "using"]) {
+        return true;
+    }
+    let names: Vec<&Token> = unit.tokens.iter().skip(at + 1).take(3).collect();
+    let name = |token: &Token| token.is_identifier().then(|| token.identifier(unit.text).into_owned());
+    let (schema, relation, used) = match names.as_slice() {
+        [schema, dot, relation] if dot.is_punct(unit.text, ".") => (name(schema), name(relation), 3),
+        [relation, ..] => (None, name(relation), 1),
+        [] => return false,
+    };
+    let Some(relation) = relation else { return false };
+    if context.temporary.contains(&relation) {
+        return false;
+    }
+    let written = RelationName { schema, name: relation };
+    let own = matches!(
+        context.catalog.resolve(&written, context.search_path),
+        Resolution::Found(found) if matches!(&*found.id.schema, "pg_catalog" | "information_schema")
+    );
+    own && !has_comma(unit, at + 1 + used)
+}
+
+/// Whether a comma comes before what ends a list of relations: a second relation stands behind it.
+fn has_comma(unit: &Unit<'_>, from: usize) -> bool {
+    const ENDING: [&str; 11] =
+        ["where", "group", "order", "limit", "having", "union", "except", "intersect", "loop", "then", "returning"];
+    let mut depth = 0_usize;
+    for token in unit.tokens.iter().skip(from) {
+        if token.is_punct(unit.text, "(") {
+            depth += 1;
+        } else if token.is_punct(unit.text, ")") {
+            if depth == 0 {
+                return false;
+            }
+            depth -= 1;
+        } else if depth == 0 && (token.is_punct(unit.text, ";") || candidates::is_any(unit, token, &ENDING)) {
+            return false;
+        } else if depth == 0 && token.is_punct(unit.text, ",") {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether an anonymous block changes the catalog.

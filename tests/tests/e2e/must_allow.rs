@@ -37,7 +37,7 @@ enum Protocol {
     Extended,
 }
 
-fn corpus(database: &str) -> Vec<(String, Vec<Statement>)> {
+fn corpus(postgres: &Postgres, database: &str) -> Vec<(String, Vec<Statement>)> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(tools::test_file("must_allow")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -47,20 +47,20 @@ fn corpus(database: &str) -> Vec<(String, Vec<Statement>)> {
             let text = std::fs::read_to_string(path).unwrap();
             (
                 path.file_name().unwrap().to_string_lossy().into_owned(),
-                text.split("\n\n").filter_map(|block| parse(block, database)).collect(),
+                text.split("\n\n").filter_map(|block| parse(block, postgres, database)).collect(),
             )
         })
         .collect()
 }
 
 /// `None` for a block that is only comment.
-fn parse(block: &str, database: &str) -> Option<Statement> {
+fn parse(block: &str, postgres: &Postgres, database: &str) -> Option<Statement> {
     let mut statement = Statement::default();
     let mut lines = block.trim().lines().peekable();
     while let Some(comment) = lines.next_if(|line| line.starts_with("-- ")) {
         match comment[3..].split_once(": ").map_or((&comment[3..], ""), |(key, value)| (key, value)) {
             ("with", values) => {
-                let values = resolve(values, database);
+                let values = resolve(values, postgres, database);
                 statement.runs = values.split(" | ").map(|run| run.split(", ").map(str::to_owned).collect()).collect();
             }
             ("simple", "") => statement.simple_only = true,
@@ -73,12 +73,12 @@ fn parse(block: &str, database: &str) -> Option<Statement> {
         return None;
     }
     statement.text =
-        resolve(text.strip_suffix(';').unwrap_or_else(|| panic!("no `;` at the end of:\n{text}")), database);
+        resolve(text.strip_suffix(';').unwrap_or_else(|| panic!("no `;` at the end of:\n{text}")), postgres, database);
     Some(statement)
 }
 
 /// Puts OIDs in the place of `{schema.relation}` and `{function(arguments)}`.
-fn resolve(text: &str, database: &str) -> String {
+fn resolve(text: &str, postgres: &Postgres, database: &str) -> String {
     let mut resolved = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
@@ -87,7 +87,7 @@ fn resolve(text: &str, database: &str) -> String {
         let is_name = name.starts_with(|c: char| c.is_ascii_lowercase()) && (name.contains('.') || name.ends_with(')'));
         if is_name && !name.contains('"') {
             let kind = if name.ends_with(')') { "regprocedure" } else { "regclass" };
-            resolved.push_str(&Postgres::shared().value(database, &format!("select '{name}'::{kind}::oid")));
+            resolved.push_str(&postgres.value(database, &format!("select '{name}'::{kind}::oid")));
             rest = &after[name.len() + 1..];
         } else {
             resolved.push('{');
@@ -128,10 +128,10 @@ fn comparable(reply: &Reply, shape_only: bool) -> Vec<Message> {
 
 #[test]
 fn an_honest_day_is_untouched() {
-    let postgres = Postgres::shared();
-    // Its own: rows that another test touches would come back in another order.
+    // Its own: rows that another test touches would come back in another order, and psql lists all databases.
+    let postgres = Postgres::start();
     let database = postgres.database("desk");
-    let corpus = corpus(&database);
+    let corpus = corpus(&postgres, &database);
     let count: usize = corpus.iter().map(|(_, statements)| statements.len()).sum();
     assert!(count >= STATEMENTS_MIN, "{count} statements");
     let policy = Budgeted {
@@ -140,7 +140,7 @@ fn an_honest_day_is_untouched() {
         export: weir_tests::policies::Export::Refused,
         ..Budgeted::default()
     };
-    let front = Target::front(postgres, &WeirOptions::policy(policy.yaml()));
+    let front = Target::front(&postgres, &WeirOptions::policy(policy.yaml()));
     let mut touched = Vec::new();
     for (account, protocol) in [("alice", Protocol::Simple), ("bob", Protocol::Extended)] {
         for (file, statements) in &corpus {

@@ -103,6 +103,16 @@ fn sequences() -> Vec<(&'static str, Vec<Step>)> {
             ],
         ),
         (
+            "notices over a view of the same transaction",
+            vec![
+                Say("begin"),
+                Say("create schema OWN; create view OWN.v as select 'x' || email as e from public.customers"),
+                Say(
+                    "do $$ declare r record; begin for r in select e from OWN.v loop raise notice '%', r.e; end loop; end $$",
+                ),
+            ],
+        ),
+        (
             "a view replaced in the transaction",
             vec![
                 Say("create schema OWN; create view OWN.v as select title as e from articles"),
