@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use weir_policy::analysis::{Context, Dialect, LexSettings, analyse};
+use weir_policy::analysis::{Context, LexSettings, analyse};
 use weir_policy::binding::Binding;
 use weir_policy::catalog::Catalog;
 use weir_policy::exposure::{Exposure, Origin};
@@ -178,10 +178,7 @@ fn who(number: usize) -> Who {
 fn analysed(text: &str, catalog: &Catalog) -> weir_policy::statement::Analysis {
     let search_path = database::search_path();
     let lex = LexSettings::default();
-    analyse(
-        text.as_bytes(),
-        &Context { dialect: Dialect::Postgres, lex, catalog, search_path: &search_path, temporary: &[] },
-    )
+    analyse(text.as_bytes(), &Context { lex, catalog, search_path: &search_path, temporary: &[] })
 }
 
 fn exposed(text: &str, catalog: &Catalog, binding: &Binding) -> Exposure {

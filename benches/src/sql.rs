@@ -1,6 +1,6 @@
 //! Reading SQL: the shape, which every statement pays, and the analysis, which only a new shape pays.
 
-use weir_policy::analysis::{Context, Dialect, LexSettings, analyse, shape};
+use weir_policy::analysis::{Context, LexSettings, analyse, shape};
 use weir_policy::catalog::Catalog;
 
 use crate::database;
@@ -29,14 +29,12 @@ pub(crate) fn run(bench: &mut Bench) {
     if bench.wants("shape") {
         for (name, text) in [("point select", POINT), ("look-up", LOOK_UP), ("ORM join", ORM), ("five tables", JOIN)] {
             let name = format!("shape/{name}, {} B", text.len());
-            bench.run(&name, Per::Bytes(text.len()), || {
-                shape(text.as_bytes(), Dialect::Postgres, LexSettings::default())
-            });
+            bench.run(&name, Per::Bytes(text.len()), || shape(text.as_bytes(), LexSettings::default()));
         }
         let values =
             format!("insert into orders values (1, 2, '2026-11-24', 9.50){}", ", (1, 2, 'x', 9.50)".repeat(2000));
         bench.run("shape/insert of 2,000 rows, 38 KB", Per::Bytes(values.len()), || {
-            shape(values.as_bytes(), Dialect::Postgres, LexSettings::default())
+            shape(values.as_bytes(), LexSettings::default())
         });
     }
     if bench.wants("analyse") {
@@ -63,12 +61,6 @@ pub(crate) fn run(bench: &mut Bench) {
 
 fn analysed(bench: &mut Bench, name: &str, text: &str, catalog: &Catalog) {
     let search_path = database::search_path();
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog,
-        search_path: &search_path,
-        temporary: &[],
-    };
+    let context = Context { lex: LexSettings::default(), catalog, search_path: &search_path, temporary: &[] };
     bench.run(name, Per::Bytes(text.len()), || analyse(text.as_bytes(), &context));
 }

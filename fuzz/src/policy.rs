@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use weir_policy::analysis::{Context, Dialect, LexSettings, analyse};
+use weir_policy::analysis::{Context, LexSettings, analyse};
 use weir_policy::catalog::Catalog;
 use weir_policy::exposure::Exposure;
 use weir_policy::identity::Who;
@@ -120,13 +120,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(support_desk::catalog);
 
 static ANALYSES: LazyLock<Vec<Analysis>> = LazyLock::new(|| {
     let search_path = support_desk::search_path();
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog: &CATALOG,
-        search_path: &search_path,
-        temporary: &[],
-    };
+    let context = Context { lex: LexSettings::default(), catalog: &CATALOG, search_path: &search_path, temporary: &[] };
     let statements = [
         "select 1",
         "select id, email from customers where id = 7",

@@ -4,9 +4,7 @@
 
 use std::sync::LazyLock;
 
-use weir_policy::analysis::{
-    Context, Dialect, LexSettings, LiteralKind, Quoting, Shape, analyse, literal_value, shape,
-};
+use weir_policy::analysis::{Context, LexSettings, LiteralKind, Quoting, Shape, analyse, literal_value, shape};
 use weir_policy::catalog::Catalog;
 use weir_policy::statement::{Analysis, Columns, Coverage, Extent, Operand, SessionAct, StatementAnalysis};
 
@@ -189,8 +187,8 @@ static SEARCH_PATH: LazyLock<Vec<String>> = LazyLock::new(support_desk::search_p
 
 fn check(input: &[u8]) -> Traces {
     let (flags, text) = input.split_first().map_or((1, input), |(flags, text)| (*flags, text));
-    let lex = LexSettings { standard_conforming_strings: flags & 1 == 1 };
-    let shape = shape(text, Dialect::Postgres, lex);
+    let lex = LexSettings::postgres(flags & 1 == 1);
+    let shape = shape(text, lex);
     literals_lie_in_order(text, &shape, lex);
     let analysis = analysed(text, lex);
     assert!(!analysis.statements.is_empty(), "no statement");
@@ -205,8 +203,7 @@ fn check(input: &[u8]) -> Traces {
 }
 
 fn analysed(text: &[u8], lex: LexSettings) -> Analysis {
-    let context =
-        Context { dialect: Dialect::Postgres, lex, catalog: &CATALOG, search_path: &SEARCH_PATH, temporary: &[] };
+    let context = Context { lex, catalog: &CATALOG, search_path: &SEARCH_PATH, temporary: &[] };
     analyse(text, &context)
 }
 
@@ -284,11 +281,7 @@ fn literals_change_nothing(text: &[u8], shape: &Shape, analysis: &Analysis, lex:
     if ends {
         let other = exchanged(text, shape, false, lex);
         let shown = String::from_utf8_lossy(&other);
-        assert_eq!(
-            weir_policy::analysis::shape(&other, Dialect::Postgres, lex).key,
-            shape.key,
-            "another shape: {shown}"
-        );
+        assert_eq!(weir_policy::analysis::shape(&other, lex).key, shape.key, "another shape: {shown}");
         let other = analysed(&other, lex);
         assert_eq!(other.redacted, analysis.redacted, "another redaction: {shown}");
         assert_eq!(other.statements.len(), analysis.statements.len(), "more or fewer statements: {shown}");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tables::Tables;
 
-use crate::analysis::{Context, Dialect, LexSettings, analyse};
+use crate::analysis::{Context, LexSettings, analyse};
 use crate::binding::Binding;
 use crate::budget::Window;
 use crate::catalog::Catalog;
@@ -174,13 +174,7 @@ pub(crate) fn exposed(analysis: &Analysis, binding: &Binding) -> Exposure {
 
 fn understand(sql: &str, catalog: &Catalog) -> Analysis {
     let search_path = ["pg_catalog".to_owned(), "public".to_owned()];
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog,
-        search_path: &search_path,
-        temporary: &[],
-    };
+    let context = Context { lex: LexSettings::default(), catalog, search_path: &search_path, temporary: &[] };
     analyse(sql.as_bytes(), &context)
 }
 

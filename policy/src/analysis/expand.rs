@@ -12,7 +12,7 @@ use super::parse;
 use super::scope::{Column, Ctes, Item, Rows, join, single};
 use super::shape::Unit;
 use super::uses::{Atom, Draft, Flow, Pack};
-use super::{Context, Dialect, LexSettings};
+use super::{Context, LexSettings};
 use crate::catalog::{Catalog, Relation, RelationKind};
 use crate::relation::RelationName;
 use crate::statement::{Access, Coverage, Source, Verb};
@@ -235,7 +235,6 @@ impl Walker<'_> {
 /// shows unchanged and alone. `None` for all others, and for what cannot be read.
 pub(crate) fn plain_columns(catalog: &Catalog, view: &Relation) -> Vec<Option<(u32, i16)>> {
     let context = Context {
-        dialect: Dialect::Postgres,
         lex: LexSettings::default(),
         catalog,
         // The definition names what is out of reach of its own search path; the rest is known by what it depends on.

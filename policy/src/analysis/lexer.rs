@@ -184,7 +184,7 @@ impl Lexer<'_> {
         let kind = match first {
             b'\'' => self.string(
                 start + 1,
-                if self.settings.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape },
+                if self.settings.standard_conforming_strings() { Quoting::Standard } else { Quoting::Escape },
                 Quoting::Standard,
             ),
             b'"' => self.quoted(start + 1, Kind::Quoted),
@@ -256,7 +256,7 @@ impl Lexer<'_> {
             (b'e' | b'E', Some(b'\''), _) => return self.string(self.at + 2, Quoting::Escape, Quoting::Escape),
             (b'n' | b'N', Some(b'\''), _) => {
                 let inside =
-                    if self.settings.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape };
+                    if self.settings.standard_conforming_strings() { Quoting::Standard } else { Quoting::Escape };
                 return self.string(self.at + 2, inside, Quoting::Standard);
             }
             (b'b' | b'B' | b'x' | b'X', Some(b'\''), _) => {
@@ -494,7 +494,7 @@ mod tests {
     #[test]
     fn backslashes_follow_the_setting() {
         let text = br"'a\' or 'b'";
-        let off = lex(text, LexSettings { standard_conforming_strings: false });
+        let off = lex(text, LexSettings::postgres(false));
         assert!(off.tokens.len() == 2 && off.unterminated, "{off:?}");
         assert!(!lex(text, LexSettings::default()).unterminated);
     }

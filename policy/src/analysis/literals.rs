@@ -16,7 +16,7 @@ pub(super) fn value(raw: &[u8], kind: LiteralKind, settings: LexSettings) -> Opt
         LiteralKind::String(Quoting::Standard) => {
             let quoted = if raw.first() == Some(&b'\'') { raw } else { raw.get(1..)? };
             let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
-            if !settings.standard_conforming_strings {
+            if !settings.standard_conforming_strings() {
                 return escape(&segments(quoted, true)?).map(Cow::Owned);
             }
             if !inner.contains(&b'\'') {
@@ -193,12 +193,12 @@ fn number(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::{Dialect, literal_value, shape};
+    use super::super::{literal_value, shape};
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
         let settings = LexSettings::default();
-        let shape = shape(text.as_bytes(), Dialect::Postgres, settings);
+        let shape = shape(text.as_bytes(), settings);
         let got: Vec<String> = shape
             .literals
             .iter()
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn what_the_server_refuses_has_no_value() {
         for text in ["select U&'\\00'", "select U&'\\D83D\\0041'", "select e'\\u12'", "select 0xZ"] {
-            let shape = shape(text.as_bytes(), Dialect::Postgres, LexSettings::default());
+            let shape = shape(text.as_bytes(), LexSettings::default());
             for literal in &shape.literals {
                 let value = literal_value(text.as_bytes(), literal, LexSettings::default());
                 assert!(value.is_none() || literal.kind == LiteralKind::Number, "{text}");

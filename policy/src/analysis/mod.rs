@@ -40,34 +40,67 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::catalog::Catalog;
+use crate::relation::Engine;
 use crate::statement::Analysis;
 
-/// Grammar that a text is read by.
+/// Grammar that a text is read by, with the settings of the session that change where tokens begin and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
+pub enum LexSettings {
     /// PostgreSQL.
-    Postgres,
+    Postgres {
+        /// Whether a backslash in `'…'` is an ordinary character.
+        standard_conforming_strings: bool,
+    },
+    /// MySQL and MariaDB.
+    Mysql(MysqlLex),
 }
 
-/// Settings of the session that change where tokens begin and end.
+/// What MySQL's and MariaDB's lexers depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LexSettings {
+pub struct MysqlLex {
+    /// The server is MariaDB.
+    pub mariadb: bool,
+    /// Its version as versioned comments compare it: 80036, 90700, 101106.
+    pub version: u32,
+    /// `"…"` is an identifier (sql_mode ANSI_QUOTES).
+    pub ansi_quotes: bool,
+    /// A backslash in a string is an ordinary character (sql_mode NO_BACKSLASH_ESCAPES).
+    pub no_backslash_escapes: bool,
+}
+
+impl LexSettings {
+    /// PostgreSQL's.
+    pub const fn postgres(standard_conforming_strings: bool) -> LexSettings {
+        LexSettings::Postgres { standard_conforming_strings }
+    }
+
+    /// Family of servers whose grammar it is.
+    pub const fn engine(self) -> Engine {
+        match self {
+            LexSettings::Postgres { .. } => Engine::Postgres,
+            LexSettings::Mysql(_) => Engine::Mysql,
+        }
+    }
+
     /// Whether a backslash in `'…'` is an ordinary character.
-    pub standard_conforming_strings: bool,
+    const fn standard_conforming_strings(self) -> bool {
+        match self {
+            LexSettings::Postgres { standard_conforming_strings } => standard_conforming_strings,
+            LexSettings::Mysql(lex) => lex.no_backslash_escapes,
+        }
+    }
 }
 
 impl Default for LexSettings {
     fn default() -> LexSettings {
-        LexSettings { standard_conforming_strings: true }
+        LexSettings::postgres(true)
     }
 }
 
 /// What the meaning of a text depends on besides the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Grammar.
-    pub dialect: Dialect,
-    /// Lexical settings of the session.
+    /// Grammar and lexical settings of the session.
     pub lex: LexSettings,
     /// Snapshot of the database.
     pub catalog: &'a Catalog,
@@ -122,10 +155,8 @@ pub struct Shape {
 }
 
 /// The shape of a text. Linear, never fails.
-pub fn shape(text: &[u8], dialect: Dialect, lex: LexSettings) -> Shape {
-    match dialect {
-        Dialect::Postgres => shape::shape(text, lex),
-    }
+pub fn shape(text: &[u8], lex: LexSettings) -> Shape {
+    shape::shape(text, lex)
 }
 
 /// The value of a literal as the server decodes it; numbers in plain decimal where that is exact.
@@ -137,7 +168,5 @@ pub fn literal_value<'t>(text: &'t [u8], literal: &Literal, lex: LexSettings) ->
 
 /// What a text does, as far as it can be understood. Never fails: what was not understood is said in the analysis.
 pub fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
-    match context.dialect {
-        Dialect::Postgres => postgres::analyse(text, context),
-    }
+    postgres::analyse(text, context)
 }

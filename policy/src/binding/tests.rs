@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::Binding;
-use crate::analysis::{Context, Dialect, LexSettings, analyse};
+use crate::analysis::{Context, LexSettings, analyse};
 use crate::catalog::{Catalog, Column, Relation, RelationKind};
 use crate::exposure::{Exposure, Lane, LaneKey, Manner, Origin, Weight};
 use crate::relation::{Engine, RelationId};
@@ -168,7 +168,6 @@ pub(crate) fn bound() -> (PolicySet, Binding) {
 pub(crate) fn exposure(binding: &Binding, sql: &str) -> Exposure {
     let catalog = catalog();
     let context = Context {
-        dialect: Dialect::Postgres,
         lex: LexSettings::default(),
         catalog: &catalog,
         search_path: &["pg_catalog".to_owned(), "public".to_owned()],
@@ -379,13 +378,7 @@ fn a_database_that_was_never_read_may_hold_anything() {
         let (binding, diagnostics) = set.bind(&catalog);
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let path = ["public".to_owned()];
-        let context = Context {
-            dialect: Dialect::Postgres,
-            lex: LexSettings::default(),
-            catalog: &catalog,
-            search_path: &path,
-            temporary: &[],
-        };
+        let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] };
         let analysis = analyse(sql.as_bytes(), &context);
         binding.exposure(&analysis.statements[0]).opaque().is_some()
     };
@@ -466,13 +459,8 @@ fn a_table_of_many_partitions_is_exposed_in_proportion() {
     let catalog = Catalog::new(Engine::Postgres, "support", 2, relations, Vec::new());
     let (set, _) = PolicySet::load(POLICY, "policy.yaml").unwrap();
     let (binding, _) = set.bind(&catalog);
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog: &catalog,
-        search_path: &["public".to_owned()],
-        temporary: &[],
-    };
+    let context =
+        Context { lex: LexSettings::default(), catalog: &catalog, search_path: &["public".to_owned()], temporary: &[] };
     let analysis = analyse(b"select id, who from events", &context);
     let uses = analysis.statements[0].uses.len();
     let exposure = binding.exposure(&analysis.statements[0]);

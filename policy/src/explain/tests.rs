@@ -1,7 +1,7 @@
 //! What an explanation says, of statements that pass, are cut, refused or not understood.
 
 use super::*;
-use crate::analysis::{Dialect, LexSettings};
+use crate::analysis::LexSettings;
 use crate::catalog::{Catalog, Column, Relation, RelationKind};
 use crate::relation::{Engine, RelationId};
 
@@ -52,13 +52,7 @@ fn ask(sql: &str, used: &[(Window, u64)], rows: Option<u64>, known: bool) -> Exp
     let catalog = catalog();
     let (binding, _) = set.bind(&catalog);
     let search_path = ["pg_catalog".to_owned(), "public".to_owned()];
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog: &catalog,
-        search_path: &search_path,
-        temporary: &[],
-    };
+    let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &search_path, temporary: &[] };
     let who = Who {
         person: "alice".into(),
         known,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use weir_audit_store::event::{Alert, Body, Decision, Denial, Person, Session, Severity};
 use weir_audit_store::{Event, Urgency};
-use weir_policy::analysis::{Context, Dialect, LexSettings, shape};
+use weir_policy::analysis::{Context, LexSettings, shape};
 use weir_policy::binding::Binding;
 use weir_policy::catalog::RelationKind;
 use weir_policy::exposure::{Exposure, Origin};
@@ -153,7 +153,7 @@ impl Mind {
     pub fn setting(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"standard_conforming_strings" => {
-                self.lex = LexSettings { standard_conforming_strings: value == b"on" };
+                self.lex = LexSettings::postgres(value == b"on");
                 self.bound.names_version = u64::MAX;
             }
             b"client_encoding" => {
@@ -222,7 +222,7 @@ impl Mind {
 
     /// Reads a text.
     pub fn read(&self, text: &[u8]) -> Known {
-        Known::new(text, shape(text, Dialect::Postgres, self.lex), self.lex, &self.kept_bytes)
+        Known::new(text, shape(text, self.lex), self.lex, &self.kept_bytes)
     }
 
     /// What a text means now.
@@ -240,7 +240,7 @@ impl Mind {
         let shape = if known.lex == self.lex {
             &known.shape
         } else {
-            reshaped = shape(text, Dialect::Postgres, self.lex);
+            reshaped = shape(text, self.lex);
             &reshaped
         };
         let under = |reading: &Reading, made: &[(usize, String)]| {
@@ -248,7 +248,6 @@ impl Mind {
             let own = made.iter().map(|(_, name)| name);
             temporary.extend(own.filter(|name| !reading.guarded || !self.bound.binding.guards(name)).cloned());
             let context = Context {
-                dialect: Dialect::Postgres,
                 lex: self.lex,
                 catalog: &self.bound.view.catalog,
                 search_path: &reading.terms.path,

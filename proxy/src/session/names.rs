@@ -515,7 +515,7 @@ pub fn forgets(analysis: &Analysis) -> Forgets {
 
 #[cfg(test)]
 mod tests {
-    use weir_policy::analysis::{Context, Dialect, LexSettings, analyse};
+    use weir_policy::analysis::{Context, LexSettings, analyse};
     use weir_policy::catalog::Catalog;
     use weir_policy::relation::Engine;
 
@@ -526,13 +526,7 @@ mod tests {
         let path = ["public".to_owned()];
         analyse(
             sql.as_bytes(),
-            &Context {
-                dialect: Dialect::Postgres,
-                lex: LexSettings::default(),
-                catalog: &catalog,
-                search_path: &path,
-                temporary: &[],
-            },
+            &Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] },
         )
     }
 

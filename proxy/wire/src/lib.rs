@@ -17,6 +17,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod mysql;
 pub mod pg;
 pub mod refusal;
 pub mod step;

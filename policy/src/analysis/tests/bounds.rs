@@ -14,16 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn survives(name: &str, sql: &[u8]) -> Analysis {
     let catalog = catalog();
     let path = ["pg_catalog".to_owned(), "public".to_owned()];
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog: &catalog,
-        search_path: &path,
-        temporary: &[],
-    };
+    let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] };
     let start = Instant::now();
     let analysis = analyse(sql, &context);
-    let _ = shape(sql, Dialect::Postgres, LexSettings::default());
+    let _ = shape(sql, LexSettings::default());
     let took = start.elapsed();
     println!("{name}: {} KB in {took:?}, {:?}", sql.len() / 1024, analysis.statements[0].coverage);
     assert!(took < PATIENCE, "{name} took {took:?}");
@@ -127,18 +121,12 @@ fn long_lists_of_constants_are_still_understood() {
 fn timing_of_a_point_select() {
     let catalog = catalog();
     let path = ["pg_catalog".to_owned(), "public".to_owned()];
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog: &catalog,
-        search_path: &path,
-        temporary: &[],
-    };
+    let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] };
     let sql = b"SELECT id, name, email, phone FROM customers WHERE id = 31415 AND name <> 'nobody at all' LIMIT 20";
     let rounds = 5_000;
     let start = Instant::now();
     for _ in 0..rounds {
-        std::hint::black_box(shape(std::hint::black_box(sql), Dialect::Postgres, LexSettings::default()));
+        std::hint::black_box(shape(std::hint::black_box(sql), LexSettings::default()));
     }
     let shaped = start.elapsed() / rounds;
     let start = Instant::now();

@@ -8,7 +8,7 @@ mod statements;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::{Context, Dialect, LexSettings, analyse};
+use super::{Context, LexSettings, analyse};
 use crate::catalog::{Catalog, Column, Function, Relation, RelationKind};
 use crate::relation::{Engine, RelationId};
 use crate::statement::{Analysis, Columns, Extent, Operand, RelationUse, SessionAct, Source, StatementAnalysis};
@@ -135,13 +135,7 @@ fn analysed(sql: &str, path: &[&str], temporary: &[&str]) -> Analysis {
     let catalog = catalog();
     let path: Vec<String> = path.iter().map(|schema| (*schema).to_owned()).collect();
     let temporary: Vec<String> = temporary.iter().map(|name| (*name).to_owned()).collect();
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog: &catalog,
-        search_path: &path,
-        temporary: &temporary,
-    };
+    let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &temporary };
     analyse(sql.as_bytes(), &context)
 }
 

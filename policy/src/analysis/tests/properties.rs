@@ -11,20 +11,14 @@ use super::statements::table;
 use super::*;
 
 fn shaped(sql: &str) -> Shape {
-    shape(sql.as_bytes(), Dialect::Postgres, LexSettings::default())
+    shape(sql.as_bytes(), LexSettings::default())
 }
 
 #[test]
 fn the_lexer_sees_every_relation_that_the_parser_sees() {
     let catalog = catalog();
     let path = ["pg_catalog".to_owned(), "public".to_owned()];
-    let context = Context {
-        dialect: Dialect::Postgres,
-        lex: LexSettings::default(),
-        catalog: &catalog,
-        search_path: &path,
-        temporary: &[],
-    };
+    let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] };
     for (sql, _) in table() {
         let unit = Unit::new(sql.as_bytes(), context.lex);
         let names: Vec<usize> = candidates::relations(&unit, 0..unit.tokens.len(), &context)
@@ -120,10 +114,10 @@ proptest! {
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), standard in any::<bool>()) {
         let catalog = catalog();
         let path = ["public".to_owned()];
-        let lex = LexSettings { standard_conforming_strings: standard };
-        let context = Context { dialect: Dialect::Postgres, lex, catalog: &catalog, search_path: &path, temporary: &[] };
+        let lex = LexSettings::postgres(standard);
+        let context = Context { lex, catalog: &catalog, search_path: &path, temporary: &[] };
         prop_assert!(!analyse(&bytes, &context).statements.is_empty());
-        for literal in shape(&bytes, Dialect::Postgres, lex).literals {
+        for literal in shape(&bytes, lex).literals {
             let _ = super::super::literal_value(&bytes, &literal, lex);
         }
     }
@@ -149,7 +143,7 @@ proptest! {
         text.extend_from_slice(&tail.as_bytes()[cut.min(tail.len())..]);
         let catalog = catalog();
         let path = ["public".to_owned()];
-        let context = Context { dialect: Dialect::Postgres, lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] };
+        let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] };
         prop_assert!(!analyse(&text, &context).statements.is_empty());
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
-use weir_policy::analysis::{Context, Dialect, LexSettings};
+use weir_policy::analysis::{Context, LexSettings};
 use weir_policy::budget::Window;
 use weir_policy::explain::{Question, explain};
 use weir_policy::load::Severity;
@@ -95,7 +95,6 @@ pub(super) fn run<W: Write>(command: &Explain, output: &mut Output<W>) -> Result
         set,
         binding: &binding,
         context: Context {
-            dialect: Dialect::Postgres,
             lex: LexSettings::default(),
             catalog: &view.catalog,
             search_path: &search_path,
