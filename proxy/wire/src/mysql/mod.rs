@@ -1,0 +1,5 @@
+//! The MySQL client/server protocol, as MySQL 8 and 9 and MariaDB 10.11 and later speak it.
+//! <https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html>
+//! <https://mariadb.com/kb/en/clientserver-protocol/>
+
+pub mod packet;
