@@ -311,7 +311,7 @@ impl Trunk {
             ClientStep::Pass(len) => (kind, *len),
             ClientStep::Prepare { len, .. } => (b'P', *len),
             ClientStep::Judge { len, .. } => (b'J', *len),
-            ClientStep::Terminate(len) => (b'X', *len),
+            ClientStep::Terminate(len) | ClientStep::ChangeUser(len) => (b'X', *len),
         };
         assert!(len <= rest.len(), "a client step of {len} bytes was given {}", rest.len());
         assert!(
@@ -337,6 +337,7 @@ impl Trunk {
                 self.journal.to_upstream.extend_from_slice(frame);
                 self.terminated = true;
             }
+            ClientStep::ChangeUser(_) => unreachable!("PostgreSQL has no such request"),
             ClientStep::Prepare { text, .. } => {
                 let text = self.text(text);
                 self.journal.events.push(Event::Prepare(text.clone()));
@@ -376,10 +377,10 @@ impl Trunk {
     fn judge(
         &mut self,
         frame: &[u8],
-        run: Run<'_, Text, std::sync::Arc<weir_wire::pg::Binding>>,
+        run: Run<'_, Text, weir_wire::pg::Binding>,
     ) -> Result<(), WireError> {
         let (text, event) = match run {
-            Run::Text { text } => (self.text(text), Event::Text(text.to_vec())),
+            Run::Text { text } => (self.text(&text), Event::Text(text.to_vec())),
             Run::Portal { statement, binding, rows_max } => {
                 let text = statement.as_ref().map(|text| text.0.to_vec());
                 let values = binding.map_or(0, |binding| binding.values.len());
@@ -387,6 +388,7 @@ impl Trunk {
             }
             Run::Function { oid } if oid % 2 == 0 => (b"refuse".to_vec(), Event::Function(oid)),
             Run::Function { oid } => (Vec::new(), Event::Function(oid)),
+            Run::Command(command) => unreachable!("PostgreSQL has no such request: {command:?}"),
         };
         self.journal.events.push(event);
         let plan = Plan::of(&text);
@@ -406,7 +408,7 @@ impl Trunk {
     fn refuse(&mut self, frame: &[u8], text: &[u8]) -> Result<(), WireError> {
         self.journal.plain = false;
         let before = self.journal.to_upstream.len();
-        self.engine.refuse(frame, &refusal(), &mut self.journal.to_upstream)?;
+        self.engine.refuse(frame, &refusal(), &mut self.journal.to_upstream, &mut self.journal.to_client)?;
         let sent = &self.journal.to_upstream[before..];
         // Short texts may stand in the poison by chance.
         assert!(

@@ -23,4 +23,6 @@ pub mod refusal;
 pub mod step;
 
 pub use refusal::{Refusal, WireError, WireSide};
-pub use step::{ClientStep, Engine, Execution, Outcome, Prepared, Run, Transaction, UpstreamStep};
+pub use step::{
+    ClientStep, ColumnOrigin, Command, Engine, Execution, Outcome, Prepared, Run, Shape, Transaction, UpstreamStep, Values,
+};

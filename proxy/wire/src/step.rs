@@ -1,5 +1,9 @@
 //! The steps between an engine and the trunk, the same for every protocol.
 
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use crate::refusal::{Refusal, WireError};
 
 /// What the trunk remembers of one prepared statement; the engine only stores it under its protocol name.
@@ -17,6 +21,72 @@ pub trait Execution {
     fn wants_shape(&self) -> bool;
     /// Later messages wait until this execution has ended, so that a cut leaves nothing behind it running.
     fn holds(&self) -> bool;
+    /// The statement itself asks for a file of the client, and may have it (MySQL's LOAD DATA LOCAL).
+    fn may_load_local(&self) -> bool {
+        false
+    }
+}
+
+/// Where a result's column comes from, as the server tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnOrigin<'a> {
+    /// Not a plain column of one relation, or the server does not say.
+    Unknown,
+    /// A column by numbers.
+    Number {
+        /// The relation's OID.
+        relation: u32,
+        /// Attribute number.
+        attribute: i16,
+    },
+    /// A column by names. What stands for the relation may be an alias that the client chose.
+    Name {
+        /// Schema, which MySQL calls database.
+        schema: &'a str,
+        /// Relation.
+        relation: &'a str,
+        /// Column.
+        column: &'a str,
+    },
+}
+
+/// Description of a result's columns: where they come from, and how their values are found in a row.
+pub trait Shape: Debug {
+    /// How many there are.
+    fn columns(&self) -> usize;
+
+    /// Where this one comes from (0-based); [`ColumnOrigin::Unknown`] beyond the last.
+    fn origin(&self, column: usize) -> ColumnOrigin<'_>;
+
+    /// The values at `positions` of one row, in their order; NULL is `None`. False when the row cannot be read so far.
+    /// The row is given as it travels, headers included.
+    fn values_at<'b>(&self, row: &'b [u8], positions: &[usize], values: &mut Vec<Option<&'b [u8]>>) -> bool;
+
+    /// Appends a value of this column in one canonical form, so that the transfers of one key as text and as binary are
+    /// the same key.
+    fn canonical(&self, column: usize, value: &[u8], out: &mut Vec<u8>);
+}
+
+/// Values bound to a statement's parameters.
+pub trait Values: Debug {
+    /// Appends a value (0-based) in the form of [`Shape::canonical`]; false when it is NULL or not known for certain.
+    fn canonical(&self, parameter: usize, out: &mut Vec<u8>) -> bool;
+}
+
+/// A request of the protocol that is not SQL and needs a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// The session goes back to the state in which it began.
+    ResetConnection,
+    /// Another one that is known: what it does is outside of SQL.
+    Named {
+        /// Its code.
+        code: u8,
+        /// Its name: `binlog-dump`.
+        name: &'static str,
+    },
+    /// Nobody knows it.
+    Unknown(u8),
 }
 
 /// Transaction status as the server last reported it.
@@ -51,15 +121,15 @@ pub enum Outcome {
 pub enum Run<'b, S, V> {
     /// A text that runs at once; it may hold several statements.
     Text {
-        /// The text without terminator.
-        text: &'b [u8],
+        /// The text without terminator; Weir's own where the protocol has a request that SQL has, too.
+        text: Cow<'b, [u8]>,
     },
     /// A bound statement.
     Portal {
         /// What was remembered at its preparation; `None` when Weir never saw it.
         statement: Option<S>,
         /// The binding, when known.
-        binding: Option<V>,
+        binding: Option<Arc<V>>,
         /// Row limit, 0 = none.
         rows_max: u32,
     },
@@ -68,6 +138,8 @@ pub enum Run<'b, S, V> {
         /// The function's OID.
         oid: u32,
     },
+    /// A request that is not SQL.
+    Command(Command),
 }
 
 /// What the client's bytes ask for next.
@@ -93,6 +165,9 @@ pub enum ClientStep<'b, S, V> {
         /// What wants to run.
         run: Run<'b, S, V>,
     },
+    /// The client wants to be somebody else (MySQL's COM_CHANGE_USER), and no reply is owed: the session begins anew
+    /// with this frame.
+    ChangeUser(usize),
     /// The client takes its leave.
     Terminate(usize),
 }
@@ -162,9 +237,12 @@ pub trait Engine {
     /// What the trunk remembers of an execution.
     type Run: Execution;
     /// A statement's binding: parameter values and result formats.
-    type Binding;
+    type Binding: Values + 'static;
     /// Description of a result's columns.
-    type Shape;
+    type Shape: Shape + 'static;
+
+    /// A client's goodbye, as it travels.
+    const TERMINATE: &'static [u8];
 
     /// Looks at the client's next message. Never consumes: the trunk advances by the step's length.
     fn client_step<'b>(
@@ -180,8 +258,14 @@ pub trait Engine {
     fn forward(&mut self, frame: &[u8], execution: Self::Run, to_upstream: &mut Vec<u8>) -> Result<(), WireError>;
 
     /// Answers the frame of a [`ClientStep::Judge`] or [`ClientStep::Prepare`] with an error, in its place among the
-    /// replies, and leaves the upstream's transaction failed as the server itself would.
-    fn refuse(&mut self, frame: &[u8], refusal: &Refusal, to_upstream: &mut Vec<u8>) -> Result<(), WireError>;
+    /// replies, and leaves the upstream's transaction as an error of the server itself would.
+    fn refuse(
+        &mut self,
+        frame: &[u8],
+        refusal: &Refusal,
+        to_upstream: &mut Vec<u8>,
+        to_client: &mut Vec<u8>,
+    ) -> Result<(), WireError>;
 
     /// Looks at the upstream's next message.
     fn upstream_step<'b>(
@@ -195,6 +279,14 @@ pub trait Engine {
 
     /// The execution whose reply is arriving, with its shape when known and the index of the result in a text.
     fn running(&mut self) -> Option<Running<'_, Self::Run, Self::Shape>>;
+
+    /// Length of the row that these bytes of an [`UpstreamStep::Rows`] begin with, headers included.
+    fn row_len(rows: &[u8]) -> Option<usize>;
+
+    /// Settings that the server has reported with the end of a result since the last call: name and value.
+    fn take_settings(&mut self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 
     /// Executions that the server skipped or that a cut has overtaken since the last call.
     fn take_skipped(&mut self) -> Vec<Self::Run>;
@@ -214,6 +306,9 @@ pub trait Engine {
     /// Forgets portals (`None`: all), because SQL shares their name space with its cursors.
     fn forget_portal(&mut self, name: Option<&str>);
 
+    /// Appends the error with which Weir ends the session, in its place behind what the client was sent.
+    fn put_farewell(&self, refusal: &Refusal, to_client: &mut Vec<u8>);
+
     /// Whether the upstream has said itself why it ends the session.
     fn is_farewell(&self) -> bool;
 
@@ -230,7 +325,7 @@ pub struct Running<'e, X, S> {
     /// The trunk's memory of it.
     pub execution: &'e mut X,
     /// Columns of the present result.
-    pub shape: Option<&'e S>,
+    pub shape: Option<&'e Arc<S>>,
     /// 0-based index of the present result within a text.
     pub index: usize,
 }

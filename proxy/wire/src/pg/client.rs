@@ -9,7 +9,7 @@ use super::prepared::{Bind, Portal, ShapeSlot, Statement};
 use crate::refusal::{WireError, WireSide};
 use crate::step::{ClientStep, Execution, Prepared, Run as RunStep};
 
-type Step<'b, S> = Result<ClientStep<'b, S, Arc<super::prepared::Binding>>, WireError>;
+type Step<'b, S> = Result<ClientStep<'b, S, super::prepared::Binding>, WireError>;
 
 impl<S: Prepared, X: Execution> PgEngine<S, X> {
     pub(super) fn next_of_client<'b>(&mut self, input: &'b [u8], to_upstream: &mut Vec<u8>) -> Step<'b, S> {
@@ -51,7 +51,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         match frame.kind {
             b'Q' => {
                 let text = query_text(frame)?;
-                Ok(ClientStep::Judge { len, run: RunStep::Text { text } })
+                Ok(ClientStep::Judge { len, run: RunStep::Text { text: text.into() } })
             }
             b'P' => {
                 let mut fields = Fields::new(frame.body);

@@ -211,14 +211,17 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
 impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
     type Statement = S;
     type Run = X;
-    type Binding = Arc<Binding>;
+    type Binding = Binding;
     type Shape = RowShape;
+
+    /// <https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-TERMINATE>
+    const TERMINATE: &'static [u8] = b"X\0\0\0\x04";
 
     fn client_step<'b>(
         &mut self,
         input: &'b [u8],
         to_upstream: &mut Vec<u8>,
-    ) -> Result<ClientStep<'b, S, Arc<Binding>>, WireError> {
+    ) -> Result<ClientStep<'b, S, Binding>, WireError> {
         self.next_of_client(input, to_upstream)
     }
 
@@ -232,7 +235,13 @@ impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
         self.forward_run(frame, execution, to_upstream)
     }
 
-    fn refuse(&mut self, frame: &[u8], refusal: &Refusal, to_upstream: &mut Vec<u8>) -> Result<(), WireError> {
+    fn refuse(
+        &mut self,
+        frame: &[u8],
+        refusal: &Refusal,
+        to_upstream: &mut Vec<u8>,
+        _: &mut Vec<u8>,
+    ) -> Result<(), WireError> {
         let mut error = Vec::new();
         put_error(&mut error, Severity::Error, refusal);
         if self.skipping {
@@ -269,7 +278,12 @@ impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
         if run.shape.is_none() {
             run.shape = described(run);
         }
-        Some(Running { execution: &mut run.execution, shape: run.shape.as_deref(), index: run.index })
+        Some(Running { execution: &mut run.execution, shape: run.shape.as_ref(), index: run.index })
+    }
+
+    fn row_len(rows: &[u8]) -> Option<usize> {
+        let length = u32::from_be_bytes(rows.get(1..5)?.try_into().ok()?);
+        usize::try_from(length).ok()?.checked_add(1)
     }
 
     fn take_skipped(&mut self) -> Vec<X> {
@@ -309,6 +323,10 @@ impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
                 self.names.portals.clear();
             }
         }
+    }
+
+    fn put_farewell(&self, refusal: &Refusal, to_client: &mut Vec<u8>) {
+        put_error(to_client, Severity::Fatal, refusal);
     }
 
     fn is_farewell(&self) -> bool {

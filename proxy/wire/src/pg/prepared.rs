@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::frame::Fields;
-use super::row::RowShape;
+use super::row::{self, ColumnShape, RowShape};
+use crate::step::Values;
 
 /// Where a result's shape is put down once somebody has described it; shared by everything that may learn or need it.
 #[derive(Debug, Default)]
@@ -71,6 +72,24 @@ pub struct BoundValue {
     pub format: i16,
     /// Its bytes.
     pub bytes: Box<[u8]>,
+}
+
+impl Values for Binding {
+    fn canonical(&self, parameter: usize, out: &mut Vec<u8>) -> bool {
+        let Some(Some(value)) = self.values.get(parameter) else { return false };
+        // What the parameter's type is was not told; integers and uuids are known by their width.
+        let type_oid = match (value.format, value.bytes.len()) {
+            (0, _) => 0,
+            (_, 2) => 21,
+            (_, 4) => 23,
+            (_, 8) => 20,
+            (_, 16) => 2950,
+            _ => 0,
+        };
+        let column = ColumnShape { relation_oid: 0, attribute: 0, type_oid, format: value.format };
+        row::canonical(&column, &value.bytes, out);
+        true
+    }
 }
 
 /// Values beyond this many bytes are not kept: no key is that long.

@@ -1,7 +1,8 @@
 //! Result shapes (RowDescription) and the few values of a row that a key needs, read in place.
 //! <https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-ROWDESCRIPTION>
 
-use super::frame::Fields;
+use super::frame::{Fields, HEADER_LEN};
+use crate::step::{ColumnOrigin, Shape};
 
 /// One result column: where it comes from, and how its values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,29 @@ impl RowShape {
         let columns =
             self.columns.iter().enumerate().map(|(index, column)| ColumnShape { format: format_of(index), ..*column });
         RowShape { columns: columns.collect() }
+    }
+}
+
+impl Shape for RowShape {
+    fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    fn origin(&self, column: usize) -> ColumnOrigin<'_> {
+        match self.columns.get(column) {
+            Some(column) => ColumnOrigin::Number { relation: column.relation_oid, attribute: column.attribute },
+            None => ColumnOrigin::Unknown,
+        }
+    }
+
+    fn values_at<'b>(&self, row: &'b [u8], positions: &[usize], values: &mut Vec<Option<&'b [u8]>>) -> bool {
+        values_at(row.get(HEADER_LEN..).unwrap_or(&[]), positions, values)
+    }
+
+    fn canonical(&self, column: usize, value: &[u8], out: &mut Vec<u8>) {
+        if let Some(column) = self.columns.get(column) {
+            canonical(column, value, out);
+        }
     }
 }
 
@@ -110,11 +134,6 @@ pub fn canonical(column: &ColumnShape, value: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(bytes);
         }
     }
-}
-
-/// Whether [`canonical`] gives the same bytes for the text and the binary form of this type.
-pub fn has_canonical_binary(type_oid: u32) -> bool {
-    matches!(type_oid, 20 | 21 | 23 | 25 | 26 | 1042 | 1043 | 2950)
 }
 
 fn put_decimal(out: &mut Vec<u8>, value: i64) {

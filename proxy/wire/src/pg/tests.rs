@@ -74,6 +74,7 @@ impl Trunk {
             let input = std::mem::take(&mut self.client);
             let step = self.engine.client_step(&input, &mut self.to_upstream)?;
             let used = match step {
+                ClientStep::ChangeUser(_) => unreachable!("PostgreSQL has no such request"),
                 ClientStep::More(_) | ClientStep::Hold => 0,
                 ClientStep::Pass(len) | ClientStep::Terminate(len) => {
                     self.to_upstream.extend_from_slice(&input[..len]);
@@ -86,12 +87,13 @@ impl Trunk {
                 ClientStep::Judge { len, run } => {
                     let text = match run {
                         Run::Text { text } => text.to_vec(),
+                        Run::Command(_) => unreachable!("PostgreSQL has no such requests"),
                         Run::Portal { statement, .. } => statement.map(|text| text.0).unwrap_or_default(),
                         Run::Function { .. } => b"refuse".to_vec(),
                     };
                     let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
                     if has(b"refuse") {
-                        self.engine.refuse(&input[..len], &Trunk::refusal(), &mut self.to_upstream)?;
+                        self.engine.refuse(&input[..len], &Trunk::refusal(), &mut self.to_upstream, &mut self.to_client)?;
                     } else {
                         let secret = has(b"secret");
                         let execution = Exec { holds: secret, streams: !secret, rows: 0 };
