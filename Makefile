@@ -1,8 +1,8 @@
 # What a person types. Each target is one line of work that lives elsewhere.
-.PHONY: help demo demo-without check test bench
+.PHONY: help demo demo-without check test test-mysql9 bench
 
 help: ## Show the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 demo: ## An honest day and two thefts through Weir, against a throw-away PostgreSQL; installs what is missing
 	examples/demo/run.sh
@@ -17,6 +17,10 @@ check: ## Formatting, lints and unit tests: what a change must pass first
 
 test: ## Everything: installs what is missing, then check, then real clients against a real PostgreSQL
 	tests/run.sh
+
+test-mysql9: ## What `test` does with MariaDB, with a MySQL 9 out of Debian sid (as root the first time: debootstrap)
+	tests/mysql9.sh install
+	tests/run.sh --mysql9
 
 bench: ## Weir beside direct, pgbouncer and haproxy; installs what is missing (QUICK=1: three minutes, rough)
 	benches/run.sh $(if $(QUICK),--quick)
