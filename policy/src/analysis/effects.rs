@@ -7,11 +7,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::candidates::{self, Candidate};
+use super::cursor::Cursor;
 use super::found::Found;
 use super::functions;
 use super::lexer::{Kind, Token};
-use super::postgres;
-use super::session::Cursor;
+use super::reading;
 use super::shape::Unit;
 use super::uses::Draft;
 use super::{Context, expand};
@@ -77,7 +77,7 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         let word = cursor.peek().filter(Token::is_identifier);
         let subject =
             word.map_or_else(|| "statement".to_owned(), |word| word.identifier(cursor.unit.text).into_owned());
-        postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", &subject);
+        reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", &subject);
     }
 }
 
@@ -121,7 +121,7 @@ fn copy(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, d
     cursor.take("binary");
     if let Some(inner) = cursor.parenthesised() {
         let start = found.drafts.len();
-        postgres::statement(cursor.unit, inner, context, found, depth + 1);
+        reading::statement(cursor.unit, inner, context, found, depth + 1);
         found.extent = Extent::Unbounded;
         found.verb = Verb::Copy;
         for draft in found.drafts.iter_mut().skip(start).filter(|draft| draft.access == Access::Read) {
@@ -132,7 +132,7 @@ fn copy(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, d
     }
     let first = cursor.at;
     let Some((schema, name)) = cursor.dotted() else {
-        postgres::by_lexer(cursor.unit, first..cursor.end, context, found, "parser-refused", "copy");
+        reading::by_lexer(cursor.unit, first..cursor.end, context, found, "parser-refused", "copy");
         return;
     };
     let columns = cursor.parenthesised().map(|range| {
@@ -194,7 +194,7 @@ fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
     let runs = cursor.unit.tokens[options..cursor.at]
         .iter()
         .any(|token| candidates::is_any(cursor.unit, token, &["analyze", "analyse"]));
-    postgres::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
+    reading::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
     if !runs {
         found.acts.retain(|act| matches!(act, SessionAct::ExecutePrepared { .. }));
     }
@@ -214,7 +214,7 @@ fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
 /// statement that runs it, so nothing may point at them.
 fn later(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, depth: usize) -> (Arc<StatementAnalysis>, bool) {
     let mut found = Found::new(Verb::Unknown);
-    postgres::statement(unit, range, context, &mut found, depth + 1);
+    reading::statement(unit, range, context, &mut found, depth + 1);
     for draft in &mut found.drafts {
         draft.pin = None;
     }
@@ -246,7 +246,7 @@ fn prepare(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
             found.touches_names |= touches;
             found.acts.push(SessionAct::Prepare { name, body });
         }
-        _ => postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", "prepare"),
+        _ => reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", "prepare"),
     }
 }
 
@@ -271,7 +271,7 @@ fn declare(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
             found.touches_names |= touches;
             found.acts.push(SessionAct::DeclareCursor { name, body });
         }
-        _ => postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", "declare"),
+        _ => reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", "declare"),
     }
 }
 
@@ -350,7 +350,7 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     cursor.at += 1;
     cursor.take_phrase(&["if", "not", "exists"]);
     let Some((schema, name)) = cursor.dotted() else {
-        postgres::by_lexer(cursor.unit, whole, context, found, "parser-refused", "create");
+        reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", "create");
         return;
     };
     temporary |= schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
@@ -363,7 +363,7 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
             found.gap("dynamic-sql", "create table as execute", Coverage::Opaque);
             execute(&mut Cursor { unit: cursor.unit, at: query + 2, end: body_end }, context, found);
         } else {
-            postgres::statement(cursor.unit, query + 1..body_end, context, found, depth + 1);
+            reading::statement(cursor.unit, query + 1..body_end, context, found, depth + 1);
         }
         found.verb = Verb::Ddl;
         found.extent = Extent::Unbounded;

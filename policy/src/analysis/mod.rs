@@ -11,6 +11,7 @@
 mod bridge;
 mod builtins;
 mod candidates;
+mod cursor;
 mod effects;
 mod expand;
 mod expression;
@@ -24,6 +25,7 @@ mod modify;
 mod parse;
 mod pins;
 mod postgres;
+mod reading;
 mod redact;
 mod scope;
 mod session;
@@ -168,5 +170,5 @@ pub fn literal_value<'t>(text: &'t [u8], literal: &Literal, lex: LexSettings) ->
 
 /// What a text does, as far as it can be understood. Never fails: what was not understood is said in the analysis.
 pub fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
-    postgres::analyse(text, context)
+    reading::analyse(text, context)
 }

@@ -1,0 +1,212 @@
+//! Texts, from the bytes to the analysis: cut into statements, read each, reconcile parser and lexer.
+//!
+//! INVARIANT: every name of a statement that the catalog holds is either accounted for by the tree (as a relation,
+//! a column, an alias, a type) or is a use with [`Source::Lexer`] and a gap that says so.
+
+use std::ops::Range;
+
+use sqlparser::ast::Statement;
+
+use super::bridge::{self, Bridged};
+use super::found::Found;
+use super::lineage::Walker;
+use super::scope::{Ctes, Rows};
+use super::shape::{self, Unit};
+use super::uses::Draft;
+use super::{Context, LexSettings, candidates, expand, functions, parse, postgres, redact};
+use crate::statement::{Access, Analysis, Columns, Coverage, Source, StatementAnalysis, Verb};
+
+/// Statements of one text that are read one by one; the rest is read as one, by the lexer. A dump's or a
+/// migration's script has hundreds.
+const STATEMENTS_MAX: usize = 1000;
+
+/// Analyses a text.
+pub(super) fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
+    let unit = Unit::new(text, context.lex);
+    let key = shape::key(&unit);
+    let mut statements: Vec<StatementAnalysis> = Vec::new();
+    let mut touches_names = functions::touches_names(&unit);
+    for range in split(&unit) {
+        let mut found = Found::new(Verb::Unknown);
+        if statements.len() >= STATEMENTS_MAX {
+            let rest = range.start..unit.tokens.len();
+            by_lexer(&unit, rest, context, &mut found, "too-large", "statements");
+            found.coverage = Coverage::Opaque;
+            statements.push(found.finish(context.catalog));
+            break;
+        }
+        if unit.unterminated {
+            by_lexer(&unit, range, context, &mut found, "unterminated", "text");
+            found.coverage = Coverage::Opaque;
+        } else {
+            statement(&unit, range, context, &mut found, 0);
+        }
+        touches_names |= found.touches_names;
+        statements.push(found.finish(context.catalog));
+    }
+    if statements.is_empty() {
+        let mut found = Found::new(Verb::Empty);
+        if unit.unterminated {
+            found.gap("unterminated", "text", Coverage::Opaque);
+        }
+        statements.push(found.finish(context.catalog));
+    }
+    // Strings that stay in the key may hold statements that are run later in this text.
+    touches_names |= unit.literals.iter().any(|(token, literal)| {
+        matches!(literal.kind, super::LiteralKind::String(_))
+            && unit.constant(*token).is_some_and(|value| functions::touches_names(&Unit::new(&value, unit.settings)))
+    });
+    let fingerprint = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Analysis { statements, redacted: redact::redact(&unit), fingerprint, touches_names }
+}
+
+/// Statements of a text: token ranges between semicolons, empty ones left out.
+fn split(unit: &Unit<'_>) -> Vec<Range<usize>> {
+    match unit.settings {
+        LexSettings::Postgres { .. } => postgres::split(unit),
+        LexSettings::Mysql(_) => postgres::split(unit),
+    }
+}
+
+/// Reads one statement.
+pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    match unit.settings {
+        LexSettings::Postgres { .. } => postgres::statement(unit, range, context, found, depth),
+        LexSettings::Mysql(_) => postgres::statement(unit, range, context, found, depth),
+    }
+}
+
+/// Reads a statement that reads or changes rows.
+pub(super) fn query(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, word: &str) {
+    found.verb = match word {
+        "insert" => Verb::Insert,
+        "update" => Verb::Update,
+        "delete" => Verb::Delete,
+        "merge" => Verb::Merge,
+        _ => Verb::Select,
+    };
+    let Some(bridged) = bridge::bridge(unit, range.clone()) else {
+        by_lexer(unit, range, context, found, "too-large", word);
+        return;
+    };
+    let Bridged { tokens, unknown_operators, shallow } = bridged;
+    let names = candidates::relations(unit, range.clone(), context);
+    // A view's definition is parsed too, and may be anything.
+    let small = shallow
+        && !names.iter().any(|name| context.catalog.relations().get(name.relation).is_some_and(expand::is_view));
+    let drafts_before = found.drafts.len();
+    let understood = parse::guarded(small, || {
+        let Ok(statement) = parse::statement(tokens) else { return false };
+        walk(&statement, unit, context, found);
+        !found.is_refused() && !found.is_spent()
+    });
+    match understood {
+        Some(true) => {}
+        Some(false) => {
+            let code = if found.is_spent() { "too-large" } else { "parser-refused" };
+            found.forget_tree(drafts_before);
+            by_lexer(unit, range, context, found, code, word);
+            return;
+        }
+        None => {
+            found.forget_tree(drafts_before);
+            by_lexer(unit, range, context, found, "analysis-failed", word);
+            found.coverage = Coverage::Opaque;
+            return;
+        }
+    }
+    for operator in &unknown_operators {
+        found.gap("unknown-operator", operator, Coverage::Partial);
+    }
+    let mut told = std::collections::HashSet::new();
+    for name in names {
+        if !found.has_seen(name.token)
+            && !is_keyword_there(unit, name.token)
+            && told.insert((name.relation, name.name.clone()))
+        {
+            found.gap("unaccounted-name", &name.name.to_string(), Coverage::Partial);
+            expand::reached(
+                Draft::new(name.name, Some(name.relation), Access::Read, Source::Lexer).released_all(),
+                context,
+                found,
+            );
+        }
+    }
+}
+
+/// Whether a word that is also a relation's name stands where only a keyword or a type can: before a literal
+/// (`date '…'`), or after a cast.
+fn is_keyword_there(unit: &Unit<'_>, at: usize) -> bool {
+    let literal = unit.tokens.get(at + 1).is_some_and(|token| matches!(token.kind, super::lexer::Kind::Text(_)));
+    let cast = at > 0 && unit.tokens[at - 1].is_punct(unit.text, "::");
+    unit.tokens[at].kind == super::lexer::Kind::Word && (literal || cast)
+}
+
+fn walk(statement: &Statement, unit: &Unit<'_>, context: &Context<'_>, found: &mut Found) {
+    let mut walker = Walker { context, unit, found, via: Vec::new(), depends: &[] };
+    let ctes = Ctes::default();
+    let rows = match statement {
+        Statement::Query(query) => {
+            walker.found.extent = walker.extent(query);
+            walker.query(query, None, &ctes)
+        }
+        Statement::Insert(insert) => walker.insert(insert, &ctes),
+        Statement::Update(update) => walker.update(update, &ctes),
+        Statement::Delete(delete) => walker.delete(delete, &ctes),
+        Statement::Merge(merge) => walker.merge(merge, &ctes),
+        _ => {
+            walker.found.refuse();
+            Rows::default()
+        }
+    };
+    if walker.found.copies {
+        walker.copy(&rows, None, false);
+    } else {
+        walker.release(&rows);
+    }
+}
+
+/// What the lexer can promise without a tree: every name is reached, in every column.
+pub(super) fn by_lexer(
+    unit: &Unit<'_>,
+    range: Range<usize>,
+    context: &Context<'_>,
+    found: &mut Found,
+    code: &'static str,
+    subject: &str,
+) {
+    found.gap(code, subject, Coverage::Partial);
+    let packs = candidates::packs(unit, range.clone());
+    let has = |words: &[&str]| range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], words));
+    // FOR UPDATE and FOR NO KEY UPDATE only lock.
+    let locks = |at: usize| at > range.start && candidates::is_any(unit, &unit.tokens[at - 1], &["for", "key"]);
+    let updates = has(&["merge"])
+        || range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], &["update"]) && !locks(at));
+    let copies = (updates || has(&["into"])) && has(&["select", "table", "from", "using", "with"]);
+    for candidate in candidates::distinct(unit, range.clone(), context) {
+        if candidate.written {
+            let mut draft = Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Write, Source::Lexer);
+            if updates {
+                draft.updated = Columns::All;
+            }
+            found.draft(draft);
+        }
+        let mut draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer);
+        if copies {
+            draft.copied = Columns::All;
+            draft.copied_many = true;
+        }
+        expand::reached(if packs { draft.packed_all() } else { draft.released_all() }, context, found);
+    }
+    for call in candidates::calls(unit, range.clone()) {
+        if functions::is_special(&call.name, context) {
+            functions::reach(&call, unit, context, found, &[], 0);
+        }
+    }
+    for at in range {
+        let text = matches!(unit.tokens[at].kind, super::lexer::Kind::Text(_));
+        if let (true, Some(value)) = (text, unit.constant(at)) {
+            functions::text(&value, unit.settings, context, found, Source::Literal, &[], 0);
+        }
+    }
+}
