@@ -15,28 +15,42 @@ as_root() {
     fi
 }
 
-# Packages are looked for by what they bring, so that a PostgreSQL or a compiler from elsewhere is as good.
+# Packages are looked for by what they bring, so that a server or a compiler from elsewhere is as good.
 missing=
 command -v cc >/dev/null && command -v make >/dev/null || missing="$missing build-essential"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+{ command -v mariadb-install-db && { command -v mariadbd || ls /usr/sbin/mariadbd; }; } >/dev/null 2>&1 ||
+    missing="$missing mariadb-server mariadb-client"
 
 if [ -n "$missing" ]; then
     say "installing$missing"
     mkdir -p target/demo
     log=target/demo/apt.log
-    # Debian's package makes a cluster of its own and starts it, unless it is told not to: nobody asked for one.
+    # Nobody asked for services that run: packages are told to start none, unless somebody decides that already, and
+    # PostgreSQL's to make no cluster of its own.
+    guard=/usr/sbin/policy-rc.d
     no_cluster=/etc/postgresql-common/createcluster.d/weir-demo.conf
+    if [ -e "$guard" ]; then guard=; fi
+    clean() {
+        if [ -n "$guard" ]; then as_root rm -f "$guard"; fi
+        as_root rm -f "$no_cluster"
+        as_root rmdir --ignore-fail-on-non-empty "${no_cluster%/*}"
+    }
     as_root mkdir -p "${no_cluster%/*}"
-    trap 'as_root rm -f "$no_cluster"; as_root rmdir --ignore-fail-on-non-empty "${no_cluster%/*}"' EXIT
+    trap clean EXIT
     trap 'exit 130' INT TERM HUP
     echo "create_main_cluster = false" | as_root tee "$no_cluster" >/dev/null
+    if [ -n "$guard" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$guard" >/dev/null
+        as_root chmod 755 "$guard"
+    fi
+    # --no-remove: a server of another make that is here already stays, and the person decides.
     {
-        as_root apt-get update -q &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+        as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -q --no-remove --no-install-recommends $missing
     } >"$log" 2>&1 || { say "apt-get failed; the end of $log:"; tail -20 "$log"; exit 3; }
     trap - INT TERM HUP EXIT
-    as_root rm -f "$no_cluster"
-    as_root rmdir --ignore-fail-on-non-empty "${no_cluster%/*}"
+    clean
 fi
 
 command -v cargo >/dev/null || { say "cargo is not on the PATH: install Rust from https://rustup.rs"; exit 3; }

@@ -1,22 +1,32 @@
 //! A client like any other: what it received is counted here, as the rows arrive, and nowhere else.
+//!
+//! Every scene is written once and plays on either engine; how each is spoken to is in a file of its own.
+
+pub(crate) mod mysql;
+pub(crate) mod postgres;
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
-use tokio::task::JoinHandle;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
-
-use crate::failure::{Context, Failure};
+use crate::failure::Failure;
 
 /// How long one statement or login may take: far above what is needed, so that a hang is told as one.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What is spoken at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Engine {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
+}
+
 /// Where to knock, and with what.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
+    /// What is spoken there.
+    pub(crate) engine: Engine,
     /// Address of Weir, or of the server where Weir is left out.
     pub(crate) address: SocketAddr,
     /// Password of every account.
@@ -25,9 +35,11 @@ pub(crate) struct Door {
 
 /// One open session.
 #[derive(Debug)]
-pub(crate) struct Session {
-    client: Client,
-    connection: JoinHandle<()>,
+pub(crate) enum Session {
+    /// With PostgreSQL.
+    Postgres(postgres::Session),
+    /// With MariaDB.
+    Mysql(mysql::Session),
 }
 
 /// What came back for one statement.
@@ -35,7 +47,7 @@ pub(crate) struct Session {
 pub(crate) struct Reading {
     /// Rows that arrived.
     pub(crate) rows: u64,
-    /// Values of the column `id`, where there is one.
+    /// Values of the column `id`, where there is one and the answer came as text.
     pub(crate) ids: Vec<i64>,
     /// The error that ended it, if one did.
     pub(crate) refusal: Option<Refusal>,
@@ -44,7 +56,9 @@ pub(crate) struct Reading {
 /// An error from the other side.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
-    /// Its code.
+    /// Its number, which MySQL has beside the SQLSTATE.
+    pub(crate) number: Option<u16>,
+    /// Its SQLSTATE.
     pub(crate) sqlstate: String,
     /// What it says.
     pub(crate) message: String,
@@ -54,106 +68,66 @@ pub(crate) struct Refusal {
     pub(crate) hint: Option<String>,
 }
 
+impl Engine {
+    /// The server that the demonstration starts for it.
+    pub(crate) fn server(self) -> &'static str {
+        match self {
+            Engine::Postgres => "PostgreSQL",
+            Engine::Mysql => "MariaDB",
+        }
+    }
+}
+
+impl Door {
+    /// What stands before a statement at this door, as the server's own client shows it.
+    pub(crate) fn prompt(&self, account: &str) -> String {
+        match self.engine {
+            Engine::Postgres => format!("{account}=>"),
+            Engine::Mysql => format!("{account}@MariaDB>"),
+        }
+    }
+}
+
 impl Session {
     /// Logs in to the support database.
     pub(crate) async fn open(door: &Door, account: &str) -> Result<Session, Failure> {
-        Session::open_as(door, account, "support", "support desk").await
-    }
-
-    /// Logs in to a database under an application's name.
-    pub(crate) async fn open_as(
-        door: &Door,
-        account: &str,
-        database: &str,
-        application: &str,
-    ) -> Result<Session, Failure> {
-        let mut config = Config::new();
-        config.host(door.address.ip().to_string()).port(door.address.port());
-        config.user(account).password(&door.password).dbname(database).application_name(application);
-        let login = async { config.connect(NoTls).await.map_err(|error| Failure::new(told(&error))) };
-        let (client, connection) = limited(login).await.context(format_args!("{account} cannot log in"))?;
-        // Its end shows in the statements, each of which fails then.
-        let connection = tokio::spawn(async move { drop(connection.await) });
-        Ok(Session { client, connection })
-    }
-
-    /// Runs one statement in the simple protocol, as psql does.
-    pub(crate) async fn simple(&self, sql: &str) -> Result<Reading, Failure> {
-        limited(async {
-            let mut reading = Reading::default();
-            let ended = async {
-                let mut stream = pin!(self.client.simple_query_raw(sql).await?);
-                while let Some(message) = stream.try_next().await? {
-                    if let SimpleQueryMessage::Row(row) = message {
-                        reading.rows += 1;
-                        let id = row.try_get("id").ok().flatten().and_then(|text| text.parse::<i64>().ok());
-                        reading.ids.extend(id);
-                    }
-                }
-                Ok(())
-            };
-            let ended: Result<(), tokio_postgres::Error> = ended.await;
-            if let Err(error) = ended {
-                reading.refusal = Some(Refusal::of(&error)?);
-            }
-            Ok(reading)
+        Ok(match door.engine {
+            Engine::Postgres => Session::Postgres(postgres::Session::open(door, account, "support").await?),
+            Engine::Mysql => Session::Mysql(mysql::Session::open(door, account, "support").await?),
         })
-        .await
     }
 
-    /// Runs one statement with parameters in the extended protocol, as drivers do.
-    pub(crate) async fn extended(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Reading, Failure> {
-        limited(async {
-            let mut reading = Reading::default();
-            let ended = async {
-                let mut stream = pin!(self.client.query_raw(sql, parameters.iter().copied()).await?);
-                while let Some(row) = stream.try_next().await? {
-                    reading.rows += 1;
-                    reading.ids.extend(row.try_get::<_, i64>("id").ok());
-                }
-                Ok(())
-            };
-            let ended: Result<(), tokio_postgres::Error> = ended.await;
-            if let Err(error) = ended {
-                reading.refusal = Some(Refusal::of(&error)?);
-            }
-            Ok(reading)
-        })
-        .await
+    /// Runs one statement as text, as psql and mariadb do.
+    pub(crate) async fn simple(&mut self, sql: &str) -> Result<Reading, Failure> {
+        match self {
+            Session::Postgres(session) => session.simple(sql).await,
+            Session::Mysql(session) => session.simple(sql).await,
+        }
+    }
+
+    /// Prepares a statement with one parameter, `$1` in its text, and runs it, as drivers do.
+    pub(crate) async fn prepared(&mut self, sql: &str, parameter: i64) -> Result<Reading, Failure> {
+        match self {
+            Session::Postgres(session) => session.prepared(sql, parameter).await,
+            Session::Mysql(session) => session.prepared(&sql.replace("$1", "?"), parameter).await,
+        }
     }
 
     /// Whether the session still answers a statement that touches nothing.
-    pub(crate) async fn is_usable(&self) -> bool {
+    pub(crate) async fn is_usable(&mut self) -> bool {
         self.simple("select 1").await.is_ok_and(|reading| reading.rows == 1 && reading.refusal.is_none())
-    }
-
-    /// The connection's end of the library, for what this module has no word for.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
     }
 
     /// Says goodbye and waits until the socket is closed.
     pub(crate) async fn close(self) {
-        drop(self.client);
-        let _ = tokio::time::timeout(LIMIT, self.connection).await;
+        match self {
+            Session::Postgres(session) => session.close().await,
+            Session::Mysql(session) => session.close().await,
+        }
     }
 }
 
 impl Refusal {
-    /// The server's word in an error of the library.
-    ///
-    /// # Errors
-    /// When there is none: the connection broke, which no statement should cause.
-    fn of(error: &tokio_postgres::Error) -> Result<Refusal, Failure> {
-        let db = error.as_db_error().ok_or_else(|| Failure::new(told(error)))?;
-        Ok(Refusal {
-            sqlstate: db.code().code().to_owned(),
-            message: db.message().to_owned(),
-            detail: db.detail().map(str::to_owned),
-            hint: db.hint().map(str::to_owned),
-        })
-    }
-
     /// The reference that an analyst can look up: `W-` and groups of letters and digits, wherever the error has it.
     pub(crate) fn reference(&self) -> Option<&str> {
         let texts = [Some(self.message.as_str()), self.detail.as_deref(), self.hint.as_deref()];
@@ -172,21 +146,13 @@ async fn limited<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T,
     }
 }
 
-/// An error with its causes: the library's own text ends at "db error".
-fn told(error: &tokio_postgres::Error) -> String {
-    use std::error::Error;
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Refusal;
 
     fn refusal(message: &str, detail: Option<&str>) -> Refusal {
-        Refusal { sqlstate: "42501".into(), message: message.into(), detail: detail.map(str::to_owned), hint: None }
+        let (message, detail) = (message.into(), detail.map(str::to_owned));
+        Refusal { number: None, sqlstate: "42501".into(), message, detail, hint: None }
     }
 
     #[test]

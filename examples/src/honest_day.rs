@@ -1,12 +1,9 @@
 //! An agent's ordinary day: nothing of it may be refused, alerted on, or answered differently.
 
-use crate::client::{Reading, Session};
+use crate::client::{Door, Reading, Session};
 use crate::failure::Failure;
 use crate::stage::Stage;
 use crate::story::{Story, number};
-
-/// The agent of the day.
-pub(crate) const AGENT: &str = "bob";
 
 /// Calls of the day; each is a handful of statements about one customer.
 const CALLS: i64 = 16;
@@ -28,34 +25,35 @@ pub(crate) struct HonestDay {
 }
 
 impl HonestDay {
-    fn take(&mut self, story: &Story, sql: &str, reading: &Reading, expected: u64) {
+    fn take(&mut self, story: &Story, prompt: &str, sql: &str, reading: &Reading, expected: u64) {
         self.statements += 1;
         self.rows += reading.rows;
         if let Some(refusal) = &reading.refusal {
             self.refused += 1;
-            story.statement(AGENT, sql);
+            story.statement(prompt, sql);
             story.refusal(refusal);
         } else if reading.rows != expected {
             self.surprising += 1;
-            story.statement(AGENT, sql);
+            story.statement(prompt, sql);
             story.say(&format!("{} rows where {expected} were expected", reading.rows));
         }
     }
 }
 
-/// Plays it.
-pub(crate) async fn play(stage: &Stage<'_>, story: &mut Story) -> Result<HonestDay, Failure> {
-    story.chapter("An honest day");
+/// Plays it at one of the doors.
+pub(crate) async fn play(stage: &Stage<'_>, door: &Door, agent: &str, story: &mut Story) -> Result<HonestDay, Failure> {
+    story.chapter(&format!("An honest day on {}", door.engine.server()));
     let alerts_before = stage.alerts()?.len();
-    let step = story.step(&format!("{AGENT} answers {CALLS} calls: looks people up, reads and closes tickets, counts"));
+    let step = story.step(&format!("{agent} answers {CALLS} calls: looks people up, reads and closes tickets, counts"));
     let mut day = HonestDay::default();
-    let session = Session::open(&stage.door, AGENT).await?;
+    let prompt = door.prompt(agent);
+    let mut session = Session::open(door, agent).await?;
     for call in 0..CALLS {
         // Every customer whose number is divisible by three has a ticket, numbered by the third.
         let ticket = 101 + call * 997;
         let customer = ticket * 3;
         for (sql, expected) in by_hand(call, customer) {
-            day.take(story, &sql, &session.simple(&sql).await?, expected);
+            day.take(story, &prompt, &sql, &session.simple(&sql).await?, expected);
         }
         for (sql, expected) in BY_APPLICATION {
             let number = if sql.contains("from customers c") || sql.contains("from customers where") {
@@ -63,7 +61,7 @@ pub(crate) async fn play(stage: &Stage<'_>, story: &mut Story) -> Result<HonestD
             } else {
                 ticket
             };
-            day.take(story, sql, &session.extended(sql, &[&number]).await?, expected);
+            day.take(story, &prompt, sql, &session.prepared(sql, number).await?, expected);
         }
         step.progress(&format!("{} statements", day.statements));
     }
@@ -92,7 +90,7 @@ fn by_hand(call: i64, customer: i64) -> Vec<(String, u64)> {
             (
                 format!(
                     "select t.id, t.subject, c.id, c.name from tickets t join customers c on c.id = t.customer_id \
-                     where t.assignee = '{AGENT}' and t.status = 'waiting' order by t.opened_at limit {LIST_ROWS}"
+                     where t.assignee = 'bob' and t.status = 'waiting' order by t.opened_at limit {LIST_ROWS}"
                 ),
                 LIST_ROWS,
             ),

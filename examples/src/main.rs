@@ -1,4 +1,4 @@
-//! `weir-demo`: a support database behind Weir, an honest day, two thefts, and the log that tells of them.
+//! `weir-demo`: two support databases behind Weir, honest days, thefts, and the log that tells of them.
 //!
 //! What decides is what the clients received, counted by them row by row; the log is held against it. With
 //! `--without-weir` the same clients reach the server itself, to show what the difference is: it ends with 1.
@@ -11,10 +11,10 @@
 mod client;
 mod failure;
 mod honest_day;
-mod postgres;
 mod process;
 mod report;
 mod scratch;
+mod server;
 mod stage;
 mod story;
 mod theft;
@@ -26,19 +26,21 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::client::{Door, Engine};
 use crate::failure::{Context, Failure};
-use crate::postgres::{CUSTOMERS, Postgres};
-use crate::report::Log;
+use crate::process::Process;
+use crate::report::{Acts, Log};
 use crate::scratch::{Ports, Scratch};
+use crate::server::{CUSTOMERS, Mariadb, Postgres};
 use crate::stage::Stage;
 use crate::story::{Story, number};
-use crate::theft::Theft;
+use crate::theft::{Hand, Paging, Theft};
 use crate::weir::Weir;
 
 const USAGE: &str = "usage: weir-demo --weir BINARY | --without-weir   [--report FILE]
 
-Plays an honest day and two thefts against a throw-away support database, through Weir or without it, and writes
-what the clients received to FILE (target/demo/report.json). KEEP=1 in the environment leaves everything running.
+Plays an honest day and two thefts on a throw-away PostgreSQL and on a throw-away MariaDB, then a theft from both at
+once, through Weir or without it, and writes what the clients received to FILE (target/demo/report.json). KEEP=1 in the environment leaves everything running.
 
 Exit codes: 0 everything came out as it should, 1 something did not, 2 usage, 3 surroundings, 130 interrupted.
 ";
@@ -125,38 +127,77 @@ async fn play(arguments: &Arguments) -> Result<u32, Failure> {
         None => "A support desk without Weir",
     });
     let mut ports = Ports::new();
-    // Dropped in the reverse order: Weir, PostgreSQL, the directory.
+    // Dropped in the reverse order: Weir, the servers, the directory.
     let scratch = Scratch::new(arguments.keep)?;
     let password = scratch::password()?;
     let mut postgres = Postgres::start(&scratch, ports.free()?, &password, arguments.keep, &story).await?;
     postgres.fill(&story).await?;
+    let mut mariadb = Mariadb::start(&scratch, ports.free()?, &password, arguments.keep, &story).await?;
+    mariadb.fill(&story).await?;
+    let servers = [postgres.door(), mariadb.door()];
     let mut weir = match &arguments.weir {
-        Some(binary) => Some(Weir::start(binary, postgres.door(), &scratch, &mut ports, arguments.keep, &story).await?),
+        Some(binary) => Some(Weir::start(binary, servers, &scratch, &mut ports, arguments.keep, &story).await?),
         None => None,
     };
 
-    let mut door = postgres.door().clone();
-    if let Some(weir) = &weir {
-        door.address = weir.address();
-    }
-    let stage = Stage { door: door.clone(), weir: weir.as_ref() };
-    let day = honest_day::play(&stage, &mut story).await?;
-    let s1 = theft::one_shot(&stage, &mut story).await?;
-    let s2 = theft::patient(&stage, &mut story).await?;
+    let stage = match &weir {
+        Some(weir) => Stage { postgres: weir.postgres().clone(), mariadb: weir.mariadb().clone(), weir: Some(weir) },
+        None => Stage { postgres: postgres.door().clone(), mariadb: mariadb.door().clone(), weir: None },
+    };
+    let doors = [stage.postgres.clone(), stage.mariadb.clone()];
+    let on_postgres = on_one_server(&stage, &stage.postgres, "bob", ["alice", "alice_report"], &mut story).await?;
+    let on_mariadb = on_one_server(&stage, &stage.mariadb, "carol", ["dan", "dan_report"], &mut story).await?;
+    let across = on_both_servers(&stage, &mut story).await?;
     let log = match &mut weir {
         Some(weir) => Some(read_log(weir, &mut story)?),
         None => None,
     };
-    report::write(&arguments.report, &day, &s1, &s2, log)?;
-    conclude(arguments, &s1, &s2, &mut story);
+    report::write(&arguments.report, &on_postgres, &on_mariadb, &across, log)?;
+    conclude(arguments, &on_postgres, &on_mariadb, &across, &mut story);
 
     if arguments.keep {
         if let Some(weir) = &mut weir {
             weir.start_again().await?;
         }
-        keep(&scratch, &mut postgres, weir.as_mut(), &door, &story);
+        let servers = [postgres.process(), mariadb.process()];
+        keep(&scratch, servers, weir.as_mut(), &doors, &story);
     }
     Ok(story.failed())
+}
+
+/// The acts that one server sees. Each thief is somebody who has read nothing yet: budgets are of people.
+async fn on_one_server(
+    stage: &Stage<'_>,
+    door: &Door,
+    agent: &str,
+    thief: [&str; 2],
+    story: &mut Story,
+) -> Result<Acts, Failure> {
+    let day = honest_day::play(stage, door, agent, story).await?;
+    let s1 = theft::one_shot(stage, door, agent, story).await?;
+    let hands = [
+        Hand { door, account: thief[0], paging: Paging::ByPosition },
+        Hand { door, account: thief[1], paging: Paging::ByKey },
+    ];
+    let title = format!("S2 on {}: everything, with patience", door.engine.server());
+    let s2 = theft::patient(stage, &title, hands, story).await?;
+    Ok(Acts { day, s1, s2 })
+}
+
+/// One person with an account on each server: what was taken from one is missing from what may be taken from the other.
+async fn on_both_servers(stage: &Stage<'_>, story: &mut Story) -> Result<Theft, Failure> {
+    let hands = [
+        Hand { door: &stage.postgres, account: "erin", paging: Paging::ByPosition },
+        Hand { door: &stage.mariadb, account: "erin_crm", paging: Paging::ByKey },
+    ];
+    let theft = theft::patient(stage, "S2 across both: one person, two servers", hands, story).await?;
+    let of = |engine| theft.records_by_engine.get(&engine).copied().unwrap_or(0);
+    let (postgres, mysql) = (of(Engine::Postgres), of(Engine::Mysql));
+    story.check(
+        postgres > 0 && mysql > 0,
+        &format!("{postgres} customers from PostgreSQL and {mysql} from MariaDB: {} in all", postgres + mysql),
+    );
+    Ok(theft)
 }
 
 /// Stops Weir, so that its last checkpoint covers everything, and checks the log as somebody would who was not there.
@@ -188,10 +229,13 @@ fn show_log(weir: &Weir, story: &Story) -> Result<u64, Failure> {
     u64::try_from(weir.events()?.len()).context("too many records")
 }
 
-fn conclude(arguments: &Arguments, s1: &Theft, s2: &Theft, story: &mut Story) {
+fn conclude(arguments: &Arguments, postgres: &Acts, mariadb: &Acts, across: &Theft, story: &mut Story) {
     story.chapter("In short");
-    let of_all = |theft: &Theft| format!("{} of {} customers left", number(theft.records), number(CUSTOMERS));
-    story.say(&format!("S1: {}; S2: {}", of_all(s1), of_all(s2)));
+    story.say(&format!("of {} customers in each database left:", number(CUSTOMERS)));
+    for (server, acts) in [("PostgreSQL", postgres), ("MariaDB", mariadb)] {
+        story.say(&format!("  {server}: S1 {}, S2 {}", number(acts.s1.records), number(acts.s2.records)));
+    }
+    story.say(&format!("  both together: S2 {}", number(across.records)));
     match (&arguments.weir, story.failed()) {
         (Some(_), 0) => story.say("everything came out as it should"),
         (_, failed) => {
@@ -205,20 +249,30 @@ fn conclude(arguments: &Arguments, s1: &Theft, s2: &Theft, story: &mut Story) {
 }
 
 /// Leaves everything running, and says how to use it and how to end it.
-fn keep(scratch: &Scratch, postgres: &mut Postgres, weir: Option<&mut Weir>, door: &client::Door, story: &Story) {
+fn keep(scratch: &Scratch, servers: [&mut Process; 2], weir: Option<&mut Weir>, doors: &[Door; 2], story: &Story) {
     story.chapter("KEEP=1: left running");
-    let (ip, port) = (door.address.ip(), door.address.port());
-    story.say(&format!("connect:  PGPASSWORD={} psql -h {ip} -p {port} -U alice support", door.password));
-    let mut pids = Vec::new();
+    for door in doors {
+        let (ip, port, password) = (door.address.ip(), door.address.port(), &door.password);
+        story.say(&match door.engine {
+            Engine::Postgres => format!("connect:  PGPASSWORD={password} psql -h {ip} -p {port} -U alice support"),
+            Engine::Mysql => {
+                format!("connect:  MYSQL_PWD={password} mariadb --skip-ssl -h {ip} -P {port} -u dan support")
+            }
+        });
+    }
+    let [postgres, mariadb] = servers;
+    let mut term = Vec::new();
     if let Some(weir) = weir {
         story.say(&format!("the log:  weir audit tail --config {}", weir.config().display()));
-        pids.push(weir.process().pid().to_string());
+        term.push(weir.process().pid());
         weir.process().leave();
     }
-    let server = postgres.process().pid();
-    postgres.process().leave();
-    let stop_weir = if pids.is_empty() { String::new() } else { format!("kill {}; ", pids.join(" ")) };
-    story.say(&format!("stop:     {stop_weir}kill -INT {server}; rm -rf {}", scratch.path().display()));
+    term.push(mariadb.pid());
+    let term = term.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+    let stop = format!("kill {term}; kill -INT {}; rm -rf {}", postgres.pid(), scratch.path().display());
+    postgres.leave();
+    mariadb.leave();
+    story.say(&format!("stop:     {stop}"));
 }
 
 /// Waits for a signal that asks us to end; returns its name.

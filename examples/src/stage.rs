@@ -1,4 +1,4 @@
-//! Where the scenes play: the door that clients use, and the Weir behind it, unless it is left out.
+//! Where the scenes play: the doors that clients use, and the Weir behind them, unless it is left out.
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The stage.
 #[derive(Debug)]
 pub(crate) struct Stage<'a> {
-    /// What clients connect to.
-    pub(crate) door: Door,
+    /// What clients of PostgreSQL connect to.
+    pub(crate) postgres: Door,
+    /// What clients of MariaDB connect to.
+    pub(crate) mariadb: Door,
     /// `None` where clients reach the server itself.
     pub(crate) weir: Option<&'a Weir>,
 }

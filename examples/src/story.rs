@@ -47,13 +47,16 @@ impl Story {
     }
 
     /// A statement that somebody sends.
-    pub(crate) fn statement(&self, account: &str, sql: &str) {
-        self.line(&format!("  {} {sql};", self.paint(Colour::Dim, &format!("{account}=>"))));
+    pub(crate) fn statement(&self, prompt: &str, sql: &str) {
+        self.line(&format!("  {} {sql};", self.paint(Colour::Dim, prompt)));
     }
 
-    /// An error, as psql shows it with its SQLSTATE.
+    /// An error, as psql and mariadb show it with its SQLSTATE.
     pub(crate) fn refusal(&self, refusal: &Refusal) {
-        let head = format!("ERROR:  {}: {}", refusal.sqlstate, refusal.message);
+        let head = match refusal.number {
+            None => format!("ERROR:  {}: {}", refusal.sqlstate, refusal.message),
+            Some(number) => format!("ERROR {number} ({}): {}", refusal.sqlstate, refusal.message),
+        };
         self.line(&format!("  {}", self.paint(Colour::Red, &head)));
         for (name, text) in [("DETAIL", &refusal.detail), ("HINT", &refusal.hint)] {
             if let Some(text) = text {

@@ -1,11 +1,11 @@
-//! Two ways of stealing 68,000 customers: all at once (S1), and with patience (S2).
+//! Ways of stealing 68,000 customers: all at once (S1), with patience (S2), and with patience from two servers at once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use crate::client::{Refusal, Session};
+use crate::client::{Door, Engine, Refusal, Session};
 use crate::failure::Failure;
-use crate::postgres::CUSTOMERS;
+use crate::server::CUSTOMERS;
 use crate::stage::{Released, Stage, Verdict, Whose, reference};
 use crate::story::{Story, number};
 
@@ -15,19 +15,35 @@ const PAGE: u64 = 150;
 /// How often the patient thief comes back after being refused, before giving up.
 const STUBBORN: usize = 12;
 
-/// The accounts of the patient thief: two of the same person.
-const ACCOUNTS: [&str; 2] = ["alice", "alice_report"];
+/// One hand of a patient thief: where it knocks, as whom, and how it asks for the next page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hand<'a> {
+    /// Where.
+    pub(crate) door: &'a Door,
+    /// As whom.
+    pub(crate) account: &'a str,
+    /// How.
+    pub(crate) paging: Paging,
+}
 
-/// The account of the thief in a hurry.
-const HURRIED: &str = "bob";
+/// How the next page is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Paging {
+    /// By LIMIT and OFFSET.
+    ByPosition,
+    /// Behind the last customer seen.
+    ByKey,
+}
 
 /// What came of a theft.
 #[derive(Debug, Default)]
 pub(crate) struct Theft {
     /// Rows that the thief received.
     pub(crate) rows: u64,
-    /// Distinct customers among them.
+    /// Distinct customers among them, of each server.
     pub(crate) records: u64,
+    /// How many of these each server gave.
+    pub(crate) records_by_engine: HashMap<Engine, u64>,
     /// Sessions opened.
     pub(crate) sessions: u64,
     /// Statements sent.
@@ -41,18 +57,23 @@ pub(crate) struct Theft {
 }
 
 /// S1: one statement, 68,000 rows, as in the theft of 2019.
-pub(crate) async fn one_shot(stage: &Stage<'_>, story: &mut Story) -> Result<Theft, Failure> {
-    story.chapter("S1: everything in one statement");
+pub(crate) async fn one_shot(
+    stage: &Stage<'_>,
+    door: &Door,
+    account: &str,
+    story: &mut Story,
+) -> Result<Theft, Failure> {
+    story.chapter(&format!("S1 on {}: everything in one statement", door.engine.server()));
     let sql = "select name, email, phone from customers where language = 'en'";
-    story.statement(HURRIED, sql);
-    let session = Session::open(&stage.door, HURRIED).await?;
+    story.statement(&door.prompt(account), sql);
+    let mut session = Session::open(door, account).await?;
     let start = Instant::now();
     let reading = session.simple(sql).await?;
     let seconds = start.elapsed().as_secs_f64();
     if let Some(refusal) = &reading.refusal {
         story.refusal(refusal);
     }
-    story.say(&format!("{HURRIED} received {} rows in {seconds:.2} s", number(reading.rows)));
+    story.say(&format!("{account} received {} rows in {seconds:.2} s", number(reading.rows)));
     // No two customers share an e-mail address, so a row is a record here.
     let mut theft = Theft { rows: reading.rows, records: reading.rows, sessions: 1, statements: 1, ..Theft::default() };
     story.check(reading.refusal.is_some(), "the statement is ended with an error");
@@ -71,13 +92,23 @@ pub(crate) async fn one_shot(stage: &Stage<'_>, story: &mut Story) -> Result<The
     Ok(theft)
 }
 
-/// S2: pages, a new session for each, two accounts in turn, one by LIMIT and OFFSET and the other by key.
-pub(crate) async fn patient(stage: &Stage<'_>, story: &mut Story) -> Result<Theft, Failure> {
-    story.chapter("S2: everything, with patience");
-    story.statement(ACCOUNTS[0], &page(0, 0, 0));
-    story.statement(ACCOUNTS[1], &page(1, PAGE, i64::try_from(PAGE).unwrap_or(0)));
-    story.say("and so on: a new session for each page, by turns under both accounts of one person");
-    let (mut theft, refusals) = turn_pages(stage, story).await?;
+/// S2: pages, a new session for each, by turns with each hand.
+pub(crate) async fn patient(
+    stage: &Stage<'_>,
+    title: &str,
+    hands: [Hand<'_>; 2],
+    story: &mut Story,
+) -> Result<Theft, Failure> {
+    story.chapter(title);
+    for (turn, hand) in hands.iter().enumerate() {
+        let position = PAGE * u64::try_from(turn).unwrap_or(0);
+        let sql = hand.page(position, i64::try_from(position).unwrap_or(0));
+        story.statement(&hand.door.prompt(hand.account), &sql);
+    }
+    let both =
+        if hands[0].door.engine == hands[1].door.engine { "both accounts of one person" } else { "both servers" };
+    story.say(&format!("and so on: a new session for each page, by turns with {both}"));
+    let (mut theft, refusals) = turn_pages(stage, hands, story).await?;
     let (received, different) = (number(theft.rows), number(theft.records));
     story.say(&format!("received {received} rows, {different} different customers, in {} sessions", theft.sessions));
     story.check(!refusals.is_empty(), "the paging is ended with an error");
@@ -101,22 +132,27 @@ struct Refused {
 }
 
 /// Reads page after page until there is no more, or it was refused often enough.
-async fn turn_pages(stage: &Stage<'_>, story: &Story) -> Result<(Theft, Vec<Refused>), Failure> {
+async fn turn_pages(stage: &Stage<'_>, hands: [Hand<'_>; 2], story: &Story) -> Result<(Theft, Vec<Refused>), Failure> {
     let step = story.step("paging");
     let mut theft = Theft::default();
     let mut refusals = Vec::new();
     let mut seen = HashSet::new();
     let mut last = 0;
     while theft.rows < CUSTOMERS && refusals.len() <= STUBBORN {
-        let turn = usize::try_from(theft.sessions % 2).unwrap_or(0);
-        let session = Session::open(&stage.door, ACCOUNTS[turn]).await?;
+        let hand = if theft.sessions % 2 == 0 { hands[0] } else { hands[1] };
+        let engine = hand.door.engine;
+        let mut session = Session::open(hand.door, hand.account).await?;
         let start = Instant::now();
-        let reading = session.simple(&page(turn, theft.rows, last)).await?;
+        let reading = session.simple(&hand.page(theft.rows, last)).await?;
         theft.sessions += 1;
         theft.statements += 1;
         theft.rows += reading.rows;
         last = reading.ids.last().copied().unwrap_or(last);
-        seen.extend(reading.ids);
+        for id in reading.ids {
+            if seen.insert((engine, id)) {
+                *theft.records_by_engine.entry(engine).or_default() += 1;
+            }
+        }
         if let Some(refusal) = reading.refusal {
             if refusals.is_empty()
                 && let Some(reference) = refusal.reference()
@@ -137,11 +173,17 @@ async fn turn_pages(stage: &Stage<'_>, story: &Story) -> Result<(Theft, Vec<Refu
     Ok((theft, refusals))
 }
 
-/// The next page: by position on the first account's turn, behind the last customer on the second's.
-fn page(turn: usize, position: u64, last: i64) -> String {
-    match turn {
-        0 => format!("select id, name, email, phone from customers order by id limit {PAGE} offset {position}"),
-        _ => format!("select id, name, email, phone from customers where id > {last} order by id limit {PAGE}"),
+impl Hand<'_> {
+    /// The next page, `position` customers after the first, or behind the customer `last`.
+    fn page(self, position: u64, last: i64) -> String {
+        match self.paging {
+            Paging::ByPosition => {
+                format!("select id, name, email, phone from customers order by id limit {PAGE} offset {position}")
+            }
+            Paging::ByKey => {
+                format!("select id, name, email, phone from customers where id > {last} order by id limit {PAGE}")
+            }
+        }
     }
 }
 

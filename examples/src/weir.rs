@@ -1,4 +1,4 @@
-//! A running `weir` in front of the support database, and what an operator would ask it.
+//! A running `weir` in front of both support databases, and what an operator would ask it.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::client::Door;
+use crate::client::{Door, Engine};
 use crate::failure::{Context, Failure};
-use crate::postgres::CATALOG_ACCOUNT;
 use crate::process::{self, Process, Start};
 use crate::scratch::{Ports, Scratch};
+use crate::server::CATALOG_ACCOUNT;
 use crate::story::Story;
 
 /// How long it may take until it is ready; the first load of the catalog is part of it.
@@ -30,7 +30,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Weir {
     process: Process,
     files: Files,
-    address: SocketAddr,
+    postgres: Door,
+    mariadb: Door,
     admin: SocketAddr,
     keep: bool,
 }
@@ -47,41 +48,30 @@ impl Weir {
     /// Writes its configuration around the example's policy and people, starts it, and waits until it is ready.
     pub(crate) async fn start(
         binary: &Path,
-        upstream: &Door,
+        upstreams: [&Door; 2],
         scratch: &Scratch,
         ports: &mut Ports,
         keep: bool,
         story: &Story,
     ) -> Result<Weir, Failure> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.free()?));
+        let mut doors = Vec::new();
+        for upstream in upstreams {
+            doors.push(Door { address: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.free()?)), ..upstream.clone() });
+        }
+        let [postgres, mariadb] = doors.try_into().map_err(|_| Failure::new("two servers make two doors"))?;
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.free()?));
-        let step = story.step(&format!("weir on {address}, with the policy and people of examples/support-desk"));
+        let step = story.step(&format!(
+            "weir on {} and {}, with the policy and people of examples/support-desk",
+            postgres.address, mariadb.address
+        ));
         let desk = Path::new(env!("CARGO_MANIFEST_DIR")).join("support-desk");
         let state = scratch.path().join("state");
         let alerts = state.join("alerts.jsonl");
-        scratch.write_secret("catalog.password", &upstream.password)?;
-        let config = scratch.write(
-            "weir.toml",
-            &format!(
-                "state_dir = {state:?}
+        scratch.write_secret("catalog.password", &upstreams[0].password)?;
+        let mut text = format!(
+            "state_dir = {state:?}
 policy = {policy:?}
 directory = {people:?}
-
-[[listener]]
-name = \"support\"
-engine = \"postgres\"
-address = \"{address}\"
-upstream = \"support-db\"
-
-[[upstream]]
-name = \"support-db\"
-engine = \"postgres\"
-address = \"{upstream}\"
-tls = \"off\"
-
-[upstream.catalog]
-user = \"{CATALOG_ACCOUNT}\"
-password_file = \"catalog.password\"
 
 [alert]
 file = {alerts:?}
@@ -89,14 +79,15 @@ file = {alerts:?}
 [admin]
 address = \"{admin}\"
 ",
-                policy = desk.join("policy.yaml"),
-                people = desk.join("people.yaml"),
-                upstream = upstream.address,
-            ),
-        )?;
+            policy = desk.join("policy.yaml"),
+            people = desk.join("people.yaml"),
+        );
+        text.push_str(&pair(&postgres, upstreams[0]));
+        text.push_str(&pair(&mariadb, upstreams[1]));
+        let config = scratch.write("weir.toml", &text)?;
         let files = Files { binary: binary.to_owned(), config, alerts, log: scratch.path().join("weir.log") };
         let process = launch(&files, keep)?;
-        let mut weir = Weir { process, files, address, admin, keep };
+        let mut weir = Weir { process, files, postgres, mariadb, admin, keep };
         weir.wait().await?;
         step.done();
         Ok(weir)
@@ -117,9 +108,14 @@ address = \"{admin}\"
         self.wait().await
     }
 
-    /// Where clients connect.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where clients of PostgreSQL connect.
+    pub(crate) fn postgres(&self) -> &Door {
+        &self.postgres
+    }
+
+    /// Where clients of MariaDB connect.
+    pub(crate) fn mariadb(&self) -> &Door {
+        &self.mariadb
     }
 
     /// Its process.
@@ -169,6 +165,34 @@ address = \"{admin}\"
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// A listener and the upstream behind it, with the names of `examples/support-desk`.
+fn pair(door: &Door, upstream: &Door) -> String {
+    let (engine, listener, name) = match door.engine {
+        Engine::Postgres => ("postgres", "support", "support-db"),
+        Engine::Mysql => ("mysql", "support-mysql", "support-mysql"),
+    };
+    format!(
+        "
+[[listener]]
+name = \"{listener}\"
+engine = \"{engine}\"
+address = \"{}\"
+upstream = \"{name}\"
+
+[[upstream]]
+name = \"{name}\"
+engine = \"{engine}\"
+address = \"{}\"
+tls = \"off\"
+
+[upstream.catalog]
+user = \"{CATALOG_ACCOUNT}\"
+password_file = \"catalog.password\"
+",
+        door.address, upstream.address,
+    )
 }
 
 fn launch(files: &Files, keep: bool) -> Result<Process, Failure> {

@@ -1,33 +1,21 @@
-//! A throw-away PostgreSQL with the support desk's database in it. Reached over loopback only, by password.
+//! A throw-away PostgreSQL.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
-use crate::client::{Door, Session};
+use super::{CATALOG_ACCOUNT, CUSTOMERS, PAUSE, START_LIMIT, fill_steps, give, lent_by_root, program, text};
+use crate::client::postgres::Session;
+use crate::client::{Door, Engine};
 use crate::failure::{Context, Failure};
 use crate::process::{self, Process, Start};
 use crate::scratch::Scratch;
 use crate::story::{Story, number};
 
-/// Customers in the database; that many support records were sold in the theft that S1 and S2 are modelled on.
-pub(crate) const CUSTOMERS: u64 = 68_000;
-
-/// The account that Weir reads the catalog with.
-pub(crate) const CATALOG_ACCOUNT: &str = "weir_catalog";
-
 /// Accounts of agents. The directory file says who is behind them.
-const AGENTS: [&str; 3] = ["alice", "alice_report", "bob"];
+const AGENTS: [&str; 4] = ["alice", "alice_report", "bob", "erin"];
 
 const SUPERUSER: &str = "postgres";
-
-/// Customers that one statement of the filling makes: often enough for a line of progress to move.
-const FILL_STEP: u64 = 8_500;
-
-/// How long the server may take to accept.
-const START_LIMIT: Duration = Duration::from_secs(60);
-
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Nothing here has to survive a crash.
 const SETTINGS: [&str; 8] = [
@@ -59,7 +47,7 @@ impl Postgres {
     ) -> Result<Postgres, Failure> {
         let programs = programs()?;
         let step = story.step(&format!("a throw-away PostgreSQL on 127.0.0.1:{port}"));
-        let account = server_account()?;
+        let account = lent_by_root("postgres")?;
         let data = scratch.path().join("postgres");
         let log = scratch.write("postgres.log", "")?;
         let password_file = scratch.write_secret("postgres.password", password)?;
@@ -87,7 +75,11 @@ impl Postgres {
             stop_signal: "INT",
             keep,
         })?;
-        let door = Door { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), password: password.to_owned() };
+        let door = Door {
+            engine: Engine::Postgres,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            password: password.to_owned(),
+        };
         let mut postgres = Postgres { process, door };
         postgres.wait().await?;
         step.done();
@@ -96,8 +88,8 @@ impl Postgres {
 
     /// Accounts, tables and people.
     pub(crate) async fn fill(&self, story: &Story) -> Result<(), Failure> {
-        let step = story.step(&format!("{} customers, their tickets and cards", number(CUSTOMERS)));
-        let session = Session::open_as(&self.door, SUPERUSER, "postgres", "setup").await?;
+        let step = story.step(&format!("{} customers, their tickets and cards in PostgreSQL", number(CUSTOMERS)));
+        let session = Session::open(&self.door, SUPERUSER, "postgres").await?;
         // Letters and digits only: no quoting to get wrong.
         let password = &self.door.password;
         let mut script = format!(
@@ -114,17 +106,15 @@ impl Postgres {
         }
         session.close().await;
 
-        let session = Session::open_as(&self.door, SUPERUSER, "support", "setup").await?;
-        execute(&session, include_str!("../demo/schema.sql")).await?;
-        let fill = session.client().prepare(include_str!("../demo/fill.sql")).await.context("cannot fill")?;
-        let mut from = 1;
-        while from <= CUSTOMERS {
-            let to = (from + FILL_STEP - 1).min(CUSTOMERS);
+        let session = Session::open(&self.door, SUPERUSER, "support").await?;
+        execute(&session, include_str!("../../demo/postgres/schema.sql")).await?;
+        let fill =
+            session.client().prepare(include_str!("../../demo/postgres/fill.sql")).await.context("cannot fill")?;
+        for (from, to) in fill_steps() {
             let bounds = (i64::try_from(from), i64::try_from(to));
             let (Ok(first), Ok(last)) = bounds else { return Err(Failure::new("too many customers")) };
             session.client().execute(&fill, &[&first, &last]).await.context("cannot fill")?;
             step.progress(&number(to));
-            from = to + 1;
         }
         execute(&session, "analyze").await?;
         session.close().await;
@@ -146,7 +136,7 @@ impl Postgres {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             self.process.still_runs()?;
-            let Err(failure) = Session::open_as(&self.door, SUPERUSER, "postgres", "setup").await else {
+            let Err(failure) = Session::open(&self.door, SUPERUSER, "postgres").await else {
                 return Ok(());
             };
             if Instant::now() > deadline {
@@ -171,27 +161,7 @@ fn programs() -> Result<PathBuf, Failure> {
     if let Some((_, bin)) = newest {
         return Ok(bin);
     }
-    std::env::var_os("PATH")
-        .and_then(|path| std::env::split_paths(&path).find(|bin| bin.join("initdb").exists()))
+    program("initdb", &[])
+        .and_then(|initdb| initdb.parent().map(PathBuf::from))
         .ok_or_else(|| Failure::new("PostgreSQL's `initdb` is not here: run `make demo`, which installs it"))
-}
-
-/// PostgreSQL refuses to run as root: root lends it the account that Debian's package makes.
-fn server_account() -> Result<Option<&'static str>, Failure> {
-    let me = process::run(Path::new("/usr/bin/id"), &["-u"], None)?;
-    Ok((me == "0").then_some("postgres"))
-}
-
-fn give(path: &Path, account: Option<&str>) -> Result<(), Failure> {
-    let Some(account) = account else { return Ok(()) };
-    let id = |which: &str| -> Result<u32, Failure> {
-        let id = process::run(Path::new("/usr/bin/id"), &[which, account], None)?;
-        id.parse().context(format_args!("`id {which} {account}` said `{id}`"))
-    };
-    std::os::unix::fs::chown(path, Some(id("-u")?), Some(id("-g")?))
-        .context(format_args!("cannot give {} to {account}", path.display()))
-}
-
-fn text(path: &Path) -> Result<&str, Failure> {
-    path.to_str().ok_or_else(|| Failure::new(format!("{} is not UTF-8", path.display())))
 }
