@@ -2,4 +2,7 @@
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html>
 //! <https://mariadb.com/kb/en/clientserver-protocol/>
 
+pub mod capability;
+pub mod error;
+pub mod handshake;
 pub mod packet;
