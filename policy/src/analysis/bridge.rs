@@ -252,7 +252,7 @@ impl Bridge<'_, '_> {
         let text = self.unit.text;
         let raw = self.unit.tokens[at].raw(text);
         let name = String::from_utf8_lossy(raw).into_owned();
-        if !builtins::is_operator(&name) {
+        if !builtins::is_operator(self.unit.settings.engine(), &name) {
             self.unknown_operators.push(name.clone());
         }
         let prefix = previous.is_none_or(|before| match before.kind {

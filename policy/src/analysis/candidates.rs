@@ -100,7 +100,8 @@ pub(super) fn packs(unit: &Unit<'_>, range: Range<usize>) -> bool {
         let token = &unit.tokens[at];
         token.is_identifier() && {
             let name = token.identifier(unit.text);
-            builtins::passing(&name) == builtins::Passing::Packed || name == "array"
+            builtins::passing(unit.settings.engine(), &name.to_ascii_lowercase()) == builtins::Passing::Packed
+                || name == "array"
         }
     })
 }

@@ -1,6 +1,6 @@
 //! A way through the tokens of one statement, for the readers of statements that are not queries.
 
-use super::lexer::{Token};
+use super::lexer::Token;
 use super::shape::Unit;
 
 /// Walks over the tokens of one statement.

@@ -10,10 +10,26 @@ use super::functions;
 use super::lineage::{Walker, parts};
 use super::scope::{Meaning, Scope};
 use super::uses::Flow;
+use crate::relation::Engine;
 use crate::statement::Coverage;
 
 /// Columns that every table has and no catalog lists. They name rows, not what stands in them.
 const SYSTEM_COLUMNS: [&str; 7] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"];
+
+/// Functions of MySQL's that are called without parentheses.
+const BARE_FUNCTIONS: [&str; 11] = [
+    "current_date",
+    "current_role",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "localtime",
+    "localtimestamp",
+    "utc_date",
+    "utc_time",
+    "utc_timestamp",
+    "rownum",
+];
 
 impl Walker<'_> {
     /// The values that an expression's value is made of. What it only compares is marked as used.
@@ -178,7 +194,7 @@ impl Walker<'_> {
                     let reached = self.reached_by(None, name, None);
                     return self.join(&flow, &reached);
                 }
-                if !builtins::is_function(name) {
+                if !builtins::is_function(self.engine(), name) {
                     self.found.gap("unknown-column", name, Coverage::Partial);
                 }
                 flow
@@ -189,11 +205,19 @@ impl Walker<'_> {
 
     /// A name that nothing in sight has: the catalog is behind, or the text is wrong. It may be any value.
     pub(super) fn unknown_column(&mut self, name: &str, scope: &Scope<'_>) -> Flow {
-        if SYSTEM_COLUMNS.contains(&name) || builtins::is_function(name) {
+        if self.is_no_column(name) {
             return Flow::default();
         }
         self.found.gap("unknown-column", name, Coverage::Partial);
         scope.everything()
+    }
+
+    /// Whether a name that no relation has as a column is one all the same, or a function that needs no parentheses.
+    fn is_no_column(&self, name: &str) -> bool {
+        match self.engine() {
+            Engine::Postgres => SYSTEM_COLUMNS.contains(&name) || builtins::is_function(Engine::Postgres, name),
+            Engine::Mysql => BARE_FUNCTIONS.contains(&name),
+        }
     }
 
     fn field_access(&mut self, root: &Expr, chain: &[AccessExpr], scope: &Scope<'_>) -> Flow {

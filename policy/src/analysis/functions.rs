@@ -18,7 +18,7 @@ use super::shape::Unit;
 use super::uses::{Atom, Draft, Flow, Pack};
 use super::{Context, expand, session};
 use crate::catalog::{Function as UserFunction, Resolution};
-use crate::relation::RelationName;
+use crate::relation::{Engine, RelationName};
 use crate::statement::{Access, Coverage, Source};
 
 /// Strings within strings are read this deep.
@@ -100,12 +100,12 @@ impl Walker<'_> {
             None => {}
         }
         let reached = self.reached_by(schema.as_deref(), &name, constants.as_deref());
-        if builtins::publishes(&name) {
+        if builtins::publishes(self.engine(), &name) {
             // Whatever becomes of the result: the value is where a later SHOW or another session reads it.
             self.release_flow(&pack(&flow, false));
         }
         let windowed = function.over.is_some();
-        let flow = match builtins::passing(&name) {
+        let flow = match builtins::passing(self.engine(), &name) {
             Passing::Summed if self.context.catalog.functions(&name).is_empty() => {
                 self.mark_used(&flow);
                 Flow::default()
@@ -182,7 +182,7 @@ fn constant_argument(argument: &FunctionArg) -> Option<usize> {
 
 /// Whether a function of this name reaches more than its arguments show.
 pub(super) fn is_special(name: &str, context: &Context<'_>) -> bool {
-    builtins::reach(name).is_some() || !context.catalog.functions(name).is_empty()
+    builtins::reach(context.lex.engine(), name).is_some() || !context.catalog.functions(name).is_empty()
 }
 
 /// Adds what a call reaches: bodies of user functions, texts that built-ins run.
@@ -194,6 +194,7 @@ pub(super) fn reach(
     via: &[String],
     depth: usize,
 ) {
+    let engine = context.lex.engine();
     let shipped_schema = matches!(call.schema.as_deref(), Some("pg_catalog" | "information_schema"));
     if !shipped_schema {
         let candidates: Vec<&UserFunction> = context
@@ -209,11 +210,11 @@ pub(super) fn reach(
             }
         } else if call.schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp")) {
             found.gap("unknown-function", &call.name, Coverage::Opaque);
-        } else if !builtins::is_function(&call.name) && builtins::reach(&call.name).is_none() {
+        } else if !builtins::is_function(engine, &call.name) && builtins::reach(engine, &call.name).is_none() {
             found.gap("unknown-function", &call.name, Coverage::Partial);
         }
     }
-    match builtins::reach(&call.name) {
+    match builtins::reach(engine, &call.name) {
         None => {}
         Some(Reach::SetConfig) => session::set_config(call, unit, found),
         Some(Reach::Elsewhere) => {
@@ -344,7 +345,9 @@ pub(super) fn is_plain_block(unit: &Unit<'_>, range: Range<usize>, context: &Con
             .all(|token| token.kind != super::lexer::Kind::Operator || is_plain_operator(&block, token))
         && whole.clone().all(|at| reads_plainly(&block, at, context))
         && candidates::calls(&block, whole).iter().all(|call| {
-            builtins::is_function(&call.name) && !is_special(&call.name, context) && !builtins::publishes(&call.name)
+            builtins::is_function(Engine::Postgres, &call.name)
+                && !is_special(&call.name, context)
+                && !builtins::publishes(Engine::Postgres, &call.name)
         })
 }
 

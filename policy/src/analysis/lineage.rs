@@ -15,6 +15,7 @@ use super::found::Found;
 use super::scope::{Column, Ctes, Item, Rows, Scope, join};
 use super::shape::Unit;
 use super::uses::{Atom, Flow, Pack, add};
+use crate::relation::Engine;
 use crate::statement::{Extent, Operand, Verb};
 
 /// Walks one parsed tree.
@@ -31,6 +32,11 @@ pub(super) struct Walker<'a> {
 }
 
 impl Walker<'_> {
+    /// Family of servers that runs the statement.
+    pub(super) fn engine(&self) -> Engine {
+        self.context.lex.engine()
+    }
+
     /// A whole query. `outer`: what it can see of the query around it.
     pub(super) fn query(&mut self, query: &Query, outer: Option<&Scope<'_>>, ctes: &Ctes<'_>) -> Rows {
         if self.found.is_spent() {
@@ -82,9 +88,9 @@ impl Walker<'_> {
     fn is_one_row(&self, select: &Select) -> bool {
         let GroupByExpr::Expressions(exprs, _) = &select.group_by else { return false };
         let aggregate = |expr: &Expr| match expr {
-            Expr::Function(function) if function.over.is_none() => parts(&function.name)
-                .pop()
-                .is_some_and(|name| builtins::is_aggregate(&name) && self.context.catalog.functions(&name).is_empty()),
+            Expr::Function(function) if function.over.is_none() => parts(&function.name).pop().is_some_and(|name| {
+                builtins::is_aggregate(self.engine(), &name) && self.context.catalog.functions(&name).is_empty()
+            }),
             _ => false,
         };
         let one = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } if aggregate(expr));
