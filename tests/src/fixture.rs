@@ -6,6 +6,15 @@ pub const ROLES: &str = include_str!("fixture/roles.sql");
 /// Tables, views, functions and rows of one support database.
 pub const SCHEMA: &str = include_str!("fixture/schema.sql");
 
+/// Accounts and databases of a MySQL server; a word in braces is the flavour's.
+pub const MYSQL_ACCOUNTS: &str = include_str!("fixture/mysql_accounts.sql");
+
+/// [`SCHEMA`] for MySQL and MariaDB.
+pub const MYSQL_SCHEMA: &str = include_str!("fixture/mysql_schema.sql");
+
+/// The database `billing` of a MySQL server.
+pub const MYSQL_BILLING: &str = include_str!("fixture/mysql_billing.sql");
+
 /// Password of every account but the superuser's.
 pub const PASSWORD: &str = "pw-of-the-tests-1";
 
@@ -18,10 +27,10 @@ pub const CUSTOMERS: u64 = 3_000;
 /// Account that Weir reads the catalog with.
 pub const CATALOG_ACCOUNT: &str = "weir_catalog";
 
-/// Who is behind which account: `alice` has two, `bob` one; `nightly` is a service.
+/// Who is behind which account: `alice` has several, `bob` one; `nightly` is a service.
 pub const PEOPLE: &str = "\
 people:
-  alice: { accounts: [alice, alice_report], groups: [support] }
+  alice: { accounts: [alice, alice_report, alice_ed25519], groups: [support] }
   bob: { accounts: [bob], groups: [support] }
   carol: { accounts: [carol], groups: [support] }
   dora: { accounts: [app], groups: [engineering] }

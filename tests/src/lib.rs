@@ -18,6 +18,7 @@
 pub mod audit;
 pub mod fixture;
 pub mod frames;
+pub mod mysql;
 pub mod net;
 pub mod policies;
 pub mod postgres;

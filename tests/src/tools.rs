@@ -27,6 +27,11 @@ pub fn python() -> Command {
     Command::new(path)
 }
 
+/// The system's Python, which has the module that Debian builds against MariaDB's C library.
+pub fn system_python() -> Command {
+    Command::new("/usr/bin/python3")
+}
+
 /// Node.js with the installed packages on its path.
 pub fn node() -> Command {
     let modules = installed("node/node_modules");
@@ -36,10 +41,18 @@ pub fn node() -> Command {
     command
 }
 
-/// `java` with the JDBC driver on its class path.
+/// `java` with PostgreSQL's JDBC driver on its class path.
 pub fn java() -> Command {
-    let jar = Path::new("/usr/share/java/postgresql.jar");
-    present(jar);
+    java_with("/usr/share/java/postgresql.jar")
+}
+
+/// `java` with MariaDB's JDBC driver on its class path.
+pub fn java_mariadb() -> Command {
+    java_with("/usr/share/java/mariadb-java-client.jar")
+}
+
+fn java_with(jar: &str) -> Command {
+    present(Path::new(jar));
     let mut command = Command::new("java");
     // A small program on a busy machine: the first-tier compiler and one collector thread are enough.
     command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-cp"]).arg(jar);
@@ -54,6 +67,46 @@ fn present(path: &Path) {
 /// One of PostgreSQL's own clients (`psql`, `pg_dump`, `pgbench`).
 pub fn client(program: &str) -> Command {
     Command::new(program)
+}
+
+/// One of MariaDB's clients (`mariadb`, `mariadb-dump`, `mariadb-slap`), pointed at `address`; the database, if any, is
+/// its last argument so far.
+pub fn mariadb(program: &str, address: SocketAddr, user: &str, database: &str) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--no-defaults", "--skip-ssl", "--protocol=tcp", "--default-character-set=utf8mb4"]);
+    mysql_arguments(&mut command, address, user, database);
+    command
+}
+
+/// One of MySQL 9's own clients out of what `tests/mysql9.sh` unpacked.
+pub fn mysql9(program: &str, address: SocketAddr, user: &str, database: &str) -> Command {
+    let run = repository().join("target/mysql9/run");
+    present(&run);
+    let mut command = Command::new(run);
+    command.args([program, "--no-defaults", "--ssl-mode=DISABLED", "--get-server-public-key"]);
+    mysql_arguments(&mut command, address, user, database);
+    command
+}
+
+fn mysql_arguments(command: &mut Command, address: SocketAddr, user: &str, database: &str) {
+    command
+        .arg(format!("--host={}", address.ip()))
+        .arg(format!("--port={}", address.port()))
+        .arg(format!("--user={user}"))
+        .env("MYSQL_PWD", PASSWORD);
+    if !database.is_empty() {
+        command.arg(database);
+    }
+}
+
+/// Points one of our driver programs at a MySQL server through variables.
+pub fn point_mysql(command: &mut Command, address: SocketAddr, user: &str, database: &str) {
+    command
+        .env("DB_HOST", address.ip().to_string())
+        .env("DB_PORT", address.port().to_string())
+        .env("DB_USER", user)
+        .env("DB_NAME", database)
+        .env("DB_PASSWORD", PASSWORD);
 }
 
 /// Points a program at `address` through the variables that libpq and our driver programs read.
