@@ -147,17 +147,34 @@ impl Understood {
         }
     }
 
+    /// A request that puts the session back to its start.
+    pub fn reset(binding: &Binding) -> Understood {
+        let act = SessionAct::Discard { all: true };
+        Understood::without_text(Verb::Session, vec![act], Coverage::Full, Vec::new(), binding)
+    }
+
     /// Something of which Weir never saw the text: a name that nobody prepared here, a function called by number.
     pub fn unseen(code: &'static str, subject: String, binding: &Binding) -> Understood {
+        let gaps = vec![Gap { code, subject }];
+        Understood::without_text(Verb::Unknown, Vec::new(), Coverage::Opaque, gaps, binding)
+    }
+
+    fn without_text(
+        verb: Verb,
+        acts: Vec<SessionAct>,
+        coverage: Coverage,
+        gaps: Vec<Gap>,
+        binding: &Binding,
+    ) -> Understood {
         let statement = StatementAnalysis {
-            verb: Verb::Unknown,
+            verb,
             uses: Vec::new(),
             accesses: std::collections::BTreeSet::new(),
             functions: Vec::new(),
-            acts: Vec::new(),
+            acts,
             extent: weir_policy::statement::Extent::Unbounded,
-            coverage: Coverage::Opaque,
-            gaps: vec![Gap { code, subject }],
+            coverage,
+            gaps,
         };
         let analysis = Analysis {
             statements: vec![statement],
@@ -194,7 +211,16 @@ fn changes_session(act: &SessionAct) -> bool {
         SessionAct::Set { name, .. } => {
             matches!(
                 name.as_str(),
-                "search_path" | "standard_conforming_strings" | "backslash_quote" | "client_encoding"
+                "search_path"
+                    | "standard_conforming_strings"
+                    | "backslash_quote"
+                    | "client_encoding"
+                    | "database"
+                    | "sql_mode"
+                    | "names"
+                    | "character_set_client"
+                    | "character_set"
+                    | "charset"
             )
         }
         SessionAct::Begin | SessionAct::Commit | SessionAct::Rollback => false,

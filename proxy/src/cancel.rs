@@ -1,7 +1,9 @@
-//! Cancel keys: clients are given Weir's own, so that a key tells nothing of the server and can be answered here.
+//! Cancelling what runs upstream. PostgreSQL's clients are given keys of Weir's own, so that a key tells nothing of the
+//! server and can be answered here.
 //! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use aws_lc_rs::rand;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weir_wire::pg::startup::cancel_request;
 
+use crate::catalog::Catalogs;
 use crate::route::Upstream;
 
 /// A cancellation that the server has not acknowledged by then is given up; the statement's own end is waited for.
@@ -26,34 +29,55 @@ pub struct WeirKey {
 
 /// How to cancel what one session runs.
 #[derive(Clone)]
-pub struct CancelTarget {
-    upstream: Arc<Upstream>,
-    server_key: Option<(u32, Arc<[u8]>)>,
+pub struct CancelTarget(How);
+
+#[derive(Clone)]
+enum How {
+    /// PostgreSQL: by the key that the server gave the session. Without one nothing can be cancelled.
+    Key(Arc<Upstream>, Option<(u32, Arc<[u8]>)>),
+    /// MySQL: by KILL QUERY with the session's number, over Weir's own account.
+    Kill(Arc<Catalogs>, Arc<str>, u64),
 }
 
 impl CancelTarget {
-    /// For a session that was given this key by its server; without one nothing can be cancelled.
-    pub fn new(upstream: Arc<Upstream>, server_key: Option<(u32, Vec<u8>)>) -> CancelTarget {
-        CancelTarget { upstream, server_key: server_key.map(|(pid, key)| (pid, key.into())) }
+    /// For a session that was given this key by its server.
+    pub fn by_key(upstream: Arc<Upstream>, server_key: Option<(u32, Vec<u8>)>) -> CancelTarget {
+        CancelTarget(How::Key(upstream, server_key.map(|(pid, key)| (pid, key.into()))))
+    }
+
+    /// For a session that has this number on the server of this name.
+    pub fn by_kill(catalogs: Arc<Catalogs>, upstream: &str, thread: u64) -> CancelTarget {
+        CancelTarget(How::Kill(catalogs, upstream.into(), thread))
     }
 
     /// Asks the server and waits until it has passed the request on, so that it cannot hit a later statement.
-    /// The key is worth only this session's statement, so it travels as libpq before 17 sends it: without TLS.
     pub async fn cancel(&self) {
-        let Some((pid, key)) = &self.server_key else { return };
-        let attempt = async {
-            let mut socket = self.upstream.connect().await?;
-            socket.write_all(&cancel_request(*pid, key)).await?;
-            // The server closes once the signal is on its way.
-            let mut nothing = [0; 1];
-            socket.read(&mut nothing).await
+        let (name, attempt) = match &self.0 {
+            How::Key(_, None) => return,
+            How::Key(upstream, Some((pid, key))) => {
+                let asked = tokio::time::timeout(CANCEL_TIMEOUT, ask(upstream, *pid, key)).await;
+                (upstream.name.as_str(), asked.map(|asked| asked.map_err(|error| error.to_string())))
+            }
+            How::Kill(catalogs, upstream, thread) => {
+                (&**upstream, tokio::time::timeout(CANCEL_TIMEOUT, catalogs.kill_query(upstream, *thread)).await)
+            }
         };
-        match tokio::time::timeout(CANCEL_TIMEOUT, attempt).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(upstream = %self.upstream.name, %error, "cancel request failed"),
-            Err(_) => tracing::warn!(upstream = %self.upstream.name, "cancel request timed out"),
+        match attempt {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(upstream = name, %error, "a running statement cannot be cancelled"),
+            Err(_) => tracing::warn!(upstream = name, "cancelling a running statement timed out"),
         }
     }
+}
+
+/// Sends a cancel request. The key is worth only its session's statement, so it travels as libpq before 17 sends it:
+/// without TLS.
+async fn ask(upstream: &Upstream, pid: u32, key: &[u8]) -> io::Result<()> {
+    let mut socket = upstream.connect().await?;
+    socket.write_all(&cancel_request(pid, key)).await?;
+    // The server closes once the signal is on its way.
+    let mut nothing = [0; 1];
+    socket.read(&mut nothing).await.map(drop)
 }
 
 /// Keys of all open sessions.

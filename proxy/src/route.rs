@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use weir_policy::relation::Engine;
 
 use crate::session::gate::FunctionCalls;
 
@@ -38,6 +39,10 @@ pub struct Route {
     pub startup_timeout: Duration,
     /// Whether FunctionCall messages pass.
     pub function_calls: FunctionCalls,
+    /// Requests that are not SQL and pass all the same, by name.
+    pub allowed_commands: Arc<[String]>,
+    /// Whether a client may be asked for a file of its own by LOAD DATA LOCAL.
+    pub local_infile: bool,
 }
 
 /// TLS on a listener.
@@ -52,6 +57,8 @@ pub struct ClientTls {
 pub struct Upstream {
     /// Its name in the configuration.
     pub name: String,
+    /// What it speaks.
+    pub engine: Engine,
     /// `host:port`.
     pub address: String,
     /// TLS, verified, unless it is off.

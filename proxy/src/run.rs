@@ -226,7 +226,7 @@ fn routes(config: &Config) -> Result<Routes, String> {
             .upstream(&listener.upstream)
             .ok_or_else(|| format!("listener `{}` names an upstream that is not there", listener.name))?;
         let certificate = listener.tls.as_ref().map(Certificate::load).transpose()?;
-        let client_tls = certificate.as_ref().map(Certificate::client_tls).transpose()?;
+        let client_tls = certificate.as_ref().map(|certificate| certificate.client_tls(listener.engine)).transpose()?;
         certificates.extend(certificate.map(|certificate| (listener.name.clone(), certificate)));
         routes.push(Arc::new(Route {
             name: listener.name.clone(),
@@ -241,6 +241,8 @@ fn routes(config: &Config) -> Result<Routes, String> {
                 true => FunctionCalls::Allowed,
                 false => FunctionCalls::Refused,
             },
+            allowed_commands: config.allow_commands.as_slice().into(),
+            local_infile: config.allow_local_infile,
         }));
     }
     Ok((routes, certificates))
@@ -249,8 +251,9 @@ fn routes(config: &Config) -> Result<Routes, String> {
 fn target(upstream: &Upstream) -> Result<route::Upstream, String> {
     Ok(route::Upstream {
         name: upstream.name.clone(),
+        engine: upstream.engine,
         address: upstream.address.clone(),
-        tls: tls::client(&upstream.tls)?,
+        tls: tls::client(&upstream.tls, upstream.engine)?,
         connect_timeout: CONNECT_TIMEOUT,
     })
 }

@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use weir_policy::relation::Engine;
 
 use crate::config::{ListenerTls, UpstreamTls};
 use crate::route;
@@ -17,6 +18,14 @@ use crate::route;
 /// ALPN of PostgreSQL; direct TLS is refused without it.
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL>
 const ALPN: &[u8] = b"postgresql";
+
+/// Protocols that are named in a handshake: MySQL names none.
+fn protocols(engine: Engine) -> Vec<Vec<u8>> {
+    match engine {
+        Engine::Postgres => vec![ALPN.to_vec()],
+        Engine::Mysql => Vec::new(),
+    }
+}
 
 /// The certificate of a listener, which can be exchanged while sessions run.
 #[derive(Debug)]
@@ -41,13 +50,13 @@ impl Certificate {
     ///
     /// # Errors
     /// When the TLS library cannot be set up, in words for the operator.
-    pub fn client_tls(self: &Arc<Self>) -> Result<route::ClientTls, String> {
+    pub fn client_tls(self: &Arc<Self>, engine: Engine) -> Result<route::ClientTls, String> {
         let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("tls: {error}"))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<Certificate>::clone(self));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = protocols(engine);
         // A resumed session is shown no certificate, and would outlive one that was taken away. PostgreSQL resumes none
         // either: database connections are long, and a handshake is little beside a login.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -76,7 +85,7 @@ impl ResolvesServerCert for Certificate {
 ///
 /// # Errors
 /// Roots that cannot be read, or a name that no certificate can bear.
-pub fn client(tls: &UpstreamTls) -> Result<Option<route::UpstreamTls>, String> {
+pub fn client(tls: &UpstreamTls, engine: Engine) -> Result<Option<route::UpstreamTls>, String> {
     let UpstreamTls::VerifyFull { ca, server_name } = tls else { return Ok(None) };
     let mut roots = rustls::RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(certificates(ca)?);
@@ -89,7 +98,7 @@ pub fn client(tls: &UpstreamTls) -> Result<Option<route::UpstreamTls>, String> {
         .map_err(|error| format!("tls: {error}"))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = protocols(engine);
     let server_name = ServerName::try_from(server_name.clone())
         .map_err(|error| format!("`{server_name}` cannot be the name of a server: {error}; set server_name"))?;
     Ok(Some(route::UpstreamTls { config: Arc::new(config), server_name }))
@@ -142,7 +151,7 @@ pub(crate) mod tests {
     /// What a client that trusts `ca` and expects `name` gets from a server with this configuration.
     fn handshake(server: &route::ClientTls, ca: &Path, name: &str) -> Result<CertificateDer<'static>, String> {
         let to = UpstreamTls::VerifyFull { ca: ca.to_owned(), server_name: name.to_owned() };
-        let client = client(&to).unwrap().unwrap();
+        let client = client(&to, Engine::Postgres).unwrap().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (near, far) = tokio::io::duplex(64 * 1024);
@@ -173,7 +182,7 @@ pub(crate) mod tests {
         };
         place(&first, &first_key);
         let certificate = Certificate::load(&files).unwrap();
-        let server = certificate.client_tls().unwrap();
+        let server = certificate.client_tls(Engine::Postgres).unwrap();
         assert!(server.required);
         assert_eq!(handshake(&server, &first, "localhost").unwrap(), certificates(&first).unwrap()[0]);
         let stranger = handshake(&server, &second, "localhost").unwrap_err();
@@ -195,12 +204,15 @@ pub(crate) mod tests {
 
     #[test]
     fn what_cannot_be_used_is_told() {
-        let missing = client(&UpstreamTls::VerifyFull { ca: "/nowhere/ca.pem".into(), server_name: "db".to_owned() });
+        let missing = client(
+            &UpstreamTls::VerifyFull { ca: "/nowhere/ca.pem".into(), server_name: "db".to_owned() },
+            Engine::Postgres,
+        );
         assert!(missing.err().unwrap().contains("`/nowhere/ca.pem`"));
         let folder = Scratch::new("tls");
         let (ca, _) = self_signed(&folder, "ca");
-        let unnamed = client(&UpstreamTls::VerifyFull { ca, server_name: "not a name".to_owned() });
+        let unnamed = client(&UpstreamTls::VerifyFull { ca, server_name: "not a name".to_owned() }, Engine::Postgres);
         assert!(unnamed.err().unwrap().contains("set server_name"));
-        assert!(client(&UpstreamTls::Off).unwrap().is_none());
+        assert!(client(&UpstreamTls::Off, Engine::Postgres).unwrap().is_none());
     }
 }

@@ -58,7 +58,7 @@ impl Account {
         Ok(Account {
             upstream: upstream.name.clone(),
             address: upstream.address.clone(),
-            tls: tls::client(&upstream.tls)?,
+            tls: tls::client(&upstream.tls, upstream.engine)?,
             catalog: upstream.catalog.clone(),
         })
     }

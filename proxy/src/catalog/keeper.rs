@@ -185,7 +185,12 @@ impl Keeper {
         match &self.known {
             Some(known) => {
                 let (catalog, search_paths) = (Arc::clone(&known.catalog), Arc::clone(&known.search_paths));
-                Published { view: CatalogView { catalog, state, search_paths }, through, attempted, loaded: true }
+                Published {
+                    view: CatalogView { catalog, state, search_paths, mysql: None },
+                    through,
+                    attempted,
+                    loaded: true,
+                }
             }
             None => {
                 let mut view = CatalogView::unknown(&self.database, "");

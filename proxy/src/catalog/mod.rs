@@ -58,6 +58,20 @@ pub struct CatalogView {
     /// Whether it is known to be the server's present state.
     pub state: Freshness,
     search_paths: Arc<SearchPaths>,
+    mysql: Option<Arc<MysqlFacts>>,
+}
+
+/// What sessions of a MySQL or MariaDB server start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MysqlFacts {
+    /// Version as a number: 90700, 101106.
+    pub version: u32,
+    /// The server is MariaDB.
+    pub mariadb: bool,
+    /// The server's own sql_mode.
+    pub sql_mode: String,
+    /// How names of relations are compared: 0 as written, 1 and 2 without regard to case.
+    pub lower_case_table_names: u8,
 }
 
 /// How far a snapshot can be trusted.
@@ -171,6 +185,14 @@ impl Catalogs {
         let view = self.snapshot(upstream, database).await;
         let slot = self.slot(upstream, database).ok();
         Feed { catalogs: Arc::clone(self), slot, unknown: view, upstream: upstream.into(), database: database.into() }
+    }
+
+    /// Ends what the session of this number runs on a MySQL server, over Weir's own account.
+    ///
+    /// # Errors
+    /// Why it could not be asked for, in words for the operator.
+    pub async fn kill_query(&self, upstream: &str, thread: u64) -> Result<(), String> {
+        Err(format!("`{upstream}` is not connected to: session {thread} runs on"))
     }
 
     /// Why Weir is not ready as far as catalogs go: databases in use that could never be read.
@@ -338,7 +360,13 @@ impl CatalogView {
             catalog: Arc::new(Catalog::empty(Engine::Postgres, database)),
             state: Freshness::Stale { since: Instant::now(), reason: reason.into() },
             search_paths: Arc::default(),
+            mysql: None,
         }
+    }
+
+    /// What sessions of a MySQL server start from; `None` while it was not read, and of PostgreSQL.
+    pub fn mysql(&self) -> Option<&MysqlFacts> {
+        self.mysql.as_deref()
     }
 
     /// The `search_path` that a session of this role starts with, when it says nothing itself: schema names, unquoted;

@@ -64,7 +64,7 @@ fn files(config: &Config) -> Result<(), Failure> {
     }
     for upstream in &config.upstreams {
         let told = |reason| Failure::environment(format!("upstream `{}`: {reason}", upstream.name));
-        tls::client(&upstream.tls).map_err(told)?;
+        tls::client(&upstream.tls, upstream.engine).map_err(told)?;
         upstream.catalog.password.read().map_err(told)?;
     }
     if let Some(directory) = &config.directory {

@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use weir_policy::relation::Engine;
+
 /// Longest file, bytes: hundreds of listeners fit.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest password, bytes.
@@ -42,6 +44,10 @@ pub struct Config {
     pub limits: Limits,
     /// Whether FunctionCall messages pass.
     pub allow_function_call: bool,
+    /// Requests of the MySQL protocol that are not SQL and pass all the same, by name: `binlog-dump`.
+    pub allow_commands: Vec<String>,
+    /// Whether a MySQL client may be asked for a file of its own by LOAD DATA LOCAL.
+    pub allow_local_infile: bool,
 }
 
 /// An address that clients connect to.
@@ -49,6 +55,8 @@ pub struct Config {
 pub struct Listener {
     /// Its name in records.
     pub name: String,
+    /// What is spoken there.
+    pub engine: Engine,
     /// Where it listens.
     pub address: SocketAddr,
     /// Name of its upstream.
@@ -73,6 +81,8 @@ pub struct ListenerTls {
 pub struct Upstream {
     /// Its name.
     pub name: String,
+    /// What it speaks.
+    pub engine: Engine,
     /// `host:port`.
     pub address: String,
     /// How the leg is protected.

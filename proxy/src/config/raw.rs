@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
+use weir_policy::relation::Engine;
 
 use super::{
     Audit, CatalogAccount, Config, Durability, Limits, Listener, ListenerTls, PasswordSource, Upstream, UpstreamTls,
@@ -20,6 +21,18 @@ const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 const FRAME_BYTES_MIN: usize = 16 * 1024;
 /// Largest: lengths are signed 32-bit numbers.
 const FRAME_BYTES_MAX: usize = 1 << 30;
+
+/// Requests of the MySQL protocol that are not SQL and do not pass unless they are named.
+const COMMANDS: [&str; 8] = [
+    "binlog-dump",
+    "binlog-dump-gtid",
+    "clone",
+    "debug",
+    "register-replica",
+    "shutdown",
+    "stmt-bulk-execute",
+    "table-dump",
+];
 
 /// What is wrong with a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -163,6 +176,10 @@ struct RawAllow {
     #[serde(default)]
     function_call: bool,
     replication: Option<Spanned<bool>>,
+    #[serde(default)]
+    commands: Vec<Spanned<String>>,
+    #[serde(default)]
+    local_infile: bool,
 }
 
 pub(super) fn parse(text: &str) -> Result<RawConfig, Problem> {
@@ -214,6 +231,8 @@ impl RawConfig {
             admin: self.admin.address,
             limits: self.limits.check()?,
             allow_function_call: self.allow.function_call,
+            allow_commands: self.allow.commands.into_iter().map(command).collect::<Result<_, _>>()?,
+            allow_local_infile: self.allow.local_infile,
             state_dir,
         })
     }
@@ -263,13 +282,20 @@ fn listeners(raw: Vec<RawListener>, upstreams: &[Upstream], base: &Path) -> Resu
         let (place, address) = (raw.address.span(), raw.address.into_inner());
         let name_place = raw.name.as_ref().map_or_else(|| place.clone(), Spanned::span);
         let name = raw.name.map_or_else(|| address.to_string(), Spanned::into_inner);
-        postgres_only(&raw.engine, "listener", &name)?;
-        if !upstreams.iter().any(|upstream| upstream.name == *raw.upstream.get_ref()) {
+        let Some(upstream) = upstreams.iter().find(|upstream| upstream.name == *raw.upstream.get_ref()) else {
             let known: Vec<String> = upstreams.iter().map(|upstream| format!("`{}`", upstream.name)).collect();
             return Err(problem(
                 Some(raw.upstream.span()),
                 format!("listener `{name}` names the upstream `{}`, which is not there", raw.upstream.get_ref()),
                 format!("add an [[upstream]] of that name, or name one of {}", known.join(", ")),
+            ));
+        };
+        let engine = engine(*raw.engine.get_ref());
+        if engine != upstream.engine {
+            return Err(problem(
+                Some(raw.engine.span()),
+                format!("listener `{name}` speaks another protocol than its upstream `{}`", upstream.name),
+                "give both the same engine: weir does not translate",
             ));
         }
         if listeners.iter().any(|other| other.name == name) {
@@ -291,7 +317,7 @@ fn listeners(raw: Vec<RawListener>, upstreams: &[Upstream], base: &Path) -> Resu
             key: base.join(tls.key),
             required: tls.mode == RawTlsMode::Require,
         });
-        listeners.push(Listener { address, upstream: raw.upstream.into_inner(), tls, name });
+        listeners.push(Listener { engine, address, upstream: raw.upstream.into_inner(), tls, name });
     }
     Ok(listeners)
 }
@@ -316,7 +342,7 @@ fn upstreams(raw: Vec<RawUpstream>, base: &Path) -> Result<Vec<Upstream>, Proble
 impl RawUpstream {
     fn check(self, base: &Path) -> Result<Upstream, Problem> {
         let name = self.name.into_inner();
-        postgres_only(&self.engine, "upstream", &name)?;
+        let engine = engine(*self.engine.get_ref());
         let (place, address) = (self.address.span(), self.address.into_inner());
         let host = match address.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0) => host,
@@ -357,7 +383,7 @@ impl RawUpstream {
                 },
             },
         };
-        Ok(Upstream { catalog: self.catalog.check(&name, base)?, name, address, tls })
+        Ok(Upstream { catalog: self.catalog.check(&name, base)?, engine, name, address, tls })
     }
 }
 
@@ -383,15 +409,23 @@ impl RawCatalog {
     }
 }
 
-fn postgres_only(engine: &Spanned<RawEngine>, what: &str, name: &str) -> Result<(), Problem> {
-    match engine.get_ref() {
-        RawEngine::Postgres => Ok(()),
-        RawEngine::Mysql => Err(problem(
-            Some(engine.span()),
-            format!("{what} `{name}` has the engine `mysql`, which this version does not speak yet"),
-            "use engine = \"postgres\"",
-        )),
+const fn engine(raw: RawEngine) -> Engine {
+    match raw {
+        RawEngine::Postgres => Engine::Postgres,
+        RawEngine::Mysql => Engine::Mysql,
     }
+}
+
+/// A request that is known by this name.
+fn command(name: Spanned<String>) -> Result<String, Problem> {
+    if COMMANDS.contains(&name.get_ref().as_str()) {
+        return Ok(name.into_inner());
+    }
+    Err(problem(
+        Some(name.span()),
+        format!("`allow.commands` names `{}`, which is no command that weir refuses by itself", name.get_ref()),
+        format!("name some of {}", COMMANDS.join(", ")),
+    ))
 }
 
 fn secs(name: &str, given: Option<Spanned<u64>>, default: u64, min: u64, max: u64) -> Result<Duration, Problem> {

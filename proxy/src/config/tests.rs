@@ -137,8 +137,8 @@ fn what_is_wrong_is_told_with_its_place() {
     check(
         "engine = \"postgres\"",
         "engine = \"mysql\"",
-        "4:10: listener `127.0.0.1:6432` has the engine `mysql`, which this version does not speak yet (hint: use \
-         engine = \"postgres\")",
+        "4:10: listener `127.0.0.1:6432` speaks another protocol than its upstream `db` (hint: give both the same \
+         engine: weir does not translate)",
     );
     check(
         "upstream = \"db\"",

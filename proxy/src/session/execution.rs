@@ -12,10 +12,9 @@ use weir_policy::ledger::RecordKey;
 use weir_policy::meter::{Meter, SettledLine};
 use weir_policy::statement::{Access, Coverage, Operand};
 use weir_policy::verdict::{Basis, Denial};
-use weir_wire::pg::row::{ColumnShape, canonical, values_at};
-use weir_wire::pg::{Binding as Values, RowShape};
+use weir_wire::{Shape as Columns, Values};
 
-use crate::analyses::Understood;
+use crate::analyses::{Terms, Understood};
 use crate::budgets::{Budgets, KeyHasher};
 use crate::policies::InForce;
 
@@ -51,6 +50,8 @@ pub struct Known {
     pub shape: Shape,
     /// Lexical settings that the shape was made under.
     pub lex: LexSettings,
+    /// Of a prepared statement that keeps what was in force then: that.
+    pub prepared_under: Option<Vec<Terms>>,
     _share: Option<Share>,
     /// What it was last understood as, and under which state of the session.
     pub last: RefCell<Option<(u64, Arc<Understood>)>>,
@@ -72,6 +73,7 @@ impl Known {
             sha256,
             shape,
             lex,
+            prepared_under: None,
             _share: share,
             last: RefCell::new(None),
         }
@@ -111,7 +113,7 @@ pub struct Execution {
     /// Where the keys of the present result are.
     pub plan: KeyPlan,
     /// Values of the binding, for keys that parameters pin.
-    pub values: Option<Arc<Values>>,
+    pub values: Option<Arc<dyn Values>>,
     /// Later messages wait for its end.
     pub holds: bool,
     /// The server is asked what the result holds.
@@ -160,7 +162,7 @@ pub struct KeyPlan {
     lanes: Vec<LaneKeys>,
     /// Columns that any lane reads.
     positions: Vec<usize>,
-    columns: Vec<ColumnShape>,
+    shape: Option<Arc<dyn Columns>>,
 }
 
 #[derive(Debug)]
@@ -179,45 +181,45 @@ impl std::fmt::Debug for KeyHasher {
 
 impl KeyPlan {
     /// The plan for these lanes of a result of this shape.
-    pub fn new(lanes: &[Lane], shape: Option<&RowShape>, execution: &Execution, budgets: &Budgets) -> KeyPlan {
-        let mut plan = KeyPlan::default();
+    pub fn new(lanes: &[Lane], shape: Option<Arc<dyn Columns>>, execution: &Execution, budgets: &Budgets) -> KeyPlan {
+        let mut plan = KeyPlan { shape, ..KeyPlan::default() };
         for lane in lanes {
             let keys = match &lane.key {
                 LaneKey::Unkeyed => LaneKeys::Fixed(RecordKey::NONE),
                 LaneKey::Pinned(operands) => LaneKeys::Fixed(execution.pinned(lane, operands, budgets)),
-                LaneKey::Columns(positions) => plan.reads(lane, positions, shape, budgets),
+                LaneKey::Columns(positions) => plan.reads(lane, positions, budgets),
             };
             plan.lanes.push(keys);
         }
         plan
     }
 
-    fn reads(&mut self, lane: &Lane, positions: &[usize], shape: Option<&RowShape>, budgets: &Budgets) -> LaneKeys {
-        let columns: Option<Vec<ColumnShape>> =
-            shape.and_then(|shape| positions.iter().map(|position| shape.columns.get(*position).copied()).collect());
-        let Some(columns) = columns else { return LaneKeys::Fixed(RecordKey::NONE) };
+    fn reads(&mut self, lane: &Lane, positions: &[usize], budgets: &Budgets) -> LaneKeys {
+        let columns = self.shape.as_ref().map_or(0, |shape| shape.columns());
+        if positions.iter().any(|position| *position >= columns) {
+            return LaneKeys::Fixed(RecordKey::NONE);
+        }
         let first = self.positions.len();
         self.positions.extend_from_slice(positions);
-        self.columns.extend(columns);
         LaneKeys::Read(Box::new(budgets.record_key(&lane.relation)), (first..self.positions.len()).collect())
     }
 
-    /// Appends the keys of one row, a DataRow's body; a row without a key has [`RecordKey::NONE`].
-    pub fn keys_of(&self, body: &[u8], keys: &mut Vec<RecordKey>) {
+    /// Appends the keys of one row, given as it travels; a row without a key has [`RecordKey::NONE`].
+    pub fn keys_of(&self, row: &[u8], keys: &mut Vec<RecordKey>) {
         let mut values = Vec::new();
-        let readable = values_at(body, &self.positions, &mut values);
+        let shape = self.shape.as_ref().filter(|shape| shape.values_at(row, &self.positions, &mut values));
         let mut text = Vec::new();
         for lane in &self.lanes {
-            let key = match lane {
-                LaneKeys::Fixed(key) => *key,
-                LaneKeys::Read(hasher, columns) if readable => {
+            let key = match (lane, shape) {
+                (LaneKeys::Fixed(key), _) => *key,
+                (LaneKeys::Read(hasher, columns), Some(shape)) => {
                     let mut hasher = (**hasher).clone();
                     let mut whole = true;
                     for index in columns {
                         match values[*index] {
                             Some(value) => {
                                 text.clear();
-                                canonical(&self.columns[*index], value, &mut text);
+                                shape.canonical(self.positions[*index], value, &mut text);
                                 hasher.put(&text);
                             }
                             // No record is on that side of an outer join, or its key says nothing.
@@ -226,7 +228,7 @@ impl KeyPlan {
                     }
                     if whole { hasher.finish() } else { RecordKey::NONE }
                 }
-                LaneKeys::Read(..) => RecordKey::NONE,
+                (LaneKeys::Read(..), None) => RecordKey::NONE,
             };
             keys.push(key);
         }
@@ -271,20 +273,8 @@ impl Execution {
         match operand {
             Operand::Literal(index) => self.known.as_ref()?.literal(*index),
             Operand::Param(index) => {
-                let value = self.values.as_ref()?.values.get(*index)?.as_ref()?;
                 let mut text = Vec::new();
-                // What the parameter's type is was not told; integers and uuids are known by their width.
-                let type_oid = match (value.format, value.bytes.len()) {
-                    (0, _) => 0,
-                    (_, 2) => 21,
-                    (_, 4) => 23,
-                    (_, 8) => 20,
-                    (_, 16) => 2950,
-                    _ => 0,
-                };
-                let column = ColumnShape { relation_oid: 0, attribute: 0, type_oid, format: value.format };
-                canonical(&column, &value.bytes, &mut text);
-                Some(text)
+                self.values.as_ref()?.canonical(*index, &mut text).then_some(text)
             }
         }
     }

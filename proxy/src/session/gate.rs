@@ -10,16 +10,15 @@ use std::time::Instant;
 
 use weir_audit_store::event::{Body, Completion, Decision as Decided, Denial as Denied, Leases, Outcome as Ended};
 use weir_audit_store::{StoreError, Urgency};
-use weir_policy::exposure::{Exposure, Origin};
+use weir_policy::exposure::Exposure;
 use weir_policy::meter::{ChargedLine, LeaseLine, RowBatch, Then};
 use weir_policy::rule::OnStoreFailure;
 use weir_policy::statement::Verb;
 use weir_policy::verdict::{Basis, Decision, Denial, Outcome as Came};
-use weir_wire::pg::{Binding as Values, RowShape};
 use weir_wire::step::Running;
-use weir_wire::{Engine, Outcome, Refusal, Run, Transaction};
+use weir_wire::{Command, Outcome, Refusal, Run, Shape, Transaction, Values};
 
-use super::PgSessionEngine;
+use super::SessionEngine;
 use super::execution::{Execution, Handle, KeyPlan, Known};
 use super::mind::Mind;
 use super::names::{Applied, Forgets, forgets, forgets_portals};
@@ -27,6 +26,7 @@ use crate::analyses::Understood;
 use crate::audit::words;
 use crate::budgets::{self, SharedLedger};
 use crate::config::Durability;
+use crate::route::Route;
 use crate::telemetry;
 
 /// SQLSTATE of what policy does not allow: `insufficient_privilege`, which every driver knows and none retries.
@@ -80,6 +80,8 @@ pub struct Gate {
     mind: Mind,
     ledger: SharedLedger,
     function_calls: FunctionCalls,
+    /// Requests that are not SQL and pass all the same, by name.
+    allowed_commands: Arc<[String]>,
     durability: Durability,
     /// An execution whose record is not durable yet, and that record's sequence.
     parked: Option<(Box<Execution>, u64)>,
@@ -95,11 +97,12 @@ pub struct Gate {
 
 impl Gate {
     /// A gate for an open session.
-    pub fn new(mind: Mind, function_calls: FunctionCalls, durability: Durability) -> Gate {
+    pub fn new(mind: Mind, route: &Route, durability: Durability) -> Gate {
         Gate {
             ledger: mind.shared.budgets.ledger(&mind.who.person),
             mind,
-            function_calls,
+            function_calls: route.function_calls,
+            allowed_commands: Arc::clone(&route.allowed_commands),
             durability,
             parked: None,
             store_failed: false,
@@ -133,15 +136,15 @@ impl Gate {
     }
 
     /// A text that is to be prepared.
-    pub fn prepare(&mut self, text: &[u8], engine: &PgSessionEngine) -> Handle {
-        let known = Rc::new(self.mind.read(text));
+    pub fn prepare(&mut self, text: &[u8], engine: &impl SessionEngine) -> Handle {
+        let known = Rc::new(self.mind.read_to_prepare(text));
         // Understood now, so that it is known which parameters are wanted.
         self.mind.understand(text, &known, engine);
         Handle(known)
     }
 
     /// A message that is to run something. Called again with the same one after it was parked.
-    pub fn judge(&mut self, run: &Run<'_, Handle, Arc<Values>>, engine: &PgSessionEngine) -> Judgement {
+    pub fn judge<E: SessionEngine>(&mut self, run: &Run<'_, Handle, E::Binding>, engine: &E) -> Judgement {
         if let Some((execution, sequence)) = self.parked.take() {
             return self.unpark(execution, sequence);
         }
@@ -160,7 +163,8 @@ impl Gate {
                     Some(text) => self.mind.understand(text, known, engine),
                     None => self.mind.understand_unkept(known),
                 };
-                (Some(Rc::clone(known)), understood, binding.clone())
+                let values = binding.as_ref().map(|binding| Arc::clone(binding) as Arc<dyn Values>);
+                (Some(Rc::clone(known)), understood, values)
             }
             Run::Portal { statement: None, .. } => {
                 (None, self.mind.unseen("unknown-statement", "prepared out of sight".to_owned()), None)
@@ -171,6 +175,10 @@ impl Gate {
                 }
                 (None, self.mind.unseen("function-call", format!("function {oid}")), None)
             }
+            Run::Command(command) => match self.command(*command) {
+                Ok(understood) => (None, understood, None),
+                Err(refusal) => return Judgement::Refuse(refusal),
+            },
         };
         let outdated = self.mind.must_renew() && !understood.reads_nothing();
         if outdated || (understood.misses_relation && self.mind.may_look_again()) {
@@ -206,7 +214,7 @@ impl Gate {
         &mut self,
         known: Option<Rc<Known>>,
         understood: Arc<Understood>,
-        values: Option<Arc<Values>>,
+        values: Option<Arc<dyn Values>>,
         started: Instant,
     ) -> (Judgement, Verb) {
         let verb = understood.verb();
@@ -334,7 +342,12 @@ impl Gate {
     }
 
     /// Rows that are to leave.
-    pub fn release(&mut self, running: Running<'_, Execution, RowShape>, bytes: &[u8], rows: usize) -> Release {
+    pub fn release<E: SessionEngine>(
+        &mut self,
+        running: Running<'_, Execution, E::Shape>,
+        bytes: &[u8],
+        rows: usize,
+    ) -> Release {
         let execution = running.execution;
         if execution.waits_for > self.mind.shared.recorder.durable() && !self.continues_without_record(execution) {
             if !self.store_failed {
@@ -343,7 +356,8 @@ impl Gate {
             return self.cut_without_record(execution, 0);
         }
         if execution.reviewed != Some(running.index) {
-            match self.review(execution, running.shape, running.index) {
+            let shape = running.shape.map(|shape| Arc::clone(shape) as Arc<dyn Shape>);
+            match self.review(execution, shape, running.index) {
                 Ok(0) => {}
                 Ok(wait) => {
                     execution.waits_for = wait;
@@ -358,7 +372,7 @@ impl Gate {
             add(&mut execution.bytes, bytes.len());
             return Release::All;
         }
-        self.charge(execution, bytes)
+        self.charge::<E>(execution, bytes)
     }
 
     /// Compares the server's description with the analysis and says what to count; returns a record to wait for.
@@ -368,16 +382,10 @@ impl Gate {
     fn review(
         &mut self,
         execution: &mut Execution,
-        shape: Option<&RowShape>,
+        shape: Option<Arc<dyn Shape>>,
         index: usize,
     ) -> Result<u64, Option<Denial>> {
-        let origins: Vec<Origin> = shape
-            .map(|shape| {
-                shape.columns.iter().map(|column| Origin { oid: column.relation_oid, attribute: column.attribute })
-            })
-            .into_iter()
-            .flatten()
-            .collect();
+        let origins = shape.as_ref().map_or_else(Vec::new, |shape| self.mind.origins(&**shape));
         let bound = self.mind.bound();
         let binding = Arc::clone(&bound.binding);
         let mut wait = 0;
@@ -425,15 +433,14 @@ impl Gate {
     }
 
     /// Charges the rows one by one, as far as leases and limits allow.
-    fn charge(&mut self, execution: &mut Execution, bytes: &[u8]) -> Release {
+    fn charge<E: SessionEngine>(&mut self, execution: &mut Execution, bytes: &[u8]) -> Release {
         self.keys.clear();
         self.row_bytes.clear();
         let reads = execution.plan.reads_rows();
         let mut keys = std::mem::take(&mut self.keys);
-        for frame in frames(bytes) {
-            self.row_bytes.push(u32::try_from(frame.len()).unwrap_or(u32::MAX));
-            let body = if reads { frame.get(5..).unwrap_or(&[]) } else { &[] };
-            execution.plan.keys_of(body, &mut keys);
+        for row in rows::<E>(bytes) {
+            self.row_bytes.push(u32::try_from(row.len()).unwrap_or(u32::MAX));
+            execution.plan.keys_of(if reads { row } else { &[] }, &mut keys);
         }
         self.keys = keys;
         let Some(meter) = &mut execution.meter else { return Release::All };
@@ -494,7 +501,7 @@ impl Gate {
     }
 
     /// An execution has ended.
-    pub fn finished(&mut self, mut execution: Execution, outcome: &Outcome, engine: &mut PgSessionEngine) {
+    pub fn finished(&mut self, mut execution: Execution, outcome: &Outcome, engine: &mut impl SessionEngine) {
         match outcome {
             Outcome::Skipped => {}
             Outcome::Complete(_) | Outcome::Suspended => self.change(&execution.understood, Applied::Surely, engine),
@@ -558,7 +565,7 @@ impl Gate {
         std::mem::take(&mut execution.charged)
     }
 
-    fn change(&mut self, understood: &Understood, applied: Applied, engine: &mut PgSessionEngine) {
+    fn change(&mut self, understood: &Understood, applied: Applied, engine: &mut impl SessionEngine) {
         self.mind.apply(understood, applied);
         match forgets_portals(&understood.analysis) {
             Forgets::Nothing => {}
@@ -594,20 +601,41 @@ impl Gate {
         )
     }
 
-    fn no_function_calls(&mut self, oid: u32) -> Refusal {
+    fn no_function_calls(&self, oid: u32) -> Refusal {
         let refusal = Refusal::new(
             "0A000",
             format!("the function call message (function {oid}) does not pass weir"),
             "call the function in SQL; the operator can set allow.function_call",
         );
-        let mut event = self.mind.event(
-            Body::Denial(Denied {
-                code: "function-call".to_owned(),
-                message: refusal.message.clone(),
-                sqlstate: refusal.sqlstate.to_owned(),
-            }),
-            None,
+        self.declined("function-call", refusal)
+    }
+
+    /// What a request that is not SQL is taken for, where it may pass at all.
+    fn command(&self, command: Command) -> Result<Arc<Understood>, Refusal> {
+        let (code, name) = match command {
+            Command::ResetConnection => return Ok(self.mind.starts_over()),
+            Command::Named { code, name } => (code, name),
+            Command::Unknown(code) => (code, "unknown"),
+        };
+        if self.allowed_commands.iter().any(|allowed| allowed == name) {
+            return Ok(self.mind.unseen("command", name.to_owned()));
+        }
+        let refusal = Refusal::new(
+            "0A000",
+            format!("the command `{name}` ({code:#04x}) does not pass weir"),
+            "what it brings cannot be counted by person; the operator can name it in allow.commands",
         );
+        Err(self.declined("command", refusal))
+    }
+
+    /// Records that a request was declined without regard to policy.
+    fn declined(&self, code: &str, refusal: Refusal) -> Refusal {
+        let body = Body::Denial(Denied {
+            code: code.to_owned(),
+            message: refusal.message.clone(),
+            sqlstate: refusal.sqlstate.to_owned(),
+        });
+        let mut event = self.mind.event(body, None);
         event.decision = Some(Decided::Deny);
         self.mind.shared.recorder.note(&event, Urgency::Relaxed);
         refusal
@@ -624,15 +652,12 @@ fn part(execution: &Execution, index: usize) -> Arc<Exposure> {
     }
 }
 
-/// Whole frames: type, length, body.
-fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The rows of a run, each as it travels.
+fn rows<E: SessionEngine>(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
-        let length = bytes.get(1..5)?;
-        let length = u32::from_be_bytes(length.try_into().ok()?);
-        let len = usize::try_from(length).ok()?.checked_add(1)?;
-        let frame = bytes.get(..len)?;
-        bytes = bytes.get(len..)?;
-        Some(frame)
+        let (row, rest) = bytes.split_at_checked(E::row_len(bytes)?)?;
+        bytes = rest;
+        Some(row)
     })
 }
 

@@ -9,18 +9,20 @@ use std::time::{Duration, Instant};
 
 use weir_audit_store::event::{Alert, Body, Decision, Denial, Person, Session, Severity};
 use weir_audit_store::{Event, Urgency};
-use weir_policy::analysis::{Context, LexSettings, shape};
+use weir_policy::analysis::{Context, MysqlLex, shape};
 use weir_policy::binding::Binding;
-use weir_policy::catalog::RelationKind;
+use weir_policy::catalog::{Catalog, RelationKind, Resolution};
 use weir_policy::exposure::{Exposure, Origin};
 use weir_policy::identity::Who;
+use weir_policy::relation::{Engine, RelationName};
 use weir_policy::statement::{Analysis, SessionAct};
 use weir_policy::verdict;
-use weir_wire::{Engine, Transaction};
+use weir_wire::{ColumnOrigin, Shape, Transaction};
 
 use super::execution::{Execution, Handle, KeptBytes, Known};
 use super::names::{Applied, Names};
-use super::{PgSessionEngine, Shared};
+use super::spelling::Spelling;
+use super::{SessionEngine, Shared};
 use crate::analyses::{Terms, Understood};
 use crate::audit::words;
 use crate::catalog::{CatalogView, Feed};
@@ -31,9 +33,8 @@ use crate::telemetry;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Relations of its own that one text may make before what follows is read as if it had not.
 const MADE_MAX: usize = 8;
-/// Client encodings in which a byte of a character can look like a quote or a backslash.
-/// <https://www.postgresql.org/docs/current/multibyte.html#MULTIBYTE-CHARSET-SUPPORTED>
-const UNSAFE_ENCODINGS: [&str; 7] = ["SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004"];
+/// Under which a server of MySQL's family reports the default database.
+const REPORTED_DATABASE: &str = "database";
 /// Letters and digits of references: none that is taken for another.
 const REFERENCE_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -47,8 +48,7 @@ pub struct Mind {
     person: Person,
     feed: Feed,
     names: Names,
-    lex: LexSettings,
-    unsafe_encoding: bool,
+    spelling: Spelling,
     bound: Bound,
     /// The catalog must be read before the next statement is judged.
     renew: bool,
@@ -83,6 +83,8 @@ struct Reading {
 
 /// What is known when a session opens.
 pub struct Opening<'a> {
+    /// What is spoken.
+    pub engine: Engine,
     /// The client's address.
     pub peer: SocketAddr,
     /// Name of the listener.
@@ -93,7 +95,7 @@ pub struct Opening<'a> {
     pub database: &'a str,
     /// Parameters of the start-up.
     pub parameters: &'a [(String, String)],
-    /// Settings that the server reported.
+    /// Settings that the server reported, or that the client's start-up implies.
     pub settings: &'a [(String, String)],
     /// Version of TLS on the client's leg; `None` in clear text.
     pub tls: Option<&'static str>,
@@ -120,10 +122,21 @@ impl Mind {
         };
         let changes = feed.changes();
         let view = feed.view();
-        let told = path_at_start(opening.parameters);
-        let certain = told.is_some();
-        let path = told.unwrap_or_else(|| view.search_path_default(&who.account));
-        let names = Names::new(path, Arc::clone(&who.account), certain);
+        let (names, spelling) = match opening.engine {
+            Engine::Postgres => {
+                let told = path_at_start(opening.parameters);
+                let certain = told.is_some();
+                let path = told.unwrap_or_else(|| view.search_path_default(&who.account));
+                (Names::postgres(path, Arc::clone(&who.account), certain), Spelling::postgres())
+            }
+            Engine::Mysql => {
+                let setting = |wanted: &str| opening.settings.iter().find(|(name, _)| name == wanted);
+                let charset = setting("character_set_client").map(|(_, charset)| charset.as_str());
+                let version = setting("version").map_or("", |(_, version)| version);
+                let spelling = Spelling::mysql(view.mysql(), mysql_lex(version), charset);
+                (Names::mysql(opening.database, Arc::clone(&who.account)), spelling)
+            }
+        };
         let in_force = shared.policies.current();
         let binding = shared.policies.bind(&in_force, &view);
         let bound = Bound { in_force, binding, view, readings: Vec::new(), names_version: 0, stamp: 0 };
@@ -134,8 +147,7 @@ impl Mind {
             person,
             feed,
             names,
-            lex: LexSettings::default(),
-            unsafe_encoding: false,
+            spelling,
             bound,
             renew: false,
             changes: (changes, changes),
@@ -143,24 +155,20 @@ impl Mind {
             kept_bytes: KeptBytes::default(),
         };
         for (name, value) in opening.settings {
-            mind.setting(name.as_bytes(), value.as_bytes());
+            mind.setting(name, value);
         }
         mind.rebind();
         mind
     }
 
     /// A setting that the server reports.
-    pub fn setting(&mut self, name: &[u8], value: &[u8]) {
-        match name {
-            b"standard_conforming_strings" => {
-                self.lex = LexSettings::postgres(value == b"on");
-                self.bound.names_version = u64::MAX;
-            }
-            b"client_encoding" => {
-                let value = value.to_ascii_uppercase();
-                self.unsafe_encoding = UNSAFE_ENCODINGS.iter().any(|unsafe_one| unsafe_one.as_bytes() == value);
-            }
-            _ => {}
+    pub fn setting(&mut self, name: &str, value: &str) {
+        if name == REPORTED_DATABASE {
+            self.names.report_database(value);
+            value.clone_into(&mut self.session.database);
+        }
+        if self.spelling.report(name, value) {
+            self.bound.names_version = u64::MAX;
         }
     }
 
@@ -175,11 +183,25 @@ impl Mind {
         &self.bound
     }
 
+    /// Where the columns of a result come from, as far as the server tells.
+    pub fn origins(&mut self, shape: &dyn Shape) -> Vec<Origin> {
+        let catalog = &self.bound().view.catalog;
+        let origin = |column| match shape.origin(column) {
+            ColumnOrigin::Unknown => Origin { oid: 0, attribute: 0 },
+            ColumnOrigin::Number { relation, attribute } => Origin { oid: relation, attribute },
+            ColumnOrigin::Name { schema, relation, column } => named_origin(catalog, schema, relation, column),
+        };
+        (0..shape.columns()).map(origin).collect()
+    }
+
     /// Whether the server names a table for every column of a result, none of which is sensitive: then nothing sensitive
     /// is in it, whatever its text may have meant.
     pub fn is_elsewhere(&mut self, origins: &[Origin]) -> bool {
+        // What MySQL names may be an alias that the client chose.
+        let may_be_believed = self.spelling.lex().engine() == Engine::Postgres;
         let bound = self.bound();
-        !origins.is_empty()
+        may_be_believed
+            && !origins.is_empty()
             && origins.iter().all(|origin| {
                 let relation = bound.view.catalog.by_oid(origin.oid);
                 // What a table is parted into, or what inherits it, comes under its number.
@@ -194,21 +216,22 @@ impl Mind {
         let in_force = self.shared.policies.current();
         let view = self.feed.view();
         let binding = self.shared.policies.bind(&in_force, &view);
-        let reading = |path: Arc<[String]>| Reading {
-            terms: Terms {
-                lex: self.lex,
-                path,
-                generation: in_force.generation,
-                catalog: view.catalog.version(),
-                database: Arc::clone(view.catalog.database()),
-            },
-            temporary: self.names.temporary(),
-            guarded: false,
-        };
-        let mut readings: Vec<Reading> = self.names.paths().into_iter().map(reading).collect();
+        let mut readings = Vec::new();
+        for lex in self.spelling.lexes() {
+            readings.extend(self.names.paths().into_iter().map(|path| Reading {
+                terms: Terms {
+                    lex: *lex,
+                    path,
+                    generation: in_force.generation,
+                    catalog: view.catalog.version(),
+                    database: Arc::clone(view.catalog.database()),
+                },
+                temporary: self.names.temporary(),
+                guarded: false,
+            }));
+        }
         if !self.names.is_pristine() {
-            let guarded = guarded_readings(readings.first(), &binding);
-            readings.extend(guarded);
+            readings.extend(guarded_readings(readings.first(), &binding));
         }
         self.bound = Bound {
             readings,
@@ -222,44 +245,54 @@ impl Mind {
 
     /// Reads a text.
     pub fn read(&self, text: &[u8]) -> Known {
-        Known::new(text, shape(text, self.lex), self.lex, &self.kept_bytes)
+        let lex = self.spelling.lex();
+        Known::new(text, shape(text, lex), lex, &self.kept_bytes)
+    }
+
+    /// Reads a text that is to be prepared.
+    pub fn read_to_prepare(&mut self, text: &[u8]) -> Known {
+        let mut known = self.read(text);
+        if self.spelling.lex().engine() == Engine::Mysql {
+            known.prepared_under = Some(self.bound().readings.iter().map(|reading| reading.terms.clone()).collect());
+        }
+        known
     }
 
     /// What a text means now.
-    pub fn understand(&mut self, text: &[u8], known: &Known, engine: &PgSessionEngine) -> Arc<Understood> {
+    pub fn understand(&mut self, text: &[u8], known: &Known, engine: &impl SessionEngine) -> Arc<Understood> {
         self.bound();
         if let Some((stamp, understood)) = &*known.last.borrow()
             && *stamp == self.bound.stamp
         {
             return Arc::clone(understood);
         }
-        if self.unsafe_encoding && !text.is_ascii() {
+        if self.spelling.is_unsafe() && !text.is_ascii() {
             return self.unseen("client-encoding", "a character may hide a quote".to_owned());
         }
-        let reshaped;
-        let shape = if known.lex == self.lex {
-            &known.shape
-        } else {
-            reshaped = shape(text, self.lex);
-            &reshaped
-        };
         let under = |reading: &Reading, made: &[(usize, String)]| {
             let mut temporary = reading.temporary.clone();
             let own = made.iter().map(|(_, name)| name);
             temporary.extend(own.filter(|name| !reading.guarded || !self.bound.binding.guards(name)).cloned());
+            let lex = reading.terms.lex;
             let context = Context {
-                lex: self.lex,
+                lex,
                 catalog: &self.bound.view.catalog,
                 search_path: &reading.terms.path,
                 temporary: &temporary,
             };
+            let reshaped = (known.lex != lex).then(|| shape(text, lex));
+            let shape = reshaped.as_ref().unwrap_or(&known.shape);
             self.shared.analyses.understand(text, shape, &reading.terms, &context, &self.bound.binding)
         };
-        let Some(first) = self.bound.readings.first() else {
+        let now = self.readings_of(known);
+        let Some(first) = now.first() else {
             return self.unseen("search-path", "not known".to_owned());
         };
         let base = under(first, &[]);
-        let mut readings = self.bound.readings.clone();
+        if self.spelling.changes_within(&base.analysis) {
+            return self.unseen("spelling", "the text changes how the rest of it is read".to_owned());
+        }
+        let mut readings = now.to_vec();
         for path in self.names.paths_within(&base.analysis) {
             let further = Reading { terms: Terms { path, ..first.terms.clone() }, ..first.clone() };
             if !readings.contains(&further) {
@@ -282,13 +315,26 @@ impl Mind {
         understood
     }
 
+    /// The ways in which the names of a text may be meant. What MySQL has prepared keeps the database and the mode of then.
+    /// <https://dev.mysql.com/doc/refman/en/prepare.html>
+    fn readings_of(&self, known: &Known) -> std::borrow::Cow<'_, [Reading]> {
+        let (Some(then), Some(now)) = (&known.prepared_under, self.bound.readings.first()) else {
+            return self.bound.readings.as_slice().into();
+        };
+        let under = |terms: &Terms| {
+            let terms = Terms { lex: terms.lex, path: Arc::clone(&terms.path), ..now.terms.clone() };
+            Reading { terms, ..now.clone() }
+        };
+        then.iter().map(under).collect::<Vec<_>>().into()
+    }
+
     /// Each statement of a text under everything that may be in force when its turn comes.
     fn understand_widely(
         &self,
         base: &Arc<Understood>,
         readings: &[Reading],
         made: &[(usize, String)],
-        engine: &PgSessionEngine,
+        engine: &impl SessionEngine,
         rebound: bool,
         under: impl Fn(&Reading, &[(usize, String)]) -> Arc<Understood>,
     ) -> Arc<Understood> {
@@ -301,8 +347,12 @@ impl Mind {
         for (index, statement) in base.analysis.statements.iter().enumerate() {
             let before = made.iter().filter(|(at, _)| *at < index).count();
             let meanings = understood.get(before).into_iter().flatten();
-            let mut parts: Vec<Arc<Exposure>> =
-                meanings.filter_map(|understood| understood.exposures.get(index).cloned()).collect();
+            // Cut in another way a text has other statements: then each may be any of them.
+            let part = |meant: &Arc<Understood>| match meant.exposures.get(index) {
+                Some(part) if meant.exposures.len() == base.exposures.len() => Arc::clone(part),
+                _ => Arc::clone(&meant.merged),
+            };
+            let mut parts: Vec<Arc<Exposure>> = meanings.map(part).collect();
             for act in &statement.acts {
                 own &= !matches!(act, SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. });
                 parts.extend(self.behind_name(act, &understood, engine));
@@ -325,7 +375,7 @@ impl Mind {
         &self,
         act: &SessionAct,
         readings: &[Vec<Arc<Understood>>],
-        engine: &PgSessionEngine,
+        engine: &impl SessionEngine,
     ) -> Vec<Arc<Exposure>> {
         let (name, is_cursor) = match act {
             SessionAct::ExecutePrepared { name } => (name, false),
@@ -382,12 +432,20 @@ impl Mind {
         Arc::new(Understood::unseen(code, subject, &self.bound.binding))
     }
 
+    /// What puts the session back to its start.
+    pub fn starts_over(&self) -> Arc<Understood> {
+        Arc::new(Understood::reset(&self.bound.binding))
+    }
+
     /// Applies what a text changed.
     pub fn apply(&mut self, understood: &Understood, applied: Applied) {
         let catalog = self.bound.view.catalog.version();
         self.names.apply(&understood.analysis, applied, catalog);
         for other in &understood.others {
             self.names.also(&other.analysis, catalog);
+        }
+        if self.spelling.apply(&understood.analysis, applied) {
+            self.bound.names_version = u64::MAX;
         }
     }
 
@@ -490,11 +548,39 @@ impl Mind {
     }
 }
 
+/// The column of a relation of MySQL that the server names, where the catalog has it.
+fn named_origin(catalog: &Catalog, schema: &str, relation: &str, column: &str) -> Origin {
+    let name = RelationName { schema: Some(schema.to_owned()), name: relation.to_owned() };
+    let unknown = Origin { oid: 0, attribute: 0 };
+    let Resolution::Found(found) = catalog.resolve(&name, &[]) else { return unknown };
+    let column = found.columns.iter().find(|known| known.name.eq_ignore_ascii_case(column));
+    column.map_or(unknown, |column| Origin { oid: found.oid, attribute: column.number })
+}
+
+/// What a server of MySQL's family reads texts by, from the version that it greets with: `9.7.0`,
+/// `11.4.2-MariaDB-log`, `5.5.5-10.11.6-MariaDB`.
+fn mysql_lex(version: &str) -> MysqlLex {
+    let mariadb = version.to_ascii_lowercase().contains("mariadb");
+    // MariaDB before 11 hides behind a version that old replicas understand.
+    let version = version.strip_prefix("5.5.5-").filter(|_| mariadb).unwrap_or(version);
+    let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0).min(99));
+    let mut next = || parts.next().unwrap_or(0);
+    let version = next() * 10_000 + next() * 100 + next();
+    MysqlLex { mariadb, version, ansi_quotes: false, no_backslash_escapes: false }
+}
+
 /// Readings in which whatever has the name of something sensitive is that: one for each schema that holds any.
 fn guarded_readings(first: Option<&Reading>, binding: &Binding) -> Vec<Reading> {
     /// More schemas than this share a reading.
     const SCHEMAS_MAX: usize = 8;
     let Some(first) = first else { return Vec::new() };
+    if first.terms.lex.engine() == Engine::Mysql {
+        // Where a name is looked up is certain; what is not is whether a relation of the session's own hides another.
+        let mut reading = first.clone();
+        reading.temporary.retain(|name| !binding.guards(name));
+        reading.guarded = true;
+        return vec![reading];
+    }
     let schemas = binding.schemas();
     let each = if schemas.len() > SCHEMAS_MAX { schemas.len() } else { 1 };
     let guarded = |schemas: &[Arc<str>]| {
@@ -523,7 +609,7 @@ fn changes_names_within(analysis: &Analysis) -> bool {
                     | SessionAct::DeclareCursor { .. }
                     | SessionAct::Prepare { .. }
                     | SessionAct::Deallocate { .. }
-            ) && !matches!(act, SessionAct::Set { name, .. } if name != "search_path" && name != "role")
+            ) && !matches!(act, SessionAct::Set { name, .. } if name != "search_path" && name != "role" && name != "database")
         })
 }
 

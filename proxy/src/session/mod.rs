@@ -9,7 +9,8 @@ pub mod leg;
 pub mod mind;
 pub mod names;
 mod relay;
-pub mod startup;
+pub mod spelling;
+mod startup;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -24,8 +25,7 @@ use weir_audit_store::Urgency;
 use weir_audit_store::event::{
     Authentication, AuthenticationOutcome, Body, Denial, Outcome as Ended, Session, SessionEnd, SessionStart,
 };
-use weir_wire::pg::error::{Severity, put_error};
-use weir_wire::pg::{Limits, PgEngine};
+use weir_policy::relation::Engine as Family;
 use weir_wire::{Engine, Refusal, WireError, WireSide};
 
 use crate::analyses::Analyses;
@@ -45,18 +45,23 @@ use gate::Gate;
 use leg::{Leg, Stream};
 use mind::{Mind, Opening};
 use relay::{Next, Relay};
+use startup::{Open, Opened, Protocol};
 
 /// How often a session that waits for a record looks whether the log still takes any: a hanging disk tells nobody.
 const STORE_LOOK: Duration = Duration::from_millis(200);
 
-/// The engine of a PostgreSQL session.
-pub type PgSessionEngine = PgEngine<Handle, Execution>;
+/// An engine that carries a session.
+pub trait SessionEngine: Engine<Statement = Handle, Run = Execution> {}
+
+impl<E: Engine<Statement = Handle, Run = Execution>> SessionEngine for E {}
 
 /// Why a session ended.
 #[derive(Debug)]
 pub enum End {
     /// The client said goodbye.
     Terminated,
+    /// The client wants to be somebody else: the session begins anew on the same connections.
+    UserChange,
     /// The client's socket closed.
     ClientGone,
     /// The upstream's socket closed.
@@ -118,57 +123,100 @@ impl Shared {
 
 /// Serves one accepted connection to its end.
 pub async fn serve(shared: Arc<Shared>, route: Arc<Route>, socket: TcpStream, peer: SocketAddr) -> End {
-    let mut client = Leg::new(Stream::Plain(socket));
-    // Boxed: what a start-up needs must not be part of each idle session.
-    let opening = Box::pin(startup::open(&shared, &route, &mut client));
-    let opened = tokio::time::timeout(route.startup_timeout, opening).await;
-    let end = match opened {
-        Ok(Ok(startup::Opened::Session(open))) => run(&shared, &route, client, *open, peer).await,
-        Ok(Ok(startup::Opened::Done)) => End::Terminated,
-        Ok(Err(end)) => {
-            not_opened(&shared, &route, peer, &end);
-            Box::pin(tell(&mut client, &end)).await;
-            end
-        }
-        Err(_) => {
-            let refusal = Refusal::new(
-                "08006",
-                "the start-up took too long",
-                "finish TLS and authentication within limits.startup_secs",
-            );
-            let end = End::Refused(refusal);
-            not_opened(&shared, &route, peer, &end);
-            Box::pin(tell(&mut client, &end)).await;
-            end
-        }
+    let end = match route.upstream.engine {
+        Family::Postgres => Box::pin(speak(startup::Postgres, &shared, &route, socket, peer)).await,
+        Family::Mysql => End::ClientGone,
     };
     telemetry::session_ended(end_word(&end));
     tracing::debug!(%peer, listener = %route.name, ?end, "session ended");
     end
 }
 
-async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Open, peer: SocketAddr) -> End {
-    let limits = Limits { frame_bytes_max: route.frame_bytes_max, pipeline_max: route.pipeline_max };
-    let target = open.cancel.clone();
-    let started = Instant::now();
-    let mind = match Box::pin(identify(shared, route, &client, &open, peer)).await {
-        Ok(mind) => mind,
-        Err(refusal) => {
-            let mut client = client;
-            let end = End::Refused(refusal);
-            tell(&mut client, &end).await;
+async fn speak<P: Protocol>(
+    mut protocol: P,
+    shared: &Arc<Shared>,
+    route: &Route,
+    socket: TcpStream,
+    peer: SocketAddr,
+) -> End {
+    let mut client = Leg::new(Stream::Plain(socket));
+    // Boxed: what a start-up needs must not be part of each idle session.
+    let opening = Box::pin(protocol.open(shared, route, &mut client));
+    let opened = tokio::time::timeout(route.startup_timeout, opening).await;
+    let end = match opened {
+        Ok(Ok(Opened::Session(open))) => return run(&mut protocol, shared, route, client, open, peer).await,
+        Ok(Ok(Opened::Done)) => return End::Terminated,
+        Ok(Err(end)) => end,
+        Err(_) => End::Refused(too_slow()),
+    };
+    not_opened(shared, route, peer, &end);
+    let farewell = |refusal: &Refusal, bytes: &mut Vec<u8>| protocol.put_refusal(refusal, bytes);
+    Box::pin(tell(&mut client, &end, farewell)).await;
+    end
+}
+
+fn too_slow() -> Refusal {
+    Refusal::new("08006", "the start-up took too long", "finish TLS and authentication within limits.startup_secs")
+}
+
+async fn run<P: Protocol>(
+    protocol: &mut P,
+    shared: &Arc<Shared>,
+    route: &Route,
+    client: Leg,
+    open: Box<Open<P::Engine>>,
+    peer: SocketAddr,
+) -> End {
+    let (mut client, mut open) = (client, open);
+    loop {
+        let mind = match Box::pin(identify(shared, route, &client, &open, peer)).await {
+            Ok(mind) => mind,
+            Err(refusal) => {
+                let end = End::Refused(refusal);
+                let farewell = |refusal: &Refusal, bytes: &mut Vec<u8>| open.engine.put_farewell(refusal, bytes);
+                tell(&mut client, &end, farewell).await;
+                return end;
+            }
+        };
+        let Open { upstream, engine, key, cancel, .. } = *open;
+        let started = Instant::now();
+        let gate = Gate::new(mind, route, shared.durability);
+        let mut relay = Relay::new(client, upstream, engine, gate, route.session_bytes_max);
+        let registered = key.map(|key| shared.cancels.register(key, cancel.clone()));
+        let end = carry(shared, &mut relay, &cancel, route.upstream_stall).await;
+        drop(registered);
+        if matches!(end, End::UserChange) {
+            end_records(&mut relay, &end, started);
+            client = relay.client;
+            let change = Box::pin(protocol.change_user(shared, route, &mut client, relay.upstream));
+            let end = match tokio::time::timeout(route.startup_timeout, change).await {
+                Ok(Ok(changed)) => {
+                    open = changed;
+                    continue;
+                }
+                Ok(Err(end)) => end,
+                Err(_) => End::Refused(too_slow()),
+            };
+            not_opened(shared, route, peer, &end);
+            let farewell = |refusal: &Refusal, bytes: &mut Vec<u8>| protocol.put_refusal(refusal, bytes);
+            Box::pin(tell(&mut client, &end, farewell)).await;
             return end;
         }
-    };
-    let gate = Gate::new(mind, route.function_calls, shared.durability);
-    let mut relay = Relay::new(client, open.upstream, PgEngine::new(limits), gate, route.session_bytes_max);
-    let _registered = shared.cancels.register(open.key, target.clone());
-    let end = carry(shared, &mut relay, &target, route.upstream_stall).await;
-    if matches!(end, End::Broken(_) | End::Refused(_) | End::UpstreamStalled)
-        || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell())
-    {
-        tell(&mut relay.client, &end).await;
+        if matches!(end, End::Broken(_) | End::Refused(_) | End::UpstreamStalled)
+            || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell())
+        {
+            let engine = &relay.engine;
+            let farewell = |refusal: &Refusal, bytes: &mut Vec<u8>| engine.put_farewell(refusal, bytes);
+            tell(&mut relay.client, &end, farewell).await;
+        }
+        let quiet = end_records(&mut relay, &end, started);
+        Box::pin(leave_upstream(relay, &end, &cancel, quiet)).await;
+        return end;
     }
+}
+
+/// Records how a session and what still ran in it ended; whether nothing ran.
+fn end_records<E: SessionEngine>(relay: &mut Relay<E>, end: &End, started: Instant) -> bool {
     let unfinished = relay.engine.abandon();
     let quiet = unfinished.is_empty() && relay.engine.is_quiet();
     let ended =
@@ -176,8 +224,8 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
     relay.gate.abandon(unfinished, ended);
     let (statements, rows, bytes) = relay.gate.totals();
     relay.gate.mind().note(Body::SessionEnd(SessionEnd {
-        reason: match &end {
-            End::Broken(error) => format!("{}: {error}", end_word(&end)),
+        reason: match end {
+            End::Broken(error) => format!("{}: {error}", end_word(end)),
             end => end_word(end).to_owned(),
         },
         statements,
@@ -185,26 +233,27 @@ async fn run(shared: &Arc<Shared>, route: &Route, client: Leg, open: startup::Op
         bytes,
         duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     }));
-    Box::pin(leave_upstream(relay, &end, &target, quiet)).await;
-    end
+    quiet
 }
 
 /// Who opened this session, and what it starts from. The records of that are made here.
-async fn identify(
+async fn identify<E>(
     shared: &Arc<Shared>,
     route: &Route,
     client: &Leg,
-    open: &startup::Open,
+    open: &Open<E>,
     peer: SocketAddr,
 ) -> Result<Mind, Refusal> {
-    let startup = &open.startup;
     let upstream = &route.upstream.name;
     let in_force = shared.policies.current();
-    let application = startup.parameters.iter().find(|(name, _)| name == "application_name");
-    let application = application.map_or("", |(_, value)| value);
-    let who = in_force.directory.resolve(upstream, &startup.user, Some(peer.ip()), application);
-    let standing = in_force.directory.standing(upstream, &startup.user, Date::of(SystemTime::now()));
-    let feed = shared.catalogs.feed(upstream, &startup.database).await;
+    let who = in_force.directory.resolve(upstream, &open.account, Some(peer.ip()), &open.application);
+    let standing = in_force.directory.standing(upstream, &open.account, Date::of(SystemTime::now()));
+    // A server of MySQL's has one catalog: statements cross its databases freely.
+    let catalog = match route.upstream.engine {
+        Family::Postgres => open.database.as_str(),
+        Family::Mysql => "",
+    };
+    let feed = shared.catalogs.feed(upstream, catalog).await;
     if feed.is_behind() {
         // The path that this session starts with may have changed.
         let changes = feed.changes();
@@ -212,11 +261,12 @@ async fn identify(
         feed.took_in(changes);
     }
     let opening = Opening {
+        engine: route.upstream.engine,
         peer,
         listener: &route.name,
         upstream,
-        database: &startup.database,
-        parameters: &startup.parameters,
+        database: &open.database,
+        parameters: &open.parameters,
         settings: &open.settings,
         tls: client.tls_version(),
     };
@@ -242,7 +292,7 @@ async fn identify(
 }
 
 /// Carries bytes until either side ends.
-async fn carry(shared: &Shared, relay: &mut Relay, target: &CancelTarget, stall: Duration) -> End {
+async fn carry<E: SessionEngine>(shared: &Shared, relay: &mut Relay<E>, target: &CancelTarget, stall: Duration) -> End {
     let mut cancelled: Option<oneshot::Receiver<()>> = None;
     let mut renewal: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
     let mut phases = shared.phase.clone();
@@ -293,6 +343,7 @@ async fn carry(shared: &Shared, relay: &mut Relay, target: &CancelTarget, stall:
 fn end_word(end: &End) -> &'static str {
     match end {
         End::Terminated => "terminated",
+        End::UserChange => "user-change",
         End::ClientGone => "client-gone",
         End::UpstreamGone => "upstream-gone",
         End::UpstreamStalled => "upstream-stalled",
@@ -331,7 +382,7 @@ fn not_opened(shared: &Shared, route: &Route, peer: SocketAddr, end: &End) {
                 sqlstate: Some(sqlstate.clone()),
             })
         }
-        End::Terminated | End::ClientGone | End::UpstreamGone | End::UpstreamStalled => return,
+        End::Terminated | End::UserChange | End::ClientGone | End::UpstreamGone | End::UpstreamStalled => return,
     };
     let mut event = shared.recorder.event(body);
     event.session = Some(session);
@@ -340,7 +391,7 @@ fn not_opened(shared: &Shared, route: &Route, peer: SocketAddr, end: &End) {
 
 /// Ends the upstream's side: what runs there for nobody is cancelled, since the server by itself would go on computing
 /// (`client_connection_check_interval` is off by default).
-async fn leave_upstream(mut relay: Relay, end: &End, target: &CancelTarget, quiet: bool) {
+async fn leave_upstream<E: SessionEngine>(mut relay: Relay<E>, end: &End, target: &CancelTarget, quiet: bool) {
     /// A client that said goodbye behind a statement meant it to run; so long it may.
     const FAREWELL_GRACE: Duration = Duration::from_secs(1);
     /// Bytes that the server does not take are not waited for.
@@ -371,7 +422,7 @@ fn spawn_cancel(target: CancelTarget) -> oneshot::Receiver<()> {
 }
 
 /// Says in the protocol's own form why the connection ends.
-async fn tell(client: &mut Leg, end: &End) {
+async fn tell(client: &mut Leg, end: &End, put_farewell: impl Fn(&Refusal, &mut Vec<u8>)) {
     let refusal = match end {
         End::Refused(refusal) => refusal.clone(),
         End::NotAdmitted { refusal, .. } => (**refusal).clone(),
@@ -392,10 +443,10 @@ async fn tell(client: &mut Leg, end: &End) {
             };
             Refusal::new("08P01", error.to_string(), hint)
         }
-        End::Terminated | End::ClientGone | End::LoginFailed { .. } => return,
+        End::Terminated | End::UserChange | End::ClientGone | End::LoginFailed { .. } => return,
     };
     let mut bytes = Vec::new();
-    put_error(&mut bytes, Severity::Fatal, &refusal);
+    put_farewell(&refusal, &mut bytes);
     client.queue(&bytes);
     /// A client that does not read is not waited for.
     const TELL_SECS: u64 = 2;

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use weir_policy::relation::Engine;
 use weir_policy::statement::{Analysis, SessionAct, StatementAnalysis, Verb};
 use weir_wire::Transaction;
 
@@ -43,6 +44,7 @@ const REBINDING: [&str; 12] = [
 /// The session's own part of the meaning of its statements.
 #[derive(Debug)]
 pub struct Names {
+    engine: Engine,
     prepared: Bodies,
     cursors: Bodies,
     temporary: Vec<String>,
@@ -89,6 +91,13 @@ impl<T: Clone + PartialEq> Setting<T> {
         }
     }
 
+    /// Without regard to transactions.
+    fn set_at_once(&mut self, value: T, certain: bool) {
+        for values in [&mut self.now, &mut self.after_commit, &mut self.after_rollback] {
+            put(values, value.clone(), certain);
+        }
+    }
+
     /// To an unknown savepoint: anything that was in force in this transaction may be again.
     fn roll_back_to(&mut self) {
         for value in self.after_rollback.iter().chain(&self.after_commit.clone()) {
@@ -127,12 +136,21 @@ pub enum Applied {
 }
 
 impl Names {
-    /// A session that begins with this path as the setting has it (`$user` included) under this account.
+    /// A session of PostgreSQL that begins with this path as the setting has it (`$user` included) under this account.
     /// `certain`: the path was told, and not looked up in a catalog that may be behind.
-    pub fn new(path: Vec<String>, account: Arc<str>, certain: bool) -> Names {
+    pub fn postgres(path: Vec<String>, account: Arc<str>, certain: bool) -> Names {
         let certain = certain || path == ["$user", "public"];
-        let path: Arc<[String]> = path.into();
+        Names::new(Engine::Postgres, path.into(), account, certain)
+    }
+
+    /// A session of MySQL that begins in this database; empty: in none.
+    pub fn mysql(database: &str, account: Arc<str>) -> Names {
+        Names::new(Engine::Mysql, path_of_database(database), account, true)
+    }
+
+    fn new(engine: Engine, path: Arc<[String]>, account: Arc<str>, certain: bool) -> Names {
         Names {
+            engine,
             prepared: Bodies::new(),
             cursors: Bodies::new(),
             temporary: Vec::new(),
@@ -186,7 +204,7 @@ impl Names {
         let mut paths = Vec::new();
         for path in &self.path.now {
             for role in &self.role.now {
-                put(&mut paths, effective(path, role), false);
+                put(&mut paths, self.effective(path, role), false);
             }
         }
         paths
@@ -203,16 +221,19 @@ impl Names {
                 SessionAct::Set { name, value, .. } if name == "search_path" => {
                     let path = self.path_of(value.as_deref());
                     for role in &self.role.now {
-                        put(&mut paths, effective(&path, role), false);
+                        put(&mut paths, self.effective(&path, role), false);
                     }
+                }
+                SessionAct::Set { name, value: Some(value), .. } if self.is_database(name) => {
+                    put(&mut paths, path_of_database(value), false);
                 }
                 SessionAct::SetRole { role } => {
                     let role = role.as_deref().unwrap_or(&self.account);
                     for path in &self.path.now {
-                        put(&mut paths, effective(path, role), false);
+                        put(&mut paths, self.effective(path, role), false);
                     }
                 }
-                SessionAct::ResetAll => put(&mut paths, effective(&self.path_at_start, &self.account), false),
+                SessionAct::ResetAll => put(&mut paths, self.effective(&self.path_at_start, &self.account), false),
                 _ => {}
             }
         }
@@ -264,7 +285,8 @@ impl Names {
                 self.born.retain(|name| statement.uses.iter().all(|used| used.written.name != *name));
             }
         }
-        if applied == Applied::Surely && self.born.len() < NAMES_MAX {
+        // Where DDL commits by itself nothing is born that others do not see.
+        if applied == Applied::Surely && self.born.len() < NAMES_MAX && self.engine == Engine::Postgres {
             self.born.extend(born(analysis));
         }
         let mut rebound = std::mem::take(&mut self.rebound);
@@ -305,17 +327,23 @@ impl Names {
     fn act(&mut self, act: &SessionAct, applied: Applied, catalog: u64) {
         let surely = applied == Applied::Surely;
         self.version += 1;
-        self.pristine &= !matches!(
-            act,
-            SessionAct::ResetAll
-                | SessionAct::SetRole { .. }
-                | SessionAct::CreateTemporary { .. }
-                | SessionAct::DropTemporary { .. }
-        ) && !matches!(act, SessionAct::Set { name, .. } if name == "search_path" || name == "role");
+        // MySQL's session relations outlive transactions, so that they are certain unless their making was not.
+        let certain = self.engine == Engine::Mysql && surely;
+        self.pristine &= certain
+            || !matches!(
+                act,
+                SessionAct::ResetAll
+                    | SessionAct::SetRole { .. }
+                    | SessionAct::CreateTemporary { .. }
+                    | SessionAct::DropTemporary { .. }
+            ) && !matches!(act, SessionAct::Set { name, .. } if name == "search_path" || name == "role");
         match act {
             SessionAct::Set { name, value, local } if name == "search_path" => {
                 let path = self.path_of(value.as_deref());
                 self.path.set(path, *local, surely);
+            }
+            SessionAct::Set { name, value: Some(value), .. } if self.is_database(name) => {
+                self.path.set_at_once(path_of_database(value), surely);
             }
             SessionAct::Set { .. } => {}
             SessionAct::ResetAll => self.path.set(Arc::clone(&self.path_at_start), false, surely),
@@ -340,7 +368,9 @@ impl Names {
                 if surely && *all {
                     self.prepared.clear();
                     self.cursors.clear();
-                    self.path.set(Arc::clone(&self.path_at_start), false, true);
+                    if self.engine == Engine::Postgres {
+                        self.path.set(Arc::clone(&self.path_at_start), false, true);
+                    }
                     self.role.set(Arc::clone(&self.account), false, true);
                 }
                 if surely {
@@ -385,9 +415,32 @@ impl Names {
         std::mem::take(&mut self.ddl)
     }
 
+    /// The default database as the server reports it.
+    pub fn report_database(&mut self, database: &str) {
+        self.path.set_at_once(path_of_database(database), true);
+        self.version += 1;
+    }
+
+    /// Whether a setting is MySQL's default database, which is where names without one are looked up.
+    fn is_database(&self, setting: &str) -> bool {
+        self.engine == Engine::Mysql && setting == "database"
+    }
+
+    /// The path as names are looked up in it.
+    fn effective(&self, path: &Arc<[String]>, role: &str) -> Arc<[String]> {
+        match self.engine {
+            Engine::Postgres => effective(path, role),
+            Engine::Mysql => Arc::clone(path),
+        }
+    }
+
     fn path_of(&self, value: Option<&str>) -> Arc<[String]> {
         value.map_or_else(|| Arc::clone(&self.path_at_start), |value| parse_search_path(value).into())
     }
+}
+
+fn path_of_database(database: &str) -> Arc<[String]> {
+    (!database.is_empty()).then(|| database.to_owned()).into_iter().collect()
 }
 
 /// The path as names are looked up in it: `$user` is the role's name, and the server's own schema comes first unless it
@@ -531,7 +584,7 @@ mod tests {
     }
 
     fn fresh() -> Names {
-        Names::new(vec!["$user".to_owned(), "public".to_owned()], "alice".into(), false)
+        Names::postgres(vec!["$user".to_owned(), "public".to_owned()], "alice".into(), false)
     }
 
     fn paths(names: &Names) -> Vec<String> {

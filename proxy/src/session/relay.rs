@@ -7,15 +7,12 @@
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use weir_wire::{ClientStep, Engine, Outcome, Transaction, UpstreamStep};
+use weir_wire::{ClientStep, Outcome, Transaction, UpstreamStep};
 
 use super::gate::{Gate, Judgement, Release};
 use super::leg::{Leg, ReadBuffer};
-use super::{End, PgSessionEngine};
+use super::{End, SessionEngine};
 
-/// A client's goodbye.
-/// <https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-TERMINATE>
-const TERMINATE: &[u8] = b"X\0\0\0\x04";
 /// A buffer that grew beyond this is given back when it is empty.
 const BUFFER_BYTES_KEPT: usize = 64 * 1024;
 
@@ -56,10 +53,10 @@ pub(super) struct Waits {
 }
 
 /// Both sides of an open session.
-pub(super) struct Relay {
+pub(super) struct Relay<E> {
     pub(super) client: Leg,
     pub(super) upstream: Leg,
-    pub(super) engine: PgSessionEngine,
+    pub(super) engine: E,
     pub(super) gate: Gate,
     client_wait: Option<Wait>,
     upstream_wait: Option<u64>,
@@ -84,14 +81,8 @@ pub(super) struct Relay {
     kept_then: usize,
 }
 
-impl Relay {
-    pub(super) fn new(
-        client: Leg,
-        upstream: Leg,
-        engine: PgSessionEngine,
-        gate: Gate,
-        unsent_bytes_max: usize,
-    ) -> Relay {
+impl<E: SessionEngine> Relay<E> {
+    pub(super) fn new(client: Leg, upstream: Leg, engine: E, gate: Gate, unsent_bytes_max: usize) -> Relay<E> {
         Relay {
             client,
             upstream,
@@ -188,7 +179,7 @@ impl Relay {
         ReadBuffer::lend(|buffer| match self.client.poll_read(cx, buffer) {
             Poll::Pending => Poll::Pending,
             // What it sent before an orderly end was meant to run.
-            Poll::Ready(Err(_)) if self.client_wait.is_some() && self.client.kept_ends_with(TERMINATE) => {
+            Poll::Ready(Err(_)) if self.client_wait.is_some() && self.client.kept_ends_with(E::TERMINATE) => {
                 self.client_closed = true;
                 Poll::Pending
             }
@@ -219,8 +210,10 @@ impl Relay {
         }
         let (used, need, next) = self.client_steps(bytes);
         self.client.keep(bytes.get(used..).unwrap_or(&[]), need);
+        // What was refused and need not wait for other replies is answered at once.
+        let answered = if self.to_client.is_empty() { Ok(()) } else { self.send_client(cx, &[]) };
         let sent = self.send_upstream(cx);
-        next.or(sent)
+        next.or(answered.err().map(Next::End)).or(sent)
     }
 
     /// Takes the client's steps; returns how many bytes they consumed.
@@ -243,6 +236,7 @@ impl Relay {
                     used += len;
                     continue;
                 }
+                ClientStep::ChangeUser(_) => return (used, 0, Some(Next::End(End::UserChange))),
                 ClientStep::Terminate(len) => {
                     self.to_upstream.extend_from_slice(&rest[..len]);
                     return (used + len, 0, Some(Next::End(End::Terminated)));
@@ -259,7 +253,7 @@ impl Relay {
                     }
                     Judgement::Refuse(refusal) => {
                         used += len;
-                        self.engine.refuse(&rest[..len], &refusal, &mut self.to_upstream)
+                        self.engine.refuse(&rest[..len], &refusal, &mut self.to_upstream, &mut self.to_client)
                     }
                     Judgement::Park(sequence) => {
                         self.client_wait = Some(Wait::Durable(sequence));
@@ -298,9 +292,14 @@ impl Relay {
                     need = len;
                     break;
                 }
-                UpstreamStep::Pass(len) | UpstreamStep::Shape(len) | UpstreamStep::ResultEnd(len) => used += len,
+                UpstreamStep::Pass(len) | UpstreamStep::Shape(len) => used += len,
+                UpstreamStep::ResultEnd(len) => {
+                    self.take_settings();
+                    used += len;
+                }
                 UpstreamStep::Setting { len, name, value } => {
-                    self.gate.mind().setting(name, value);
+                    let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+                    self.gate.mind().setting(&name, &value);
                     used += len;
                 }
                 UpstreamStep::Swallow(len) => {
@@ -319,7 +318,7 @@ impl Relay {
                         used += len;
                         continue;
                     };
-                    match self.gate.release(running, &rest[..len], rows) {
+                    match self.gate.release::<E>(running, &rest[..len], rows) {
                         Release::All => used += len,
                         Release::Part { bytes: part, wait } => {
                             used += part;
@@ -338,6 +337,7 @@ impl Relay {
                 }
                 UpstreamStep::Finished { len, swallow, execution, outcome } => {
                     self.gate.finished(execution, &outcome, &mut self.engine);
+                    self.take_settings();
                     (run, used) = self.pass_or_drop(bytes, run, used, len, swallow);
                     self.free_client();
                 }
@@ -345,6 +345,7 @@ impl Relay {
                     if let Some((execution, outcome)) = finished {
                         self.gate.finished(execution, &outcome, &mut self.engine);
                     }
+                    self.take_settings();
                     self.transaction = transaction;
                     self.gate.idle(transaction);
                     (run, used) = self.pass_or_drop(bytes, run, used, len, swallow);
@@ -363,6 +364,13 @@ impl Relay {
         self.upstream.keep(rest, need);
         let sent = self.send_upstream(cx);
         next.or(sent)
+    }
+
+    /// Takes note of settings that came with the end of a result: behind its acts, since the server knows better.
+    fn take_settings(&mut self) {
+        for (name, value) in self.engine.take_settings() {
+            self.gate.mind().setting(&name, &value);
+        }
     }
 
     /// Moves behind a frame that passes or that the client must not see; returns the new run and position.

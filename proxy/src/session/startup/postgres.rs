@@ -5,77 +5,61 @@
 //! session has one StartupMessage.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use weir_wire::pg::auth::{self, AuthStep, ClearText};
+use weir_wire::pg::error::{Severity, put_error};
 use weir_wire::pg::startup::{First, STARTUP_BYTES_MAX, Startup, read_first, ssl_request};
+use weir_wire::pg::{Limits, PgEngine};
 use weir_wire::{Refusal, WireError};
 
-use super::leg::{Leg, Stream};
-use super::{End, Shared};
-use crate::cancel::{CancelTarget, WeirKey};
+use super::{Open, Opened, Protocol, no_handshake, unreachable};
+use crate::cancel::CancelTarget;
 use crate::route::{ClientTls, Route};
+use crate::session::execution::{Execution, Handle};
+use crate::session::leg::{Leg, Replayed, Stream};
+use crate::session::{End, Shared};
 
 /// Requests for encryption that one connection may make: GSS and TLS, as libpq does, with one to spare.
 const ENCRYPTION_REQUESTS_MAX: usize = 3;
 /// What a login may send in either direction before it is whole.
 const LOGIN_BYTES_MAX: usize = 256 * 1024;
 
-/// What the start-up led to.
-pub enum Opened {
-    /// An open session.
-    Session(Box<Open>),
-    /// The connection has served its purpose: a cancel request.
-    Done,
-}
+/// PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct Postgres;
 
-/// An authenticated session, before its first statement.
-pub struct Open {
-    /// The upstream leg.
-    pub upstream: Leg,
-    /// Account, database and parameters.
-    pub startup: Startup,
-    /// Settings that the server reported.
-    pub settings: Vec<(String, String)>,
-    /// Cancel key that the client was given.
-    pub key: WeirKey,
-    /// How to cancel what this session runs.
-    pub cancel: CancelTarget,
-}
+impl Protocol for Postgres {
+    type Engine = PgEngine<Handle, Execution>;
 
-/// Serves the start-up. Not cancel safe: on a time-out the connection is over.
-///
-/// # Errors
-/// Why the connection ends; a refusal is still to be told to the client.
-pub async fn open(shared: &Shared, route: &Route, client: &mut Leg) -> Result<Opened, End> {
-    let (startup, client_tls) = match first_packets(shared, route, client).await? {
-        Some(found) => found,
-        None => return Ok(Opened::Done),
-    };
-    if startup.wants_replication() {
-        let refusal = Refusal::new(
-            "0A000",
-            "replication connections do not pass weir",
-            "a replication stream cannot be counted by person; replicas connect to the server itself",
-        );
-        let (account, database) = (startup.user, startup.database);
-        return Err(End::NotAdmitted { refusal: Box::new(refusal), account, database });
+    async fn open(&mut self, shared: &Shared, route: &Route, client: &mut Leg) -> Result<Opened<Self::Engine>, End> {
+        let (startup, client_tls) = match first_packets(shared, route, client).await? {
+            Some(found) => found,
+            None => return Ok(Opened::Done),
+        };
+        if startup.wants_replication() {
+            let refusal = Refusal::new(
+                "0A000",
+                "replication connections do not pass weir",
+                "a replication stream cannot be counted by person; replicas connect to the server itself",
+            );
+            let (account, database) = (startup.user, startup.database);
+            return Err(End::NotAdmitted { refusal: Box::new(refusal), account, database });
+        }
+        let mut upstream = connect(route).await.map_err(|error| unreachable(route, &error))?;
+        upstream.queue(&startup.rebuild());
+        if startup.needs_negotiation() {
+            let mut bytes = Vec::new();
+            auth::put_negotiation(&mut bytes, &startup);
+            client.queue(&bytes);
+        }
+        authenticate(shared, route, client, upstream, startup, client_tls).await
     }
-    let mut upstream = connect(route).await.map_err(|error| {
-        tracing::warn!(upstream = %route.upstream.name, %error, "upstream cannot be reached");
-        End::Refused(Refusal::new(
-            "08001",
-            format!("the database server behind weir (`{}`) cannot be reached", route.upstream.name),
-            "try again later; the operator finds the reason in weir's log",
-        ))
-    })?;
-    upstream.queue(&startup.rebuild());
-    if startup.needs_negotiation() {
-        let mut bytes = Vec::new();
-        auth::put_negotiation(&mut bytes, &startup);
-        client.queue(&bytes);
+
+    fn put_refusal(&self, refusal: &Refusal, to_client: &mut Vec<u8>) {
+        put_error(to_client, Severity::Fatal, refusal);
     }
-    authenticate(shared, route, client, upstream, startup, client_tls).await
 }
 
 /// TLS, GSS and cancel requests, up to the StartupMessage. `None`: a cancel request was served.
@@ -156,18 +140,12 @@ async fn upgrade(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
     Ok(())
 }
 
-/// A handshake that failed: the client has been told by an alert, and the operator should be able to find out why.
-fn no_handshake(error: &io::Error) -> End {
-    tracing::info!(%error, "TLS handshake with a client failed");
-    End::ClientGone
-}
-
 /// TLS without a request: the client must name the protocol (ALPN), as the server demands.
 async fn direct(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
     let hello = client.take_kept();
     let Some(Stream::Plain(socket)) = client.take_stream() else { return Err(End::ClientGone) };
     let acceptor = TlsAcceptor::from(tls.config.clone());
-    let stream = acceptor.accept(super::leg::Replayed::new(hello, socket));
+    let stream = acceptor.accept(Replayed::new(hello, socket));
     let stream = stream.await.map_err(|error| no_handshake(&error))?;
     let is_named = stream.get_ref().1.alpn_protocol() == Some(b"postgresql");
     // Before a refusal, so that the client can read it.
@@ -212,7 +190,7 @@ async fn authenticate(
     mut upstream: Leg,
     startup: Startup,
     client_tls: bool,
-) -> Result<Opened, End> {
+) -> Result<Opened<PgEngine<Handle, Execution>>, End> {
     let protected = client_tls && route.upstream.tls.is_some();
     let clear_text = if protected { ClearText::Allowed } else { ClearText::Refused };
     let mut authenticated = false;
@@ -275,8 +253,19 @@ async fn authenticate(
             }
             AuthStep::Ready(_) if authenticated => {
                 client.queue(&frame);
-                let cancel = CancelTarget::new(route.upstream.clone(), server_key);
-                let open = Open { upstream, startup, settings, key, cancel };
+                let limits = Limits { frame_bytes_max: route.frame_bytes_max, pipeline_max: route.pipeline_max };
+                let application = startup.parameters.iter().find(|(name, _)| name == "application_name");
+                let open = Open {
+                    upstream,
+                    engine: PgEngine::new(limits),
+                    account: startup.user,
+                    database: startup.database,
+                    application: application.map_or_else(String::new, |(_, value)| value.clone()),
+                    parameters: startup.parameters,
+                    settings,
+                    key: Some(key),
+                    cancel: CancelTarget::by_key(Arc::clone(&route.upstream), server_key),
+                };
                 return Ok(Opened::Session(Box::new(open)));
             }
             AuthStep::Ready(_) => {
