@@ -4,7 +4,7 @@
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
-demo: ## An honest day and two thefts through Weir, against a throw-away PostgreSQL; installs what is missing
+demo: ## Honest days and thefts through Weir, on a throw-away PostgreSQL and MariaDB; installs what is missing
 	examples/demo/run.sh
 
 demo-without: ## The same with Weir left out: what happens today (ends with 1)
@@ -22,5 +22,5 @@ test-mysql9: ## What `test` does with MariaDB, with a MySQL 9 out of Debian sid 
 	tests/mysql9.sh install
 	tests/run.sh --mysql9
 
-bench: ## Weir beside direct, pgbouncer and haproxy; installs what is missing (QUICK=1: three minutes, rough)
+bench: ## Weir beside direct, pgbouncer and haproxy; installs what is missing (QUICK=1: four minutes, rough)
 	benches/run.sh $(if $(QUICK),--quick)

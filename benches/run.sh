@@ -20,6 +20,9 @@ command -v cc >/dev/null && command -v make >/dev/null || missing="$missing buil
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
 [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
+{ command -v mariadb-install-db && { command -v mariadbd || ls /usr/sbin/mariadbd; }; } >/dev/null 2>&1 ||
+    missing="$missing mariadb-server mariadb-client"
+command -v sysbench >/dev/null || missing="$missing sysbench"
 command -v python3 >/dev/null || missing="$missing python3"
 
 if [ -n "$missing" ]; then
@@ -43,9 +46,10 @@ if [ -n "$missing" ]; then
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$guard" >/dev/null
         as_root chmod 755 "$guard"
     fi
+    # --no-remove: a server of another make that is here already stays, and the person decides.
     {
-        as_root apt-get update -q &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+        as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -q --no-remove --no-install-recommends $missing
     } >"$log" 2>&1 || { say "apt-get failed; the end of $log:"; tail -20 "$log"; exit 3; }
     trap - INT TERM HUP EXIT
     clean

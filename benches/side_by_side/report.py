@@ -48,14 +48,17 @@ def ratios(one, other, field):
 def table(workload, entries):
     """Lines for a terminal."""
     better = "lower" if workload.lower_is_better else "higher"
+    peers = [name for name in ("pgbouncer", "haproxy") if name in entries]
+    versus = "".join(f"{'x ' + name:>13}" for name in peers)
     lines = [f"\n{workload.name}: {workload.says} ({workload.metric}, {better} is better)"]
     lines.append(
-        f"  {'target':<16}{'x direct [min..max]':>25}{'x pgbouncer':>13}{'x haproxy':>11}{workload.metric:>17}"
-        f"{'CPU us/' + workload.per:>19}{'x pgbouncer':>13}{'x haproxy':>11}{'others':>8}"
+        f"  {'target':<16}{'x direct [min..max]':>25}{versus}{workload.metric:>17}"
+        f"{'CPU us/' + workload.per:>19}{versus}{'others':>8}"
     )
 
-    def median(entry, key):
-        return f"{entry[key]['median']:.2f}" if key in entry else "-"
+    def medians(entry, prefix):
+        keys = [f"{prefix}{name}" for name in peers]
+        return "".join(f"{entry[key]['median']:>13.2f}" if key in entry else f"{'-':>13}" for key in keys)
 
     for name, entry in entries.items():
         direct = entry.get("x_direct")
@@ -63,9 +66,8 @@ def table(workload, entries):
         cpu = f"{entry['cpu_us_per_op']:.1f}" if "cpu_us_per_op" in entry else "-"
         note = f"  {entry['added_us']:+.0f} us, p99 {entry['p99_us']:.0f}" if "added_us" in entry else ""
         lines.append(
-            f"  {name:<16}{spread:>25}{median(entry, 'x_pgbouncer'):>13}{median(entry, 'x_haproxy'):>11}"
-            f"{entry[workload.metric]:>17.1f}{cpu:>19}{median(entry, 'cpu_x_pgbouncer'):>13}"
-            f"{median(entry, 'cpu_x_haproxy'):>11}{entry.get('foreign', 0):>8.0%}{note}"
+            f"  {name:<16}{spread:>25}{medians(entry, 'x_')}{entry[workload.metric]:>17.1f}{cpu:>19}"
+            f"{medians(entry, 'cpu_x_')}{entry.get('foreign', 0):>8.0%}{note}"
         )
     return "\n".join(lines)
 
@@ -89,10 +91,9 @@ def machine(scratch):
     }
 
 
-def versions(programs, binary):
-    """Who took part."""
+def versions(binary):
+    """Who takes part beside the servers."""
     return {
-        "postgresql": first_line([str(programs / "postgres"), "--version"]),
         "pgbouncer": first_line(["/usr/sbin/pgbouncer", "--version"]),
         "haproxy": first_line(["/usr/sbin/haproxy", "-v"]),
         "weir": first_line([str(binary), "--version"]),
@@ -102,7 +103,7 @@ def versions(programs, binary):
 
 def first_line(command):
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return (done.stdout or done.stderr).strip().split("\n")[0] or "unknown"
