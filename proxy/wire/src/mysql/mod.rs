@@ -2,7 +2,12 @@
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html>
 //! <https://mariadb.com/kb/en/clientserver-protocol/>
 
+pub mod account;
 pub mod capability;
+pub mod charset;
 pub mod error;
+pub mod greeting;
 pub mod handshake;
+#[cfg(test)]
+mod login_tests;
 pub mod packet;
