@@ -3,6 +3,8 @@
 //! INVARIANT: a name that the snapshot does not hold is `Missing`, which callers must treat as "unknown",
 //! never as "not sensitive".
 
+pub mod column_types;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -32,7 +34,8 @@ pub struct Column {
     pub name: Arc<str>,
     /// Attribute number (1-based; as RowDescription reports it).
     pub number: i16,
-    /// Type OID (PostgreSQL); 0 where it has no meaning.
+    /// Type OID (PostgreSQL) or number of the column type (MySQL, see [`column_types`]); 0 where it is not known. No
+    /// key of MySQL's is pinned by a number or a parameter unless its columns are known to be numbers.
     pub type_oid: u32,
 }
 
