@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings a Debian 12 machine to where `cargo test` finds everything that the end-to-end tests drive Weir with:
-# a PostgreSQL, and clients in Python, JavaScript and Java. Idempotent; what exists already is left alone.
+# a PostgreSQL, a MariaDB, and clients in Python, JavaScript and Java. Idempotent; what exists already is left alone.
 #
 # Runs as root or with sudo. Installs by package name only; versions of client libraries are pinned here, so
 # that a new release of a driver is met when somebody raises the number, not on a random morning.
@@ -16,8 +16,11 @@ python_packages=(
     "ocsf-json-schema==1.2.0"
     "SQLAlchemy==2.1.9"
     "Django==5.2.19"
+    "PyMySQL==1.2.4"
+    "cryptography==46.0.3"
+    "mysql-connector-python==9.5.0"
 )
-node_packages=("pg@8.23.1" "pg-cursor@2.22.0")
+node_packages=("pg@8.23.1" "pg-cursor@2.22.0" "mysql2@3.24.6" "mysql@2.18.1")
 
 say() { echo "setup: $*" >&2; }
 
@@ -29,6 +32,11 @@ as_root() {
 }
 
 have_postgres() { ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && command -v psql >/dev/null && command -v pgbench >/dev/null; }
+# The server and its plugins, and MariaDB's own clients.
+have_mariadb() {
+    command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || return 1
+    command -v mariadb-install-db >/dev/null && command -v mariadb-dump >/dev/null && [ -e /usr/lib/mysql/plugin/auth_ed25519.so ]
+}
 # Debian splits `venv` from python3; asking for it imports what the package brings.
 have_python() { [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import ensurepip' 2>/dev/null; }
 # `java File.java` needs the compiler module, which only a JDK has.
@@ -36,6 +44,10 @@ have_java() { command -v java >/dev/null && java --list-modules 2>/dev/null | gr
 
 missing=()
 have_postgres || missing+=(postgresql postgresql-contrib postgresql-client)
+have_mariadb || missing+=(mariadb-server mariadb-client)
+/usr/bin/python3 -c 'import MySQLdb' 2>/dev/null || missing+=(python3-mysqldb)
+command -v sysbench >/dev/null || missing+=(sysbench)
+[ -e /usr/share/java/mariadb-java-client.jar ] || missing+=(libmariadb-java)
 have_python || missing+=(python3 python3-venv)
 have_java || missing+=(default-jdk-headless)
 command -v node >/dev/null || missing+=(nodejs)
@@ -48,7 +60,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
     say "installing ${missing[*]}"
     export DEBIAN_FRONTEND=noninteractive
     log="$tools/apt.log"
-    # A PostgreSQL that Debian starts by itself is of no use to the tests, which run their own.
+    # Servers that Debian starts by itself are of no use to the tests, which run their own.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+        as_root chmod 755 /usr/sbin/policy-rc.d
+    fi
     { as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } \
         >"$log" 2>&1 || { say "apt-get failed; the end of $log:"; tail -20 "$log" >&2; exit 1; }
 fi

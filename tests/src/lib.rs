@@ -16,6 +16,7 @@
 #![allow(clippy::new_without_default)]
 
 pub mod audit;
+pub mod engine;
 pub mod fixture;
 pub mod frames;
 pub mod mysql;

@@ -1,11 +1,15 @@
 //! Policies for tests, as the text an operator would write.
 
+use crate::engine::Engine;
+
 /// No dataset and no rule: everything passes.
 pub const ALLOW_ALL: &str = "version: 1\nmode: enforce\n";
 
 /// What the budgeted policy below says; the defaults are those of most tests.
 #[derive(Clone, Debug)]
 pub struct Budgeted {
+    /// Servers that the datasets live on: one dataset for a person's budget, wherever it is read.
+    pub engines: Vec<Engine>,
     /// Database that the datasets live in.
     pub database: String,
     /// `enforce` or `observe`.
@@ -33,6 +37,7 @@ pub const BUDGET_MESSAGE: &str = "reading more customers needs an approval: ask 
 impl Default for Budgeted {
     fn default() -> Budgeted {
         Budgeted {
+            engines: vec![Engine::Postgres],
             database: "support".to_owned(),
             mode: "enforce",
             records_per_hour: 500,
@@ -48,9 +53,30 @@ impl Budgeted {
         Budgeted { records_per_hour, ..Budgeted::default() }
     }
 
+    /// Over data on this kind of server.
+    #[must_use]
+    pub fn on(mut self, engine: Engine) -> Budgeted {
+        self.engines = vec![engine];
+        self
+    }
+
     /// The policy file.
     pub fn yaml(&self) -> String {
-        let Budgeted { database, mode, records_per_hour, more_budget, export } = self;
+        let Budgeted { engines, database, mode, records_per_hour, more_budget, export } = self;
+        let relations = |postgres: &str, mysql_database: &str, mysql: &str| -> String {
+            let line = |engine: &Engine| match engine {
+                Engine::Postgres => {
+                    format!("      - {{ engine: postgres, database: {database}, name: \"{postgres}\" }}\n")
+                }
+                Engine::MySql => {
+                    format!("      - {{ engine: mysql, database: {mysql_database}, name: \"{mysql}\" }}\n")
+                }
+            };
+            engines.iter().map(line).collect()
+        };
+        let customers = relations("public.customers", database, "customers");
+        let contacts = relations("public.contact_log*", database, "contact_log");
+        let cards = relations("billing.cards*", "billing", "cards");
         let more: String = more_budget.iter().map(|line| format!("      - {line}\n")).collect();
         let (access, no_export) = match export {
             Export::Budgeted => ("[read, export]", String::new()),
@@ -67,19 +93,16 @@ datasets:
   customers:
     class: personal
     relations:
-      - {{ engine: postgres, database: {database}, name: \"public.customers\" }}
-    columns: [name, email, phone]
+{customers}    columns: [name, email, phone]
     key: [id]
   contacts:
     class: personal
     relations:
-      - {{ engine: postgres, database: {database}, name: \"public.contact_log*\" }}
-    columns: [phone]
+{contacts}    columns: [phone]
   cards:
     class: secret
     relations:
-      - {{ engine: postgres, database: {database}, name: \"billing.cards*\" }}
-who:
+{cards}who:
   support: {{ group: support }}
 rules:
   - name: support-customers
@@ -118,3 +141,6 @@ rules:
 /// SQLSTATE of a statement that policy does not let run, or lets run no further: `insufficient_privilege`, which
 /// every driver knows and none retries.
 pub const DENIED: &str = "42501";
+
+/// The same on MySQL: number and SQLSTATE of a command that an account may not use on a table.
+pub const DENIED_MYSQL: (u16, &str) = (1142, "42000");

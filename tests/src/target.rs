@@ -1,4 +1,4 @@
-//! Against what a test runs: PostgreSQL itself, or a Weir in front of it.
+//! Against what a test runs: the server itself, or a Weir in front of it.
 //!
 //! A test that compares takes its expectation from [`Target::Direct`] and demands the same of [`Target::Weir`].
 //! `WEIR_TEST_TARGET=direct` leaves Weir out, to try the tests themselves: comparisons must pass then, and
@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 
-use crate::postgres::Postgres;
+use crate::engine::Server;
 use crate::weir::{Weir, WeirOptions};
 
 /// What stands at the address that clients connect to.
@@ -19,11 +19,11 @@ pub enum Target {
 }
 
 impl Target {
-    /// Weir with these options in front of `postgres`; PostgreSQL itself under `WEIR_TEST_TARGET=direct`.
-    pub fn front(postgres: &Postgres, options: &WeirOptions) -> Target {
+    /// Weir with these options in front of a server; the server itself under `WEIR_TEST_TARGET=direct`.
+    pub fn front(server: &(impl Server + ?Sized), options: &WeirOptions) -> Target {
         match direct_only() {
-            true => Target::Direct(postgres.address()),
-            false => Target::Weir(Box::new(Weir::start(postgres.address(), options))),
+            true => Target::Direct(server.address()),
+            false => Target::Weir(Box::new(Weir::start_for(&[(server.engine(), server.address())], options))),
         }
     }
 

@@ -73,7 +73,7 @@ pub fn client(program: &str) -> Command {
 /// its last argument so far.
 pub fn mariadb(program: &str, address: SocketAddr, user: &str, database: &str) -> Command {
     let mut command = Command::new(program);
-    command.args(["--no-defaults", "--skip-ssl", "--protocol=tcp", "--default-character-set=utf8mb4"]);
+    command.args(["--no-defaults", "--skip-ssl", "--protocol=tcp"]);
     mysql_arguments(&mut command, address, user, database);
     command
 }

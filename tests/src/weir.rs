@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::engine::Engine;
 use crate::fixture;
 use crate::net::free_port;
 use crate::policies;
@@ -98,7 +99,7 @@ impl WeirOptions {
 struct Home {
     scratch: Scratch,
     state: PathBuf,
-    address: SocketAddr,
+    listeners: Vec<(Engine, SocketAddr)>,
     admin: SocketAddr,
 }
 
@@ -110,10 +111,15 @@ pub struct Weir {
 }
 
 impl Weir {
-    /// Writes the configuration, starts the binary and waits until it says that it is ready.
+    /// In front of a PostgreSQL: writes the configuration, starts the binary and waits until it says that it is ready.
     pub fn start(upstream: SocketAddr, options: &WeirOptions) -> Weir {
+        Weir::start_for(&[(Engine::Postgres, upstream)], options)
+    }
+
+    /// In front of these servers.
+    pub fn start_for(upstreams: &[(Engine, SocketAddr)], options: &WeirOptions) -> Weir {
         assert!(!direct_only(), "this test needs Weir, and WEIR_TEST_TARGET=direct leaves it out");
-        let mut weir = Weir { home: Home::new(upstream, options), process: None };
+        let mut weir = Weir { home: Home::new(upstreams, options), process: None };
         weir.start_again();
         weir
     }
@@ -137,9 +143,15 @@ impl Weir {
         self.process = Some(Tied::start(&binary(), &arguments, &[], None, &log, "TERM"));
     }
 
-    /// Where clients connect.
+    /// Where clients of the first server connect.
     pub fn address(&self) -> SocketAddr {
-        self.home.address
+        self.home.listeners[0].1
+    }
+
+    /// Where clients of this protocol connect.
+    pub fn address_for(&self, engine: Engine) -> SocketAddr {
+        let listener = self.home.listeners.iter().find(|(speaks, _)| *speaks == engine);
+        listener.unwrap_or_else(|| panic!("no listener for {engine:?}")).1
     }
 
     /// Process id.
@@ -247,45 +259,32 @@ impl Drop for Weir {
 }
 
 impl Home {
-    fn new(upstream: SocketAddr, options: &WeirOptions) -> Home {
+    fn new(upstreams: &[(Engine, SocketAddr)], options: &WeirOptions) -> Home {
         let scratch = Scratch::new("weir");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let state = options.state_dir.clone().unwrap_or_else(|| scratch.path().join("state"));
-        let section = |name: &str, lines: &[String]| match lines {
-            [] => String::new(),
-            lines => format!("[{name}]\n{}\n", lines.join("\n")),
-        };
-        let limits: Vec<String> =
-            std::iter::once("drain_secs = 10".to_owned()).chain(options.limits.iter().cloned()).collect();
-        let config = format!(
+        let mut config = format!(
             "state_dir = \"{}\"
 policy = \"policy.yaml\"
 directory = \"people.yaml\"
 workers = 2
-[[listener]]
-name = \"support\"
-engine = \"postgres\"
-address = \"{address}\"
-upstream = \"support-db\"
-{}[[upstream]]
-name = \"support-db\"
-engine = \"postgres\"
-address = \"{upstream}\"
-{}
-[upstream.catalog]
-user = \"{}\"
-password_file = \"catalog.password\"
-refresh_secs = 1
-[alert]
+",
+            state.display()
+        );
+        let mut listeners = Vec::new();
+        for (engine, upstream) in upstreams {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+            listeners.push((*engine, address));
+            config += &Home::front(*engine, address, *upstream, options);
+        }
+        let limits: Vec<String> =
+            std::iter::once("drain_secs = 10".to_owned()).chain(options.limits.iter().cloned()).collect();
+        config += &format!(
+            "[alert]
 file = \"alerts.jsonl\"
 [admin]
 address = \"{admin}\"
 {}{}{}",
-            state.display(),
-            section("listener.tls", &options.listener_tls),
-            options.upstream_tls.join("\n"),
-            fixture::CATALOG_ACCOUNT,
             section("audit", &options.audit),
             section("allow", &options.allow),
             section("limits", &limits),
@@ -294,7 +293,43 @@ address = \"{admin}\"
         scratch.write("policy.yaml", &options.policy);
         scratch.write("people.yaml", &options.people);
         write_secret(&scratch.path().join("catalog.password"), fixture::PASSWORD);
-        Home { scratch, state, address, admin }
+        Home { scratch, state, listeners, admin }
+    }
+
+    /// A listener and its server. The first engine's are called `support` and `support-db`, as in the documents.
+    fn front(engine: Engine, address: SocketAddr, upstream: SocketAddr, options: &WeirOptions) -> String {
+        let (word, suffix) = match engine {
+            Engine::Postgres => ("postgres", ""),
+            Engine::MySql => ("mysql", "-mysql"),
+        };
+        format!(
+            "[[listener]]
+name = \"support{suffix}\"
+engine = \"{word}\"
+address = \"{address}\"
+upstream = \"support-db{suffix}\"
+{}[[upstream]]
+name = \"support-db{suffix}\"
+engine = \"{word}\"
+address = \"{upstream}\"
+{}
+[upstream.catalog]
+user = \"{}\"
+password_file = \"catalog.password\"
+refresh_secs = 1
+",
+            section("listener.tls", &options.listener_tls),
+            options.upstream_tls.join("\n"),
+            fixture::CATALOG_ACCOUNT,
+        )
+    }
+}
+
+/// A table of the configuration; nothing when it would be empty.
+fn section(name: &str, lines: &[String]) -> String {
+    match lines {
+        [] => String::new(),
+        lines => format!("[{name}]\n{}\n", lines.join("\n")),
     }
 }
 

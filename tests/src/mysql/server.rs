@@ -218,7 +218,7 @@ impl MySql {
     /// Runs a script directly as administrator, stopping at the first error; returns its tab-separated output.
     pub fn script(&self, database: &str, script: &str) -> String {
         let mut client = tools::mariadb("mariadb", self.address(), ADMINISTRATOR, database);
-        client.args(["--batch", "--skip-column-names"]);
+        client.args(["--default-character-set=utf8mb4", "--batch", "--skip-column-names"]);
         process::run(&mut client, script.as_bytes(), Duration::from_secs(120)).ok()
     }
 

@@ -1,5 +1,7 @@
-//! Real clients through an allow-all Weir. Each prints what it got; the same program against PostgreSQL itself
+//! Real clients through an allow-all Weir. Each prints what it got; the same program against the server itself
 //! says what it should have got.
+
+mod mysql;
 
 use std::process::Command;
 use std::time::Duration;
@@ -46,7 +48,7 @@ fn without_pids(text: &str) -> String {
 fn assert_same(direct: &str, through: &str) {
     let pairs = direct.lines().zip(through.lines()).enumerate();
     for (number, (expected, got)) in pairs {
-        assert_eq!(got, expected, "line {} through Weir differs from PostgreSQL's own", number + 1);
+        assert_eq!(got, expected, "line {} through Weir differs from the server's own", number + 1);
     }
     assert_eq!(through.lines().count(), direct.lines().count(), "a different number of lines");
 }

@@ -1,0 +1,262 @@
+//! What a behaviour that is the same for both protocols is tested with: one client, one kind of answer.
+//!
+//! A test that takes an [`Engine`] is written once and listed for both by [`for_both_engines!`]. What only one protocol
+//! has is tested with its own client ([`crate::raw::Raw`], [`crate::mysql::raw::Raw`]).
+
+use std::net::SocketAddr;
+
+use crate::mysql;
+use crate::mysql::server::MySql;
+use crate::policies::{DENIED, DENIED_MYSQL};
+use crate::postgres::Postgres;
+use crate::raw;
+
+/// A protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL and MariaDB.
+    MySql,
+}
+
+/// Lists each function of an [`Engine`] as a test of either protocol.
+#[macro_export]
+macro_rules! for_both_engines {
+    ($($name:ident),+ $(,)?) => {
+        mod postgres {
+            $(#[test] fn $name() { super::$name($crate::engine::Engine::Postgres); })+
+        }
+        mod mysql {
+            $(#[test] fn $name() { super::$name($crate::engine::Engine::MySql); })+
+        }
+    };
+}
+
+/// A running server of either kind.
+pub trait Server {
+    /// What it speaks.
+    fn engine(&self) -> Engine;
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
+    /// A new database with the fixture in it.
+    fn database(&self, prefix: &str) -> String;
+    /// A program that changes and looks at it directly: one value of one row.
+    fn value(&self, database: &str, sql: &str) -> String;
+}
+
+impl Server for Postgres {
+    fn engine(&self) -> Engine {
+        Engine::Postgres
+    }
+
+    fn address(&self) -> SocketAddr {
+        Postgres::address(self)
+    }
+
+    fn database(&self, prefix: &str) -> String {
+        Postgres::database(self, prefix)
+    }
+
+    fn value(&self, database: &str, sql: &str) -> String {
+        Postgres::value(self, database, sql)
+    }
+}
+
+impl Server for MySql {
+    fn engine(&self) -> Engine {
+        Engine::MySql
+    }
+
+    fn address(&self) -> SocketAddr {
+        MySql::address(self)
+    }
+
+    fn database(&self, prefix: &str) -> String {
+        MySql::database(self, prefix)
+    }
+
+    fn value(&self, database: &str, sql: &str) -> String {
+        MySql::value(self, database, sql)
+    }
+}
+
+impl Engine {
+    /// The server of this kind that all tests of this process share.
+    pub fn server(self) -> &'static dyn Server {
+        match self {
+            Engine::Postgres => Postgres::shared(),
+            Engine::MySql => MySql::shared(),
+        }
+    }
+
+    /// A server of one's own, for tests that hurt it.
+    pub fn own_server(self) -> Box<dyn Server> {
+        match self {
+            Engine::Postgres => Box::new(Postgres::start()),
+            Engine::MySql => Box::new(MySql::start()),
+        }
+    }
+
+    /// An expression that takes so many seconds.
+    pub fn sleep(self, seconds: &str) -> String {
+        match self {
+            Engine::Postgres => format!("pg_sleep({seconds})"),
+            Engine::MySql => format!("sleep({seconds})"),
+        }
+    }
+}
+
+/// A session in either protocol.
+#[derive(Debug)]
+pub enum Client {
+    /// PostgreSQL's.
+    Postgres(raw::Raw),
+    /// MySQL's.
+    MySql(mysql::raw::Raw),
+}
+
+impl Client {
+    /// Logs in with the password that all test accounts share.
+    #[track_caller]
+    pub fn login(engine: Engine, address: SocketAddr, user: &str, database: &str) -> Client {
+        match engine {
+            Engine::Postgres => Client::Postgres(raw::Raw::login(address, user, database)),
+            Engine::MySql => Client::MySql(mysql::raw::Raw::login(address, user, database)),
+        }
+    }
+
+    /// A statement as text.
+    pub fn query(&mut self, sql: &str) -> Answer {
+        match self {
+            Client::Postgres(client) => client.query(sql).into(),
+            Client::MySql(client) => client.query(sql).into(),
+        }
+    }
+
+    /// A prepared statement with text parameters, which stand as `?` in it.
+    pub fn prepared(&mut self, sql: &str, parameters: &[&str]) -> Answer {
+        match self {
+            Client::Postgres(client) => client.extended(&numbered(sql), parameters).into(),
+            Client::MySql(client) => client.extended(sql, parameters).into(),
+        }
+    }
+
+    /// Sends a statement and waits for nothing.
+    pub fn send_query(&mut self, sql: &str) {
+        match self {
+            Client::Postgres(client) => client.send(&crate::frames::query(sql)),
+            Client::MySql(client) => client.send(&mysql::packets::query(sql)),
+        }
+    }
+
+    /// Everything that comes for one statement.
+    pub fn answer(&mut self) -> Answer {
+        match self {
+            Client::Postgres(client) => client.until_ready().into(),
+            Client::MySql(client) => client.text_reply().into(),
+        }
+    }
+
+    /// Panics unless statements of both kinds work.
+    #[track_caller]
+    pub fn assert_usable(&mut self) {
+        assert_eq!(self.query("select 'usable'").fine().column(), ["usable"]);
+        let text = match self {
+            Client::Postgres(_) => "select ?::text",
+            Client::MySql(_) => "select ?",
+        };
+        assert_eq!(self.prepared(text, &["usable too"]).fine().column(), ["usable too"]);
+    }
+
+    /// Orderly end; waits until the other side closes.
+    pub fn goodbye(self) {
+        match self {
+            Client::Postgres(client) => client.goodbye(),
+            Client::MySql(client) => client.goodbye(),
+        }
+    }
+
+    /// Disappears without a word.
+    pub fn vanish(self) {
+        match self {
+            Client::Postgres(client) => client.vanish(),
+            Client::MySql(client) => client.vanish(),
+        }
+    }
+}
+
+/// `?` as PostgreSQL counts them.
+fn numbered(sql: &str) -> String {
+    let mut parts = sql.split('?');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for (number, part) in parts.enumerate() {
+        text.push_str(&format!("${}", number + 1));
+        text.push_str(part);
+    }
+    text
+}
+
+/// What came for one statement.
+#[derive(Debug)]
+pub struct Answer {
+    /// Rows of all results as text; NULL is `<null>`.
+    pub rows: Vec<Vec<String>>,
+    /// The error that ended it.
+    pub error: Option<Refused>,
+    /// Why nothing more came.
+    pub lost: Option<String>,
+}
+
+/// An error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Number and SQLSTATE where the protocol has both.
+    pub code: String,
+    /// All that it says.
+    pub message: String,
+    /// Whether it is how policy says no.
+    pub denied: bool,
+}
+
+impl Answer {
+    /// First column of each row.
+    pub fn column(&self) -> Vec<String> {
+        self.rows.iter().filter_map(|row| row.first().cloned()).collect()
+    }
+
+    /// Panics when it holds an error or did not end; returns itself.
+    #[track_caller]
+    pub fn fine(self) -> Answer {
+        assert!(self.error.is_none() && self.lost.is_none(), "an untroubled answer expected: {self:?}");
+        self
+    }
+
+    /// The error; panics when there is none.
+    #[track_caller]
+    pub fn error(&self) -> Refused {
+        self.error.clone().unwrap_or_else(|| panic!("an error expected in {self:?}"))
+    }
+}
+
+impl From<raw::Reply> for Answer {
+    fn from(reply: raw::Reply) -> Answer {
+        let error = reply.errors().into_iter().next().map(|error| Refused {
+            denied: error.sqlstate == DENIED,
+            message: [error.message, error.detail, error.hint].join(" "),
+            code: error.sqlstate,
+        });
+        Answer { rows: reply.texts(), error, lost: reply.end.map(|end| format!("{end:?}")) }
+    }
+}
+
+impl From<mysql::reply::Reply> for Answer {
+    fn from(reply: mysql::reply::Reply) -> Answer {
+        let error = reply.error.clone().map(|error| Refused {
+            denied: (error.code, error.sqlstate.as_str()) == DENIED_MYSQL,
+            code: format!("{}/{}", error.code, error.sqlstate),
+            message: error.message,
+        });
+        Answer { rows: reply.texts(), error, lost: reply.end.map(|end| format!("{end:?}")) }
+    }
+}
