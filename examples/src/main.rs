@@ -254,9 +254,9 @@ fn keep(scratch: &Scratch, servers: [&mut Process; 2], weir: Option<&mut Weir>, 
     for door in doors {
         let (ip, port, password) = (door.address.ip(), door.address.port(), &door.password);
         story.say(&match door.engine {
-            Engine::Postgres => format!("connect:  PGPASSWORD={password} psql -h {ip} -p {port} -U alice support"),
+            Engine::Postgres => format!("connect:  PGPASSWORD={password} psql -h {ip} -p {port} -U bob support"),
             Engine::Mysql => {
-                format!("connect:  MYSQL_PWD={password} mariadb --skip-ssl -h {ip} -P {port} -u dan support")
+                format!("connect:  MYSQL_PWD={password} mariadb --skip-ssl -h {ip} -P {port} -u carol support")
             }
         });
     }
