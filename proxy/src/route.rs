@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use weir_policy::relation::Engine;
+use weir_wire::mysql::handshake::Capabilities;
 
 use crate::session::gate::FunctionCalls;
 
@@ -43,6 +44,8 @@ pub struct Route {
     pub allowed_commands: Arc<[String]>,
     /// Whether a client may be asked for a file of its own by LOAD DATA LOCAL.
     pub local_infile: bool,
+    /// Capabilities of the MySQL protocol that are withheld on either leg, and so on both.
+    pub withheld: Capabilities,
 }
 
 /// TLS on a listener.

@@ -243,6 +243,7 @@ fn routes(config: &Config) -> Result<Routes, String> {
             },
             allowed_commands: config.allow_commands.as_slice().into(),
             local_infile: config.allow_local_infile,
+            withheld: listener.withheld.with(upstream.withheld),
         }));
     }
     Ok((routes, certificates))

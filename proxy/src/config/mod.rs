@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weir_policy::relation::Engine;
+use weir_wire::mysql::handshake::Capabilities;
 
 /// Longest file, bytes: hundreds of listeners fit.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -63,6 +64,8 @@ pub struct Listener {
     pub upstream: String,
     /// TLS towards clients.
     pub tls: Option<ListenerTls>,
+    /// Capabilities of the MySQL protocol that clients are not offered, beside those that Weir never offers.
+    pub withheld: Capabilities,
 }
 
 /// TLS of a listener.
@@ -87,6 +90,8 @@ pub struct Upstream {
     pub address: String,
     /// How the leg is protected.
     pub tls: UpstreamTls,
+    /// Capabilities of the MySQL protocol that are not used with it.
+    pub withheld: Capabilities,
     /// Weir's own account for the catalog.
     pub catalog: CatalogAccount,
 }

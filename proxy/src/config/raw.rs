@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 use weir_policy::relation::Engine;
+use weir_wire::mysql::handshake::Capabilities;
 
 use super::{
     Audit, CatalogAccount, Config, Durability, Limits, Listener, ListenerTls, PasswordSource, Upstream, UpstreamTls,
@@ -81,6 +82,8 @@ struct RawListener {
     address: Spanned<SocketAddr>,
     upstream: Spanned<String>,
     tls: Option<RawListenerTls>,
+    #[serde(default)]
+    withhold: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +114,8 @@ struct RawUpstream {
     ca: Option<Spanned<PathBuf>>,
     server_name: Option<Spanned<String>>,
     catalog: RawCatalog,
+    #[serde(default)]
+    withhold: Vec<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, PartialEq)]
@@ -312,12 +317,13 @@ fn listeners(raw: Vec<RawListener>, upstreams: &[Upstream], base: &Path) -> Resu
                 "give each listener a port of its own",
             ));
         }
+        let withheld = withheld(raw.withhold, engine, "listener", &name)?;
         let tls = raw.tls.map(|tls| ListenerTls {
             certificate: base.join(tls.certificate),
             key: base.join(tls.key),
             required: tls.mode == RawTlsMode::Require,
         });
-        listeners.push(Listener { engine, address, upstream: raw.upstream.into_inner(), tls, name });
+        listeners.push(Listener { engine, withheld, address, upstream: raw.upstream.into_inner(), tls, name });
     }
     Ok(listeners)
 }
@@ -383,7 +389,8 @@ impl RawUpstream {
                 },
             },
         };
-        Ok(Upstream { catalog: self.catalog.check(&name, base)?, engine, name, address, tls })
+        let withheld = withheld(self.withhold, engine, "upstream", &name)?;
+        Ok(Upstream { catalog: self.catalog.check(&name, base)?, withheld, engine, name, address, tls })
     }
 }
 
@@ -414,6 +421,23 @@ const fn engine(raw: RawEngine) -> Engine {
         RawEngine::Postgres => Engine::Postgres,
         RawEngine::Mysql => Engine::Mysql,
     }
+}
+
+/// The capabilities of the MySQL protocol that are named.
+fn withheld(names: Vec<Spanned<String>>, engine: Engine, what: &str, of: &str) -> Result<Capabilities, Problem> {
+    let mut withheld = Capabilities::NONE;
+    for name in names {
+        let capability = Capabilities::named(name.get_ref()).filter(|_| engine == Engine::Mysql);
+        let Some(capability) = capability else {
+            return Err(problem(
+                Some(name.span()),
+                format!("{what} `{of}` withholds `{}`, which is no capability of its protocol", name.get_ref()),
+                "name capabilities of MySQL without CLIENT_, such as session_track or multi_statements",
+            ));
+        };
+        withheld = withheld.with(capability);
+    }
+    Ok(withheld)
 }
 
 /// A request that is known by this name.

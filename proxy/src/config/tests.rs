@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir_tests::scratch::Scratch;
 
-use super::{Config, Durability, PasswordSource, UpstreamTls};
+use super::{Capabilities, Config, Durability, Engine, PasswordSource, UpstreamTls};
 
 const GOOD: &str = r#"state_dir = "state"
 policy = "policy.yaml"
@@ -111,6 +111,19 @@ replication = false
     assert!(config.warnings().is_empty(), "{:?}", config.warnings());
 }
 
+#[test]
+fn mysql_listeners_may_withhold_capabilities() {
+    let mysql = GOOD
+        .replace("\"postgres\"", "\"mysql\"")
+        .replace("upstream = \"db\"", "upstream = \"db\"\nwithhold = [\"SESSION_TRACK\", \"multi_statements\"]");
+    let config = load(&format!("{mysql}[allow]\nlocal_infile = true\ncommands = [\"binlog-dump\"]\n")).unwrap();
+    let listener = &config.listeners[0];
+    assert_eq!((listener.engine, config.upstreams[0].engine), (Engine::Mysql, Engine::Mysql));
+    assert_eq!(listener.withheld, Capabilities::SESSION_TRACK.with(Capabilities::MULTI_STATEMENTS));
+    assert!(config.allow_local_infile);
+    assert_eq!(config.allow_commands, ["binlog-dump"]);
+}
+
 /// One change to a good file, and what is said of it.
 #[test]
 fn what_is_wrong_is_told_with_its_place() {
@@ -139,6 +152,18 @@ fn what_is_wrong_is_told_with_its_place() {
         "engine = \"mysql\"",
         "4:10: listener `127.0.0.1:6432` speaks another protocol than its upstream `db` (hint: give both the same \
          engine: weir does not translate)",
+    );
+    check(
+        "upstream = \"db\"",
+        "upstream = \"db\"\nwithhold = [\"session_track\"]",
+        "7:13: listener `127.0.0.1:6432` withholds `session_track`, which is no capability of its protocol (hint: name \
+         capabilities of MySQL without CLIENT_, such as session_track or multi_statements)",
+    );
+    check(
+        "[upstream.catalog]",
+        "[allow]\ncommands = [\"query\"]\n[upstream.catalog]",
+        "13:13: `allow.commands` names `query`, which is no command that weir refuses by itself (hint: name some of \
+         binlog-dump, binlog-dump-gtid, clone, debug, register-replica, shutdown, stmt-bulk-execute, table-dump)",
     );
     check(
         "upstream = \"db\"",
