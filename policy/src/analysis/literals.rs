@@ -1,22 +1,30 @@
 //! Values of literals, decoded as the server decodes them.
 
+mod mysql;
+
 use std::borrow::Cow;
 
 use super::lexer::{continuation, undouble};
 use super::{LexSettings, LiteralKind, Quoting};
 
+pub(super) use mysql::unescape;
+
 /// The value of a literal, given its bytes with quotes.
 pub(super) fn value(raw: &[u8], kind: LiteralKind, settings: LexSettings) -> Option<Cow<'_, [u8]>> {
+    let standard_conforming_strings = match settings {
+        LexSettings::Postgres { standard_conforming_strings } => standard_conforming_strings,
+        LexSettings::Mysql(settings) => return mysql::value(raw, kind, settings),
+    };
     match kind {
         LiteralKind::Number => number(raw),
         LiteralKind::Bits => raw.get(2..raw.len().checked_sub(1)?).map(Cow::Borrowed),
         LiteralKind::String(Quoting::Dollar) => dollar(raw).map(Cow::Borrowed),
         LiteralKind::String(Quoting::Unicode) => unicode(raw, b'\'').map(Cow::Owned),
         LiteralKind::String(Quoting::Escape) => escape(&segments(raw.get(1..)?, true)?).map(Cow::Owned),
-        LiteralKind::String(Quoting::Standard) => {
+        LiteralKind::String(Quoting::Standard | Quoting::Charset) => {
             let quoted = if raw.first() == Some(&b'\'') { raw } else { raw.get(1..)? };
             let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
-            if !settings.standard_conforming_strings() {
+            if !standard_conforming_strings {
                 return escape(&segments(quoted, true)?).map(Cow::Owned);
             }
             if !inner.contains(&b'\'') {

@@ -11,6 +11,7 @@
 mod bridge;
 mod builtins;
 mod candidates;
+mod changes;
 mod cursor;
 mod effects;
 mod expand;
@@ -45,6 +46,9 @@ use crate::catalog::Catalog;
 use crate::relation::Engine;
 use crate::statement::Analysis;
 
+/// Version of the newest MySQL that was tried, as versioned comments compare it.
+const MYSQL_NEWEST: u32 = 90_700;
+
 /// Grammar that a text is read by, with the settings of the session that change where tokens begin and end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LexSettings {
@@ -58,6 +62,10 @@ pub enum LexSettings {
 }
 
 /// What MySQL's and MariaDB's lexers depend on.
+///
+/// The character set of what the client sends must be one of which no multi-byte character holds a byte of ASCII
+/// (utf8mb4, utf8mb3, latin1, ascii, binary). Under GBK, SJIS, BIG5 and their like a quote or a backslash can be the
+/// second half of a character: such a session's texts are not certain, whatever the lexer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MysqlLex {
     /// The server is MariaDB.
@@ -68,6 +76,9 @@ pub struct MysqlLex {
     pub ansi_quotes: bool,
     /// A backslash in a string is an ordinary character (sql_mode NO_BACKSLASH_ESCAPES).
     pub no_backslash_escapes: bool,
+    /// The client sends UTF-8 (character_set_client is utf8mb4 or utf8mb3). Otherwise a text that has anything but
+    /// ASCII outside of strings and comments is not certain: latin1 knows other blanks and other letters.
+    pub utf8: bool,
 }
 
 impl LexSettings {
@@ -76,19 +87,35 @@ impl LexSettings {
         LexSettings::Postgres { standard_conforming_strings }
     }
 
+    /// Those of a fresh session of an engine; of the newest servers where versions differ.
+    pub const fn of(engine: Engine) -> LexSettings {
+        match engine {
+            Engine::Postgres => LexSettings::postgres(true),
+            Engine::Mysql => LexSettings::Mysql(MysqlLex {
+                mariadb: false,
+                version: MYSQL_NEWEST,
+                ansi_quotes: false,
+                no_backslash_escapes: false,
+                utf8: true,
+            }),
+        }
+    }
+
+    /// Those that the server itself writes by: definitions of views, whatever the session's own are.
+    pub(crate) const fn stored(self) -> LexSettings {
+        match self {
+            LexSettings::Postgres { .. } => LexSettings::postgres(true),
+            LexSettings::Mysql(lex) => {
+                LexSettings::Mysql(MysqlLex { ansi_quotes: false, no_backslash_escapes: false, utf8: true, ..lex })
+            }
+        }
+    }
+
     /// Family of servers whose grammar it is.
     pub const fn engine(self) -> Engine {
         match self {
             LexSettings::Postgres { .. } => Engine::Postgres,
             LexSettings::Mysql(_) => Engine::Mysql,
-        }
-    }
-
-    /// Whether a backslash in `'…'` is an ordinary character.
-    const fn standard_conforming_strings(self) -> bool {
-        match self {
-            LexSettings::Postgres { standard_conforming_strings } => standard_conforming_strings,
-            LexSettings::Mysql(lex) => lex.no_backslash_escapes,
         }
     }
 }
@@ -119,15 +146,17 @@ pub enum LiteralKind {
     Number,
     /// A string.
     String(Quoting),
-    /// `B'…'` or `X'…'`.
+    /// `B'…'` or `X'…'`, and MySQL's `0b…` and `0x…`.
     Bits,
 }
 
 /// How a string is quoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Quoting {
-    /// `'…'`, `N'…'`; backslashes count when `standard_conforming_strings` is off.
+    /// `'…'`, `N'…'`, and MySQL's `"…"`; whether backslashes count is up to the session.
     Standard,
+    /// MySQL's `_charset'…'`.
+    Charset,
     /// `E'…'`.
     Escape,
     /// `U&'…'`, with its UESCAPE.

@@ -566,7 +566,7 @@ fn mysql_lex(version: &str) -> MysqlLex {
     let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0).min(99));
     let mut next = || parts.next().unwrap_or(0);
     let version = next() * 10_000 + next() * 100 + next();
-    MysqlLex { mariadb, version, ansi_quotes: false, no_backslash_escapes: false }
+    MysqlLex { mariadb, version, ansi_quotes: false, no_backslash_escapes: false, utf8: true }
 }
 
 /// Readings in which whatever has the name of something sensitive is that: one for each schema that holds any.

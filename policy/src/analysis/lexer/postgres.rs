@@ -1,106 +1,11 @@
-//! PostgreSQL's lexical rules over bytes.
-//!
-//! Linear in the text, never fails, never allocates per token. What PostgreSQL would reject comes out as
-//! [`Kind::Junk`]; what has no end sets [`Lexed::unterminated`], and the caller must then promise nothing.
-//!
-//! INVARIANT: a byte that the server reads as code is never inside a token that this module calls a literal or
-//! skips as a comment, and the other way round. <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>
+//! PostgreSQL's lexical rules over bytes. <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>
 
-use std::borrow::Cow;
-
-use super::{LexSettings, Quoting};
-
-/// PostgreSQL cuts identifiers to NAMEDATALEN - 1 bytes.
-const IDENTIFIER_BYTES_MAX: usize = 63;
-
-/// What a token is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Unquoted identifier or keyword.
-    Word,
-    /// `"…"`.
-    Quoted,
-    /// `U&"…"`, with its UESCAPE.
-    QuotedUnicode,
-    /// `$1`.
-    Param,
-    /// Number.
-    Number,
-    /// String literal.
-    Text(Quoting),
-    /// `B'…'`, `X'…'`.
-    Bits,
-    /// Operator of one or more operator characters.
-    Operator,
-    /// `( ) [ ] , ; . :` and `::`, `:=`, `..`.
-    Punct,
-    /// A byte that begins no token.
-    Junk,
-}
-
-/// A token and the bytes it covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    pub(super) start: usize,
-    pub(super) end: usize,
-}
-
-impl Token {
-    pub(super) fn raw<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        text.get(self.start..self.end).unwrap_or_default()
-    }
-
-    pub(super) fn is_identifier(&self) -> bool {
-        matches!(self.kind, Kind::Word | Kind::Quoted | Kind::QuotedUnicode)
-    }
-
-    pub(super) fn is_literal(&self) -> bool {
-        matches!(self.kind, Kind::Number | Kind::Text(_) | Kind::Bits)
-    }
-
-    /// Whether it is this keyword (given in lower case), unquoted.
-    pub(super) fn is_word(&self, text: &[u8], word: &str) -> bool {
-        self.kind == Kind::Word && self.raw(text).eq_ignore_ascii_case(word.as_bytes())
-    }
-
-    pub(super) fn is_punct(&self, text: &[u8], punct: &str) -> bool {
-        self.kind == Kind::Punct && self.raw(text) == punct.as_bytes()
-    }
-
-    /// The identifier as the server stores it: unquoted, unescaped, folded, cut.
-    pub(super) fn identifier<'t>(&self, text: &'t [u8]) -> Cow<'t, str> {
-        let raw = self.raw(text);
-        match self.kind {
-            Kind::Word => fold(raw),
-            Kind::Quoted => {
-                let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
-                if inner.contains(&b'"') {
-                    cut(Cow::Owned(String::from_utf8_lossy(&undouble(inner, b'"')).into_owned()))
-                } else {
-                    cut(String::from_utf8_lossy(inner))
-                }
-            }
-            Kind::QuotedUnicode => {
-                let decoded = super::literals::unicode(raw, b'"').unwrap_or_default();
-                cut(Cow::Owned(String::from_utf8_lossy(&decoded).into_owned()))
-            }
-            _ => String::from_utf8_lossy(raw),
-        }
-    }
-}
-
-/// A text cut into tokens.
-#[derive(Debug, Default)]
-pub(super) struct Lexed {
-    pub(super) tokens: Vec<Token>,
-    /// A string, comment or quoted identifier has no end.
-    pub(super) unterminated: bool,
-}
+use super::{Kind, Lexed, Rules, Token, is_space};
+use crate::analysis::Quoting;
 
 /// Cuts a text into tokens; comments and white space are dropped.
-pub(super) fn lex(text: &[u8], settings: LexSettings) -> Lexed {
-    let mut lexer = Lexer { text, at: 0, settings, unterminated: false };
+pub(super) fn lex(text: &[u8], standard_conforming_strings: bool) -> Lexed {
+    let mut lexer = Lexer { text, at: 0, standard_conforming_strings, unterminated: false };
     let mut tokens = Vec::with_capacity(text.len() / 4 + 4);
     while let Some(token) = lexer.next_token() {
         tokens.push(token);
@@ -108,26 +13,8 @@ pub(super) fn lex(text: &[u8], settings: LexSettings) -> Lexed {
     Lexed { tokens, unterminated: lexer.unterminated }
 }
 
-/// Doubled delimiters become single ones.
-pub(super) fn undouble(inner: &[u8], delimiter: u8) -> Vec<u8> {
-    let mut out = Vec::with_capacity(inner.len());
-    let mut bytes = inner.iter();
-    while let Some(byte) = bytes.next() {
-        out.push(*byte);
-        if *byte == delimiter {
-            bytes.next();
-        }
-    }
-    out
-}
-
-/// Whether a byte may separate tokens.
-pub(super) fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
-}
-
 /// The two halves of `quote newline quote`: where a string goes on after a break, the position after the new quote.
-pub(super) fn continuation(text: &[u8], mut at: usize) -> Option<usize> {
+pub(in crate::analysis) fn continuation(text: &[u8], mut at: usize) -> Option<usize> {
     let mut newline = false;
     loop {
         match text.get(at)? {
@@ -147,32 +34,10 @@ pub(super) fn continuation(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-fn fold(raw: &[u8]) -> Cow<'_, str> {
-    if raw.iter().any(u8::is_ascii_uppercase) {
-        cut(Cow::Owned(String::from_utf8_lossy(&raw.to_ascii_lowercase()).into_owned()))
-    } else {
-        cut(String::from_utf8_lossy(raw))
-    }
-}
-
-fn cut(name: Cow<'_, str>) -> Cow<'_, str> {
-    if name.len() <= IDENTIFIER_BYTES_MAX {
-        return name;
-    }
-    let end = (0..=IDENTIFIER_BYTES_MAX).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    match name {
-        Cow::Borrowed(name) => Cow::Borrowed(&name[..end]),
-        Cow::Owned(mut name) => {
-            name.truncate(end);
-            Cow::Owned(name)
-        }
-    }
-}
-
 struct Lexer<'t> {
     text: &'t [u8],
     at: usize,
-    settings: LexSettings,
+    standard_conforming_strings: bool,
     unterminated: bool,
 }
 
@@ -184,7 +49,7 @@ impl Lexer<'_> {
         let kind = match first {
             b'\'' => self.string(
                 start + 1,
-                if self.settings.standard_conforming_strings() { Quoting::Standard } else { Quoting::Escape },
+                if self.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape },
                 Quoting::Standard,
             ),
             b'"' => self.quoted(start + 1, Kind::Quoted),
@@ -201,7 +66,7 @@ impl Lexer<'_> {
                 Kind::Junk
             }
         };
-        Some(Token { kind, start, end: self.at })
+        Some(Token { kind, rules: Rules::Postgres, start, end: self.at })
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {
@@ -256,7 +121,7 @@ impl Lexer<'_> {
             (b'e' | b'E', Some(b'\''), _) => return self.string(self.at + 2, Quoting::Escape, Quoting::Escape),
             (b'n' | b'N', Some(b'\''), _) => {
                 let inside =
-                    if self.settings.standard_conforming_strings() { Quoting::Standard } else { Quoting::Escape };
+                    if self.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape };
                 return self.string(self.at + 2, inside, Quoting::Standard);
             }
             (b'b' | b'B' | b'x' | b'X', Some(b'\''), _) => {
@@ -449,7 +314,8 @@ fn is_operator(byte: u8) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
+    use super::super::lex;
+    use crate::analysis::LexSettings;
 
     fn check(text: &str, expected: &[&str]) {
         let lexed = lex(text.as_bytes(), LexSettings::default());
