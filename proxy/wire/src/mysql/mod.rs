@@ -3,7 +3,9 @@
 //! <https://mariadb.com/kb/en/clientserver-protocol/>
 
 pub mod account;
+pub mod auth;
 pub mod capability;
+pub mod change_user;
 pub mod charset;
 pub mod error;
 pub mod greeting;
@@ -11,3 +13,4 @@ pub mod handshake;
 #[cfg(test)]
 mod login_tests;
 pub mod packet;
+mod plugin;
