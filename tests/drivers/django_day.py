@@ -1,24 +1,27 @@
 """Django as a support tool uses it: look-ups, relations, aggregates, transactions undone, introspection.
 
-Prints a transcript that must be the same directly and through Weir. The connection comes from PG* variables."""
+Prints a transcript that must be the same directly and through Weir. The connection comes from PG* variables, or from
+DB_* variables for MySQL."""
 
 import os
 
 import django
 from django.conf import settings
 
+if "DB_HOST" in os.environ:
+    import pymysql
+
+    # Django asks for mysqlclient, of a version that a Debian may not have; PyMySQL answers to its name.
+    pymysql.install_as_MySQLdb()
+    pymysql.version_info = (2, 2, 1, "final", 0)
+    engine, prefix, options = "mysql", "DB_", {}
+    variables = {"NAME": "NAME", "USER": "USER", "PASSWORD": "PASSWORD", "HOST": "HOST", "PORT": "PORT"}
+else:
+    engine, prefix, options = "postgresql", "PG", {"application_name": "django"}
+    variables = {"NAME": "DATABASE", "USER": "USER", "PASSWORD": "PASSWORD", "HOST": "HOST", "PORT": "PORT"}
+place = {name: os.environ[prefix + variable] for name, variable in variables.items()}
 settings.configure(
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": os.environ["PGDATABASE"],
-            "USER": os.environ["PGUSER"],
-            "PASSWORD": os.environ["PGPASSWORD"],
-            "HOST": os.environ["PGHOST"],
-            "PORT": os.environ["PGPORT"],
-            "OPTIONS": {"application_name": "django"},
-        }
-    },
+    DATABASES={"default": {"ENGINE": f"django.db.backends.{engine}", "OPTIONS": options, **place}},
     USE_TZ=True,
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
 )

@@ -1,7 +1,9 @@
 """SQLAlchemy as a support tool uses it: inspection, reflection, look-ups, relationships, a unit of work undone.
 
-Prints a transcript that must be the same directly and through Weir. The connection comes from PG* variables."""
+Prints a transcript that must be the same directly and through Weir. The connection comes from PG* variables, or from
+DB_* variables for MySQL."""
 
+import os
 import warnings
 
 import sqlalchemy as sa
@@ -33,15 +35,25 @@ class Ticket(Base):
     agent: Mapped[str | None]
 
 
+def connect():
+    if "DB_HOST" not in os.environ:
+        return sa.create_engine("postgresql+psycopg://", connect_args={"application_name": "sqlalchemy"})
+    place = {"host": "DB_HOST", "username": "DB_USER", "password": "DB_PASSWORD", "database": "DB_NAME"}
+    url = {name: os.environ[variable] for name, variable in place.items()}
+    return sa.create_engine(sa.URL.create("mysql+pymysql", port=int(os.environ["DB_PORT"]), **url))
+
+
 def main():
-    engine = sa.create_engine("postgresql+psycopg://", connect_args={"application_name": "sqlalchemy"})
+    engine = connect()
     inspector = sa.inspect(engine)
     print(sorted(inspector.get_table_names()), sorted(inspector.get_view_names()), inspector.get_schema_names())
     for table in ("customers", "tickets", "contact_log", "every_type"):
         print([(c["name"], str(c["nullable"])) for c in inspector.get_columns(table)])
         print(inspector.get_pk_constraint(table), inspector.get_foreign_keys(table))
         print(inspector.get_indexes(table), inspector.get_unique_constraints(table), inspector.get_check_constraints(table))
-    print(inspector.get_view_definition("customer_directory"), inspector.get_sequence_names(), inspector.get_enums())
+    print(inspector.get_view_definition("customer_directory"))
+    if engine.dialect.name == "postgresql":
+        print(inspector.get_sequence_names(), inspector.get_enums())
     metadata = sa.MetaData()
     metadata.reflect(engine)
     metadata.reflect(engine, schema="billing")

@@ -264,7 +264,8 @@ impl MySql {
             let _ = writeln!(
                 script,
                 "grant select, insert, update, delete, execute, create, drop, alter, index, create view, show view, \
-                 create routine, alter routine, create temporary tables, lock tables, trigger on `{database}`.* \
+                 create routine, alter routine, create temporary tables, lock tables, trigger, \
+                 event on `{database}`.* \
                  to {account}@'%';\n\
                  grant select on billing.* to {account}@'%';"
             );
