@@ -208,6 +208,8 @@ pub enum SessionAct {
         /// Name, folded as the server folds it.
         name: String,
     },
+    /// LOAD DATA LOCAL: the server will ask the client for a file that the text names, and put its lines into a table.
+    LoadLocal,
     /// Anything that changes the catalog (DDL), so that the snapshot must be renewed.
     CatalogChanged,
 }

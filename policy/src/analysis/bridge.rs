@@ -1,9 +1,15 @@
 //! Our tokens to the parser's: one reading of the text, so that no two lexers can disagree about it.
 //!
 //! Literals become placeholders (see [`shape`](super::shape)), identifiers arrive unquoted and folded, and each
-//! token's position is its index in our own stream. PostgreSQL forms that the parser refuses, and that change
-//! nothing about which values flow where, are written as forms that it knows. What would cost the parser stack or
-//! memory beyond proportion is refused here, before it sees anything.
+//! token's position is its index in our own stream. Forms that the parser refuses, and that change nothing about
+//! which values flow where, are written as forms that it knows. What would cost the parser stack or memory beyond
+//! proportion is refused here, before it sees anything.
+
+mod clauses;
+mod mysql;
+mod words;
+
+pub(super) use mysql::{Into, Notes};
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token as ParserToken, TokenWithSpan};
@@ -11,6 +17,7 @@ use sqlparser::tokenizer::{Location, Span, Token as ParserToken, TokenWithSpan};
 use super::builtins;
 use super::lexer::{Kind, Token};
 use super::shape::Unit;
+use crate::relation::Engine;
 
 /// Tokens that the parser is given at most. A tree costs about 200 bytes a token: this is some 6 MiB.
 const TOKENS_MAX: usize = 24 * 1024;
@@ -69,21 +76,54 @@ pub(super) struct Bridged {
     pub(super) unknown_operators: Vec<String>,
     /// Small and flat enough for any stack.
     pub(super) shallow: bool,
+    /// Tokens that were left out and that name no relation.
+    pub(super) accounted: Vec<usize>,
+    /// What was noticed of a MySQL statement.
+    pub(super) notes: Notes,
+}
+
+/// What the tokens are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A statement.
+    Statement,
+    /// A list of expressions, which becomes a SELECT of them.
+    Expressions,
 }
 
 /// Translates the tokens of one statement. `None`: over a bound.
-pub(super) fn bridge(unit: &Unit<'_>, range: std::ops::Range<usize>) -> Option<Bridged> {
-    let mut bridge = Bridge { unit, out: Vec::new(), unknown_operators: Vec::new() };
+pub(super) fn bridge(unit: &Unit<'_>, range: std::ops::Range<usize>, form: Form) -> Option<Bridged> {
+    let mut bridge = Bridge {
+        unit,
+        first: range.start,
+        out: Vec::new(),
+        unknown_operators: Vec::new(),
+        accounted: Vec::new(),
+        params: (range.start, 0),
+        mysql: mysql::State::new(&unit.tokens, range.start),
+    };
+    if form == Form::Expressions {
+        bridge.word(range.start, "select");
+    }
     let mut at = range.start;
     while at < range.end {
-        at = bridge.step(at, range.start, range.end);
+        at = match unit.settings.engine() {
+            Engine::Postgres => bridge.step(at, range.start, range.end),
+            Engine::Mysql => bridge.step_mysql(at, range.start, range.end),
+        };
         if bridge.out.len() > TOKENS_MAX {
             return None;
         }
     }
     let path = longest_path(&bridge.out)?;
     let shallow = bridge.out.len() <= SHALLOW_TOKENS && path <= SHALLOW_PATH;
-    Some(Bridged { tokens: bridge.out, unknown_operators: bridge.unknown_operators, shallow })
+    Some(Bridged {
+        tokens: bridge.out,
+        unknown_operators: bridge.unknown_operators,
+        shallow,
+        accounted: bridge.accounted,
+        notes: bridge.mysql.notes,
+    })
 }
 
 /// The index in our stream of the token that begins here; `None` for what the parser made up.
@@ -93,8 +133,14 @@ pub(super) fn position(span: Span) -> Option<usize> {
 
 struct Bridge<'u, 't> {
     unit: &'u Unit<'t>,
+    /// First token of the statement.
+    first: usize,
     out: Vec<TokenWithSpan>,
     unknown_operators: Vec<String>,
+    accounted: Vec<usize>,
+    /// Parameters from the first token up to this one.
+    params: (usize, usize),
+    mysql: mysql::State,
 }
 
 impl Bridge<'_, '_> {
@@ -121,7 +167,9 @@ impl Bridge<'_, '_> {
             Kind::Text(_) => self.push(at, ParserToken::SingleQuotedString("x".to_owned())),
             Kind::Bits => self.push(at, ParserToken::HexStringLiteral("0".to_owned())),
             Kind::Operator => self.operator(at, previous),
-            Kind::Junk => self.push(at, ParserToken::Backslash),
+            Kind::Junk | Kind::Variable | Kind::SystemVariable | Kind::Null | Kind::Hint => {
+                self.push(at, ParserToken::Backslash)
+            }
             Kind::Punct => {
                 let punct = match token.raw(text) {
                     b"(" => {

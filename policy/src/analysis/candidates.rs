@@ -9,7 +9,7 @@ use super::lexer::{Kind, Token};
 use super::shape::Unit;
 use super::{Context, builtins};
 use crate::catalog::Resolution;
-use crate::relation::RelationName;
+use crate::relation::{Engine, RelationName};
 
 /// A name that the catalog holds.
 #[derive(Clone, Debug)]
@@ -88,7 +88,10 @@ pub(super) fn calls(unit: &Unit<'_>, range: Range<usize>) -> Vec<Call> {
             continue;
         }
         let mut parts = parts;
-        let Some(name) = parts.pop() else { continue };
+        let Some(mut name) = parts.pop() else { continue };
+        if unit.settings.engine() == Engine::Mysql {
+            name.make_ascii_lowercase();
+        }
         found.push(Call { token: at, schema: parts.pop(), name, constants: constants(unit, open + 1, range.end) });
     }
     found
@@ -137,7 +140,12 @@ fn chain(unit: &Unit<'_>, at: usize, range: Range<usize>) -> Option<Vec<String>>
     let text = unit.text;
     let dot = |index: usize| index < range.end && unit.tokens[index].is_punct(text, ".");
     let first = unit.tokens[at];
-    if !first.is_identifier() || (at > range.start && dot(at - 1)) {
+    // MySQL takes `.t` for `t`.
+    let leading = |index: usize| {
+        unit.settings.engine() == Engine::Mysql
+            && index.checked_sub(1).is_none_or(|before| before < range.start || !unit.tokens[before].is_identifier())
+    };
+    if !first.is_identifier() || (at > range.start && dot(at - 1) && !leading(at - 1)) {
         return None;
     }
     let mut parts = vec![first.identifier(text).into_owned()];
@@ -157,13 +165,13 @@ fn is_target(unit: &Unit<'_>, at: usize, first: usize) -> bool {
         if token.kind != Kind::Word {
             return false;
         }
-        if is_any(unit, &token, &["into", "update", "truncate"]) {
+        if is_any(unit, &token, &["into", "update", "truncate", "replace"]) {
             return true;
         }
         if is_any(unit, &token, &["from"]) {
             return before > first && is_any(unit, &unit.tokens[before - 1], &["delete"]);
         }
-        if !is_any(unit, &token, &["only", "table"]) {
+        if !is_any(unit, &token, &["only", "table", "ignore", "low_priority", "quick"]) {
             return false;
         }
     }

@@ -215,6 +215,13 @@ fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
 fn later(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, depth: usize) -> (Arc<StatementAnalysis>, bool) {
     let mut found = Found::new(Verb::Unknown);
     reading::statement(unit, range, context, &mut found, depth + 1);
+    detach(&mut found, unit);
+    let touches = found.touches_names;
+    (Arc::new(found.finish(context.catalog)), touches)
+}
+
+/// Lets nothing point at literals and parameters of the text that was read.
+pub(super) fn detach(found: &mut Found, unit: &Unit<'_>) {
     for draft in &mut found.drafts {
         draft.pin = None;
     }
@@ -231,8 +238,6 @@ fn later(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, depth: usi
             .and_then(|number| std::str::from_utf8(&number).ok()?.parse().ok())
             .map_or(Extent::Unbounded, Extent::LimitedTo);
     }
-    let touches = found.touches_names;
-    (Arc::new(found.finish(context.catalog)), touches)
 }
 
 fn prepare(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {

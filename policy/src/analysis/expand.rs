@@ -1,20 +1,22 @@
 //! Relations: the name in a FROM clause to the use that it is, and through views to what they read.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
-use sqlparser::ast::{ObjectName, Statement};
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Statement};
 
+use super::bridge::{self, Form};
 use super::candidates;
 use super::found::Found;
 use super::functions::catalog_name;
-use super::lineage::{Walker, parts};
+use super::lineage::Walker;
 use super::parse;
 use super::scope::{Column, Ctes, Item, Rows, join, single};
 use super::shape::Unit;
 use super::uses::{Atom, Draft, Flow, Pack};
 use super::{Context, LexSettings};
 use crate::catalog::{Catalog, Relation, RelationKind};
-use crate::relation::RelationName;
+use crate::relation::{Engine, RelationName};
 use crate::statement::{Access, Coverage, Source, Verb};
 
 /// Views that read views, at most this deep: a statement's stack has to hold them all.
@@ -23,7 +25,7 @@ const VIEW_DEPTH_MAX: usize = 16;
 impl Walker<'_> {
     /// The FROM item that a name is, without its alias.
     pub(super) fn relation(&mut self, name: &ObjectName, ctes: &Ctes<'_>) -> Item {
-        let mut parts = parts(name);
+        let mut parts = self.spelled(name);
         let own = parts.pop().unwrap_or_default();
         let schema = parts.pop();
         if schema.is_none()
@@ -31,12 +33,17 @@ impl Walker<'_> {
         {
             self.found.spend(rows.columns.len());
             self.refer(rows);
-            return Item { alias: Some(own.as_str().into()), schema: None, rows: rows.clone(), usage: None };
+            return Item { alias: Some(self.folded(&own)), schema: None, rows: rows.clone(), usage: None };
         }
-        let temporary_schema = schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp"));
-        if self.via.is_empty() && (schema.is_none() || temporary_schema) && self.context.temporary.contains(&own) {
+        if schema.is_none()
+            && self.engine() == Engine::Mysql
+            && let Some(rows) = ctes.find_in_any_case(&own)
+        {
+            return self.either(&own, rows);
+        }
+        if self.via.is_empty() && self.is_temporary(schema.as_deref(), &own) {
             return Item {
-                alias: Some(own.as_str().into()),
+                alias: Some(self.folded(&own)),
                 schema: None,
                 rows: Rows::open(Flow::default()),
                 usage: None,
@@ -53,11 +60,60 @@ impl Walker<'_> {
             }
         };
         Item {
-            alias: Some(written.name.as_str().into()),
-            schema: written.schema.as_deref().map(Into::into),
+            alias: Some(self.folded(&written.name)),
+            schema: written.schema.as_deref().map(|schema| self.folded(schema)),
             rows,
             usage: None,
         }
+    }
+
+    /// Whether a name means a relation of the session's own.
+    pub(super) fn is_temporary(&self, schema: Option<&str>, name: &str) -> bool {
+        let may = match self.engine() {
+            Engine::Postgres => schema.is_none_or(|schema| schema.starts_with("pg_temp")),
+            Engine::Mysql => schema.is_none_or(|schema| self.context.search_path.iter().any(|known| known == schema)),
+        };
+        may && self.context.temporary.iter().any(|known| known == name)
+    }
+
+    /// The parts of a relation's name as they are written: the tree holds them folded.
+    pub(super) fn spelled(&self, name: &ObjectName) -> Vec<String> {
+        let token = |part: &Ident| bridge::position(part.span).and_then(|at| self.unit.tokens.get(at));
+        name.0
+            .iter()
+            .filter_map(|part| match part {
+                ObjectNamePart::Identifier(part) => Some(match (self.engine(), token(part)) {
+                    (Engine::Mysql, Some(token)) => token.identifier(self.unit.text).into_owned(),
+                    _ => part.value.clone(),
+                }),
+                ObjectNamePart::Function(_) => None,
+            })
+            .collect()
+    }
+
+    /// A name as the tree holds it.
+    pub(super) fn folded(&self, name: &str) -> Rc<str> {
+        match self.engine() {
+            Engine::Postgres => name.into(),
+            Engine::Mysql => name.to_lowercase().into(),
+        }
+    }
+
+    /// What a name means that differs from a common table expression's in its case only: that, or a relation, as the
+    /// server is set up.
+    fn either(&mut self, name: &str, rows: &Rows) -> Item {
+        self.refer(rows);
+        let written = RelationName { schema: None, name: name.to_owned() };
+        let rows = match self.find(&written) {
+            Some(relation) => {
+                let base = self.known(relation, written, Access::Read).rows.all();
+                let all = join(&base, &rows.all());
+                self.found.mix(&all);
+                Rows::open(all)
+            }
+            None => rows.clone(),
+        };
+        Item { alias: Some(self.folded(name)), schema: None, rows, usage: None }
     }
 
     /// Each reference to a common table expression after the first puts its rows beside themselves.
@@ -94,12 +150,12 @@ impl Walker<'_> {
 
     /// The item of a relation of the catalog.
     pub(super) fn known(&mut self, index: usize, written: RelationName, access: Access) -> Item {
-        let alias = Some(written.name.as_str().into());
-        let schema = written.schema.as_deref().map(Into::into);
+        let alias = Some(self.folded(&written.name));
+        let schema = written.schema.as_deref().map(|schema| self.folded(schema));
         let Some(relation) = self.context.catalog.relations().get(index) else {
             return Item { alias, schema, rows: Rows::default(), usage: None };
         };
-        let schema = schema.or_else(|| Some((&*relation.id.schema).into()));
+        let schema = schema.or_else(|| Some(self.folded(&relation.id.schema)));
         let usage = self.found.draft(Draft::new(written, Some(index), access, self.source()).via(&self.via));
         self.found.spend(relation.columns.len());
         let inner = if is_view(relation) { Some(self.view(relation)) } else { None };
@@ -123,7 +179,7 @@ impl Walker<'_> {
                     }
                     Some(_) => None,
                 };
-                Column { name: Some((&*column.name).into()), flow, plain }
+                Column { name: Some(self.folded(&column.name)), flow, plain }
             })
             .collect();
         let open = columns.is_empty().then(|| single(Atom { usage, column: None, pack: Pack::Single }));
@@ -177,25 +233,26 @@ impl Walker<'_> {
 
     fn definition(&mut self, view: &Relation, path: &[String]) -> Option<Rows> {
         let definition = view.definition.as_deref()?;
-        let unit = Unit::new(definition.as_bytes(), LexSettings::default());
+        let unit = Unit::new(definition.as_bytes(), self.context.lex.stored());
         let end =
             unit.tokens.len() - usize::from(unit.tokens.last().is_some_and(|token| token.is_punct(unit.text, ";")));
-        let bridged = super::bridge::bridge(&unit, 0..end)?;
+        let bridged = bridge::bridge(&unit, 0..end, Form::Statement)?;
         if unit.unterminated || !(bridged.shallow || parse::on_large_stack()) {
             return None;
         }
-        let Ok(Statement::Query(query)) = parse::statement(bridged.tokens) else { return None };
+        let Ok(Statement::Query(query)) = parse::statement(bridged.tokens, self.engine()) else { return None };
         for operator in &bridged.unknown_operators {
             self.found.gap("unknown-operator", operator, Coverage::Partial);
         }
         let refused = self.found.is_refused();
-        let mut inner = Walker {
-            context: self.context,
-            unit: &unit,
-            found: self.found,
-            via: path.to_vec(),
-            depends: &view.depends,
+        // MySQL writes a definition with every name in full; what is short all the same means the view's own database.
+        let own = [view.id.schema.to_string()];
+        let context = match self.engine() {
+            Engine::Postgres => *self.context,
+            Engine::Mysql => Context { search_path: &own, ..*self.context },
         };
+        let mut inner =
+            Walker { context: &context, unit: &unit, found: self.found, via: path.to_vec(), depends: &view.depends };
         let rows = inner.query(&query, None, &Ctes::default());
         (self.found.is_refused() == refused && !self.found.is_spent()).then_some(rows)
     }
@@ -235,7 +292,7 @@ impl Walker<'_> {
 /// shows unchanged and alone. `None` for all others, and for what cannot be read.
 pub(crate) fn plain_columns(catalog: &Catalog, view: &Relation) -> Vec<Option<(u32, i16)>> {
     let context = Context {
-        lex: LexSettings::default(),
+        lex: LexSettings::of(catalog.engine()),
         catalog,
         // The definition names what is out of reach of its own search path; the rest is known by what it depends on.
         search_path: &[],
@@ -243,7 +300,7 @@ pub(crate) fn plain_columns(catalog: &Catalog, view: &Relation) -> Vec<Option<(u
     };
     let Some(index) = catalog.index_of(view) else { return Vec::new() };
     let read = || {
-        let unit = Unit::new(b"", LexSettings::default());
+        let unit = Unit::new(b"", context.lex);
         let mut found = Found::new(Verb::Select);
         let mut walker = Walker { context: &context, unit: &unit, found: &mut found, via: Vec::new(), depends: &[] };
         let item = walker.known(index, catalog_name(view), Access::Read);

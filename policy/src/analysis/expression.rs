@@ -76,6 +76,14 @@ impl Walker<'_> {
                 let flow = self.expr(expr, scope);
                 if *op == UnaryOperator::Not { self.only_used(&flow) } else { flow }
             }
+            Expr::BinaryOp { left, op: BinaryOperator::Assignment, right } if self.engine() == Engine::Mysql => {
+                // @v := value: kept for later statements, and the value of the expression too. `@v := concat(@v, x)`
+                // gathers the values of all rows.
+                self.condition(left, scope);
+                let flow = self.expr(right, scope);
+                self.copy_flow(&flow, None, false);
+                flow
+            }
             Expr::BinaryOp { left, op, right } => {
                 let (left, right) = (self.expr(left, scope), self.expr(right, scope));
                 let both = self.join(&left, &right);
@@ -205,7 +213,7 @@ impl Walker<'_> {
 
     /// A name that nothing in sight has: the catalog is behind, or the text is wrong. It may be any value.
     pub(super) fn unknown_column(&mut self, name: &str, scope: &Scope<'_>) -> Flow {
-        if self.is_no_column(name) {
+        if self.is_no_column(name) || self.found.variables.iter().any(|known| known == name) {
             return Flow::default();
         }
         self.found.gap("unknown-column", name, Coverage::Partial);
@@ -364,6 +372,7 @@ fn is_predicate(op: &BinaryOperator) -> bool {
         | BinaryOperator::PGILikeMatch
         | BinaryOperator::PGNotLikeMatch
         | BinaryOperator::PGNotILikeMatch
+        | BinaryOperator::Spaceship
         | BinaryOperator::Overlaps => true,
         BinaryOperator::Custom(name) => matches!(
             name.as_str(),

@@ -22,6 +22,10 @@ pub(super) struct Found {
     pub(super) gaps: BTreeSet<Gap>,
     /// The rows of the statement go into a relation: SELECT INTO.
     pub(super) copies: bool,
+    /// Variables of the stored program that is read, in lower case.
+    pub(super) variables: Vec<String>,
+    /// No equality pins a key.
+    pub(super) loose: bool,
     /// A function body that is reached changes prepared names, or may.
     pub(super) touches_names: bool,
     /// Calls of `set_config` with a computed value so far.
@@ -48,6 +52,8 @@ impl Found {
             coverage: Coverage::Full,
             gaps: BTreeSet::new(),
             copies: false,
+            variables: Vec::new(),
+            loose: false,
             touches_names: false,
             set_configs: 0,
             alternatives: BTreeSet::new(),

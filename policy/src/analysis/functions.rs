@@ -22,9 +22,9 @@ use crate::relation::{Engine, RelationName};
 use crate::statement::{Access, Coverage, Source};
 
 /// Strings within strings are read this deep.
-const NESTED_TEXTS_MAX: usize = 4;
+pub(super) const NESTED_TEXTS_MAX: usize = 4;
 /// A function body longer than this is not read.
-const BODY_BYTES_MAX: usize = 256 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 
 impl Walker<'_> {
     /// A call in an expression.
@@ -231,6 +231,20 @@ pub(super) fn reach(
     }
 }
 
+/// Adds what a procedure of MySQL's reaches; none is built in.
+pub(super) fn reach_procedure(call: &Call, unit: &Unit<'_>, context: &Context<'_>, found: &mut Found) {
+    let known = context
+        .catalog
+        .functions(&call.name)
+        .iter()
+        .any(|function| call.schema.as_deref().is_none_or(|schema| *function.schema == *schema));
+    if known {
+        reach(call, unit, context, found, &[], 0);
+    } else {
+        found.gap("unknown-function", &call.name, Coverage::Opaque);
+    }
+}
+
 /// Reads the constant arguments of a call as SQL or names. Whether all of them could be read.
 fn constant_texts(
     call: &Call,
@@ -425,6 +439,9 @@ fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Fou
     let label = format!("{}.{}", function.schema, function.name);
     if !found.bodies.insert((label.clone(), function.body.clone().unwrap_or_default())) {
         return;
+    }
+    if context.lex.engine() == Engine::Mysql {
+        return super::routines::read(function, context, found, via, depth);
     }
     let readable = matches!(&*function.language, "sql" | "plpgsql");
     let body = function.body.as_deref().filter(|body| readable && body.len() <= BODY_BYTES_MAX);

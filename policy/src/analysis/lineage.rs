@@ -117,7 +117,8 @@ impl Walker<'_> {
     pub(super) fn with(&mut self, with: &With, outer: Option<&Scope<'_>>, own: &mut Ctes<'_>) {
         for cte in &with.cte_tables {
             self.see(&cte.alias.name);
-            let name: Rc<str> = cte.alias.name.value.as_str().into();
+            let spelled = self.spelled(&ObjectName::from(vec![cte.alias.name.clone()])).pop();
+            let name: Rc<str> = spelled.unwrap_or_default().into();
             let rows = if with.recursive {
                 self.recursive_cte(cte, &name, outer, own)
             } else {
@@ -241,9 +242,13 @@ impl Walker<'_> {
             self.condition(selection, &scope);
             self.pin(selection, &scope);
         }
-        self.group_by(&select.group_by, &scope);
-        if let Some(having) = &select.having {
-            self.condition(having, &scope);
+        if self.engine() == Engine::Postgres {
+            self.group_by(&select.group_by, &scope);
+            if let Some(having) = &select.having {
+                self.condition(having, &scope);
+            }
+        } else {
+            scope.grouped.set(is_grouped(&select.group_by));
         }
         for window in &select.named_window {
             self.see(&window.0);
@@ -263,6 +268,14 @@ impl Walker<'_> {
             }
         }
         let rows = self.projection(&select.projection, &scope);
+        if self.engine() == Engine::Mysql {
+            // Here a name may be that of an output column too.
+            scope.output = Some(rows.clone());
+            self.group_by(&select.group_by, &scope);
+            if let Some(having) = &select.having {
+                self.condition(having, &scope);
+            }
+        }
         if let Some(order_by) = order_by {
             self.order(order_by, &rows, &scope);
         }
@@ -279,7 +292,8 @@ impl Walker<'_> {
             match item {
                 SelectItem::UnnamedExpr(expr) => {
                     let flow = self.expr(expr, scope);
-                    rows.columns.push(Column { name: output_name(expr), flow, plain: plain(expr, scope) });
+                    let name = output_name(expr, self.engine());
+                    rows.columns.push(Column { name, flow, plain: plain(expr, scope) });
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     self.see(alias);
@@ -339,22 +353,14 @@ impl Walker<'_> {
     }
 
     fn group_by(&mut self, group_by: &GroupByExpr, scope: &Scope<'_>) {
-        let GroupByExpr::Expressions(exprs, modifiers) = group_by else {
+        let GroupByExpr::Expressions(exprs, _) = group_by else {
             self.found.refuse();
             return;
         };
-        let mut grouped = false;
         for expr in exprs {
-            // ROLLUP, CUBE and GROUPING SETS may hold the empty set: one row of everything.
-            grouped |= match expr {
-                Expr::Rollup(_) | Expr::Cube(_) => false,
-                Expr::GroupingSets(sets) => sets.iter().all(|set| !set.is_empty()),
-                Expr::Tuple(parts) => !parts.is_empty(),
-                _ => true,
-            };
             self.condition(expr, scope);
         }
-        scope.grouped.set(grouped && modifiers.is_empty());
+        scope.grouped.set(is_grouped(group_by));
     }
 
     fn order(&mut self, order_by: &OrderBy, rows: &Rows, scope: &Scope<'_>) {
@@ -503,6 +509,19 @@ pub(super) fn parts(name: &ObjectName) -> Vec<String> {
         .collect()
 }
 
+/// Whether a row of the result is one of several groups. ROLLUP, CUBE and GROUPING SETS may hold the empty set: one row
+/// of everything.
+fn is_grouped(group_by: &GroupByExpr) -> bool {
+    let GroupByExpr::Expressions(exprs, modifiers) = group_by else { return false };
+    let splits = |expr: &Expr| match expr {
+        Expr::Rollup(_) | Expr::Cube(_) => false,
+        Expr::GroupingSets(sets) => sets.iter().all(|set| !set.is_empty()),
+        Expr::Tuple(parts) => !parts.is_empty(),
+        _ => true,
+    };
+    modifiers.is_empty() && exprs.iter().any(splits)
+}
+
 /// The column of a table that an expression is, and nothing else.
 fn plain(expr: &Expr, scope: &Scope<'_>) -> Option<(u32, i16)> {
     match expr {
@@ -516,13 +535,18 @@ fn plain(expr: &Expr, scope: &Scope<'_>) -> Option<(u32, i16)> {
 }
 
 /// The name that the server gives an output column, where it follows from the expression.
-fn output_name(expr: &Expr) -> Option<Rc<str>> {
+fn output_name(expr: &Expr, engine: Engine) -> Option<Rc<str>> {
+    let computed = !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Nested(_));
+    if engine == Engine::Mysql && computed {
+        // The text of the expression.
+        return None;
+    }
     match expr {
         Expr::Identifier(name) => Some(name.value.as_str().into()),
         Expr::CompoundIdentifier(names) => names.last().map(|name| name.value.as_str().into()),
         Expr::Function(function) => parts(&function.name).pop().map(Rc::from),
-        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => output_name(inner),
-        Expr::Cast { expr, .. } => output_name(expr),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => output_name(inner, engine),
+        Expr::Cast { expr, .. } => output_name(expr, engine),
         Expr::Exists { .. } => Some("exists".into()),
         _ => None,
     }

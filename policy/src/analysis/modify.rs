@@ -9,7 +9,7 @@ use sqlparser::ast::{
 use super::lineage::{Walker, parts};
 use super::scope::{Column, Ctes, Item, Rows, Scope, map};
 use super::uses::{Atom, Draft, Flow, Pack, add, key_names};
-use crate::relation::RelationName;
+use crate::relation::{Engine, RelationName};
 use crate::statement::{Access, Columns, Coverage, SessionAct};
 
 impl Walker<'_> {
@@ -18,13 +18,14 @@ impl Walker<'_> {
             self.found.refuse();
             return Rows::default();
         };
+        let mysql = self.engine() == Engine::Mysql;
         let foreign = insert.or.is_some()
-            || insert.replace_into
+            || (insert.replace_into && !mysql)
             || insert.overwrite
             || insert.partitioned.is_some()
             || insert.output.is_some()
             || insert.multi_table_insert_type.is_some();
-        if foreign || !insert.assignments.is_empty() {
+        if foreign || (!insert.assignments.is_empty() && !mysql) {
             self.found.refuse();
         }
         let mut scope = Scope::new(None, ctes);
@@ -36,6 +37,10 @@ impl Walker<'_> {
         for column in &insert.columns {
             self.see_name(column);
         }
+        for assignment in &insert.assignments {
+            self.inserted(assignment, &scope);
+        }
+        let sources = self.found.drafts.len();
         if let Some(source) = &insert.source {
             let rows = self.query(source, None, ctes);
             let target = written(&scope);
@@ -74,6 +79,9 @@ impl Walker<'_> {
                     }
                 }
             }
+            Some(OnInsert::DuplicateKeyUpdate(assignments)) => {
+                self.duplicate(assignments, insert.insert_alias.as_ref(), sources, &scope)
+            }
             Some(_) => self.found.refuse(),
             None => {}
         }
@@ -81,6 +89,9 @@ impl Walker<'_> {
     }
 
     pub(super) fn update(&mut self, update: &Update, ctes: &Ctes<'_>) -> Rows {
+        if self.engine() == Engine::Mysql {
+            return self.update_mysql(update, ctes);
+        }
         if update.output.is_some()
             || update.or.is_some()
             || update.limit.is_some()
@@ -110,6 +121,9 @@ impl Walker<'_> {
     }
 
     pub(super) fn delete(&mut self, delete: &Delete, ctes: &Ctes<'_>) -> Rows {
+        if self.engine() == Engine::Mysql {
+            return self.delete_mysql(delete, ctes);
+        }
         if !delete.tables.is_empty() || delete.output.is_some() || delete.limit.is_some() || !delete.order_by.is_empty()
         {
             self.found.refuse();
@@ -174,7 +188,7 @@ impl Walker<'_> {
     /// that stay in it are used.
     ///
     /// `one`: at most one row is written. `conflict`: columns by which the row was found that an INSERT met.
-    fn assignments(&mut self, assignments: &[Assignment], one: bool, conflict: &[Ident], scope: &Scope<'_>) {
+    pub(super) fn assignments(&mut self, assignments: &[Assignment], one: bool, conflict: &[Ident], scope: &Scope<'_>) {
         let target = written(scope);
         for assignment in assignments {
             let names = match &assignment.target {
@@ -207,7 +221,7 @@ impl Walker<'_> {
 
     /// Whether an assignment leaves a column as it is: `set id = $1 … where id = $1`, and of a row that an INSERT met by
     /// its `id`, `set id = excluded.id`.
-    fn is_the_same(&self, column: &str, value: &Expr, target: Option<usize>, conflict: &[Ident]) -> bool {
+    pub(super) fn is_the_same(&self, column: &str, value: &Expr, target: Option<usize>, conflict: &[Ident]) -> bool {
         if let Expr::CompoundIdentifier(names) = value
             && let [row, of] = names.as_slice()
         {
@@ -217,14 +231,14 @@ impl Walker<'_> {
         let Some(relation) = draft.relation.and_then(|index| self.context.catalog.relations().get(index)) else {
             return false;
         };
-        let place = key_names(relation).iter().position(|known| **known == *column);
+        let place = key_names(relation).iter().position(|known| *self.folded(known) == *column);
         match (place, &draft.pin, self.operand(value)) {
             (Some(place), Some(pin), Some(value)) => pin.get(place) == Some(&value),
             _ => false,
         }
     }
 
-    fn target_factor(&mut self, factor: &TableFactor, scope: &mut Scope<'_>) {
+    pub(super) fn target_factor(&mut self, factor: &TableFactor, scope: &mut Scope<'_>) {
         let TableFactor::Table { name, alias, args: None, .. } = factor else {
             self.found.refuse();
             return;
@@ -240,18 +254,16 @@ impl Walker<'_> {
     /// The relation that is written, as the first item of the scope.
     fn target(&mut self, name: &ObjectName, scope: &mut Scope<'_>) {
         self.see_name(name);
-        let mut parts = parts(name);
+        let mut parts = self.spelled(name);
         let own = parts.pop().unwrap_or_default();
         let schema = parts.pop();
         if own == "pg_settings" {
             // An UPDATE of this view sets variables of the session.
             self.found.gap("dynamic-sql", "pg_settings", Coverage::Opaque);
         }
-        let temporary = schema.as_deref().is_none_or(|schema| schema.starts_with("pg_temp"))
-            && self.context.temporary.contains(&own);
-        if temporary && self.via.is_empty() {
+        if self.is_temporary(schema.as_deref(), &own) && self.via.is_empty() {
             scope.items.push(Item {
-                alias: Some(own.as_str().into()),
+                alias: Some(self.folded(&own)),
                 schema: None,
                 rows: Rows::open(Flow::default()),
                 usage: None,
@@ -274,7 +286,7 @@ impl Walker<'_> {
                 let usage =
                     self.found.draft(Draft::new(written.clone(), None, Access::Write, self.source()).via(&self.via));
                 let rows = Rows::open(super::scope::single(Atom { usage, column: None, pack: Pack::Single }));
-                Item { alias: Some(written.name.as_str().into()), schema: None, rows, usage: Some(usage) }
+                Item { alias: Some(self.folded(&written.name)), schema: None, rows, usage: Some(usage) }
             }
         };
         scope.items.push(item);
@@ -282,7 +294,7 @@ impl Walker<'_> {
 
     /// RETURNING: what is let out of a written relation is a read of it, beside the write. Where the statement
     /// `sets` values it may set the key, which then says nothing of whose record the other values are.
-    fn returning(&mut self, items: Option<&[SelectItem]>, sets: bool, scope: &mut Scope<'_>) -> Rows {
+    pub(super) fn returning(&mut self, items: Option<&[SelectItem]>, sets: bool, scope: &mut Scope<'_>) -> Rows {
         let Some(items) = items else { return Rows::default() };
         let mut reads: std::collections::HashMap<usize, usize> = std::collections::HashMap::new();
         for item in &mut scope.items {
@@ -364,7 +376,7 @@ impl Walker<'_> {
 }
 
 /// The use that is written: the first of the scope.
-fn written(scope: &Scope<'_>) -> Option<usize> {
+pub(super) fn written(scope: &Scope<'_>) -> Option<usize> {
     scope.items.first().and_then(|item| item.usage)
 }
 
@@ -372,7 +384,7 @@ fn moved(atom: &Atom, reads: &std::collections::HashMap<usize, usize>) -> Atom {
     Atom { usage: reads.get(&atom.usage).copied().unwrap_or(atom.usage), ..atom.clone() }
 }
 
-fn scope_with<'a>(scope: &Scope<'a>, item: Option<Item>) -> Scope<'a> {
+pub(super) fn scope_with<'a>(scope: &Scope<'a>, item: Option<Item>) -> Scope<'a> {
     let mut items = scope.items.clone();
     items.extend(item);
     let mut with = Scope::new(scope.outer, scope.ctes);

@@ -7,9 +7,11 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlparser::ast::Statement;
-use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::dialect::{Dialect, MySqlDialect, PostgreSqlDialect};
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use crate::relation::Engine;
 
 /// Stack of a thread that parses, walks and drops one large tree. Pages are only backed once they are touched.
 const STACK_BYTES: usize = 96 * 1024 * 1024;
@@ -21,9 +23,12 @@ thread_local! {
 }
 
 /// One statement from tokens. `Err`: the parser's grammar does not have it.
-pub(super) fn statement(tokens: Vec<TokenWithSpan>) -> Result<Statement, ()> {
-    let mut parser =
-        Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
+pub(super) fn statement(tokens: Vec<TokenWithSpan>, engine: Engine) -> Result<Statement, ()> {
+    let dialect: &dyn Dialect = match engine {
+        Engine::Postgres => &PostgreSqlDialect {},
+        Engine::Mysql => &MySqlDialect {},
+    };
+    let mut parser = Parser::new(dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
     let statement = parser.parse_statement().map_err(|_| ())?;
     if parser.peek_token_ref().token == Token::EOF { Ok(statement) } else { Err(()) }
 }

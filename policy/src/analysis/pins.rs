@@ -7,17 +7,19 @@ use std::collections::BTreeMap;
 
 use sqlparser::ast::{BinaryOperator, DataType, Expr};
 
+use super::LiteralKind;
 use super::expand::is_view;
 use super::lineage::Walker;
 use super::scope::{Item, Scope};
-use super::uses::key_names;
-use crate::catalog::Relation;
+use super::uses::key_columns;
+use crate::catalog::{Column, Relation, column_types};
+use crate::relation::Engine;
 use crate::statement::Operand;
 
 impl Walker<'_> {
     /// Looks for `key = value` that pins the whole primary key of a relation read here.
     pub(super) fn pin(&mut self, selection: &Expr, scope: &Scope<'_>) {
-        if !self.via.is_empty() {
+        if !self.via.is_empty() || self.found.loose {
             return;
         }
         let mut equalities: Vec<(Option<String>, String, Operand)> = Vec::new();
@@ -29,8 +31,11 @@ impl Walker<'_> {
             let value = |column: &str| equated(&equalities, item, column, scope);
             let direct = item.usage.and_then(|usage| Some((usage, self.relation_of(usage)?)));
             if let Some((usage, relation)) = direct.filter(|(_, relation)| !is_view(relation)) {
-                let key = key_names(relation);
-                let pinned: Option<Vec<Operand>> = key.iter().map(|column| value(column)).collect();
+                let key = key_columns(relation);
+                let operand = |column: &&Column| {
+                    value(&self.folded(&column.name)).filter(|operand| self.may_pin(column, *operand))
+                };
+                let pinned: Option<Vec<Operand>> = key.iter().map(operand).collect();
                 let whole = !key.is_empty() && key.len() == relation.key.len();
                 if let (true, Some(pinned), Some(draft)) = (whole, pinned, self.found.drafts.get_mut(usage)) {
                     draft.pin = Some(pinned);
@@ -55,7 +60,9 @@ impl Walker<'_> {
             let alone = item.rows.columns.iter().filter(|other| other.name.as_ref() == Some(name)).count() == 1;
             let Some(operand) = value(name).filter(|_| alone && item.rows.open.is_none()) else { continue };
             for atom in column.flow.iter() {
-                if self.relation_of(atom.usage).is_some_and(|relation| relation.oid == oid) {
+                let of = self.relation_of(atom.usage).filter(|relation| relation.oid == oid);
+                let below = of.and_then(|relation| relation.columns.iter().find(|known| known.number == attribute));
+                if below.is_some_and(|below| self.may_pin(below, operand)) {
                     shown.entry(atom.usage).or_default().insert(attribute, operand);
                 }
             }
@@ -76,6 +83,22 @@ impl Walker<'_> {
     fn relation_of(&self, usage: usize) -> Option<&Relation> {
         let index = self.found.drafts.get(usage)?.relation?;
         self.context.catalog.relations().get(index)
+    }
+
+    /// Whether a value of this kind equals at most one value of the column. MySQL compares a string with a number as
+    /// numbers, so that one number may equal any number of strings.
+    fn may_pin(&self, column: &Column, operand: Operand) -> bool {
+        if self.engine() == Engine::Postgres {
+            return true;
+        }
+        match operand {
+            Operand::Param(_) => column_types::is_number(column.type_oid),
+            Operand::Literal(index) => match self.unit.literals.get(index).map(|(_, literal)| literal.kind) {
+                Some(LiteralKind::Number) => column_types::is_number(column.type_oid),
+                Some(LiteralKind::String(_)) => !column_types::is_number(column.type_oid),
+                Some(LiteralKind::Bits) | None => false,
+            },
+        }
     }
 
     fn equalities(&self, expr: &Expr, found: &mut Vec<(Option<String>, String, Operand)>) {

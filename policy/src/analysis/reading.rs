@@ -7,13 +7,13 @@ use std::ops::Range;
 
 use sqlparser::ast::Statement;
 
-use super::bridge::{self, Bridged};
+use super::bridge::{self, Bridged, Form, Into, Notes};
 use super::found::Found;
 use super::lineage::Walker;
 use super::scope::{Ctes, Rows};
 use super::shape::{self, Unit};
 use super::uses::Draft;
-use super::{Context, LexSettings, candidates, expand, functions, parse, postgres, redact};
+use super::{Context, LexSettings, candidates, expand, functions, mysql, parse, postgres, redact};
 use crate::statement::{Access, Analysis, Columns, Coverage, Source, StatementAnalysis, Verb};
 
 /// Statements of one text that are read one by one; the rest is read as one, by the lexer. A dump's or a
@@ -64,7 +64,7 @@ pub(super) fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
 fn split(unit: &Unit<'_>) -> Vec<Range<usize>> {
     match unit.settings {
         LexSettings::Postgres { .. } => postgres::split(unit),
-        LexSettings::Mysql(_) => postgres::split(unit),
+        LexSettings::Mysql(_) => mysql::split(unit),
     }
 }
 
@@ -72,32 +72,78 @@ fn split(unit: &Unit<'_>) -> Vec<Range<usize>> {
 pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, depth: usize) {
     match unit.settings {
         LexSettings::Postgres { .. } => postgres::statement(unit, range, context, found, depth),
-        LexSettings::Mysql(_) => postgres::statement(unit, range, context, found, depth),
+        LexSettings::Mysql(_) => mysql::statement(unit, range, context, found, depth),
     }
+}
+
+/// What becomes of the rows of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// They leave, unless the statement itself says where they go.
+    Leave,
+    /// Nobody sees them.
+    Stay,
+    /// They go into variables of the session, one value into each.
+    Variables,
 }
 
 /// Reads a statement that reads or changes rows.
 pub(super) fn query(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, word: &str) {
     found.verb = match word {
-        "insert" => Verb::Insert,
+        "insert" | "replace" => Verb::Insert,
         "update" => Verb::Update,
         "delete" => Verb::Delete,
         "merge" => Verb::Merge,
         _ => Verb::Select,
     };
-    let Some(bridged) = bridge::bridge(unit, range.clone()) else {
-        by_lexer(unit, range, context, found, "too-large", word);
+    read(unit, range, context, found, (word, Form::Statement, Fate::Leave));
+}
+
+/// Reads a list of expressions, whose values are what `fate` says.
+pub(super) fn expressions(
+    unit: &Unit<'_>,
+    range: Range<usize>,
+    context: &Context<'_>,
+    found: &mut Found,
+    (word, fate): (&str, Fate),
+) {
+    if !range.is_empty() {
+        read(unit, range, context, found, (word, Form::Expressions, fate));
+    }
+}
+
+fn read(
+    unit: &Unit<'_>,
+    range: Range<usize>,
+    context: &Context<'_>,
+    found: &mut Found,
+    (word, form, fate): (&str, Form, Fate),
+) {
+    let refused = |found: &mut Found, code: &'static str| {
+        let before = found.drafts.len();
+        by_lexer(unit, range.clone(), context, found, code, word);
+        for draft in found.drafts.iter_mut().skip(before).filter(|draft| draft.access == Access::Read) {
+            match fate {
+                Fate::Leave => {}
+                Fate::Stay => draft.keeps(),
+                Fate::Variables => draft.copies(),
+            }
+        }
+    };
+    let Some(bridged) = bridge::bridge(unit, range.clone(), form) else {
+        refused(found, "too-large");
         return;
     };
-    let Bridged { tokens, unknown_operators, shallow } = bridged;
+    let Bridged { tokens, unknown_operators, shallow, accounted, notes } = bridged;
+    found.loose = notes.loose;
     let names = candidates::relations(unit, range.clone(), context);
     // A view's definition is parsed too, and may be anything.
     let small = shallow
         && !names.iter().any(|name| context.catalog.relations().get(name.relation).is_some_and(expand::is_view));
     let drafts_before = found.drafts.len();
     let understood = parse::guarded(small, || {
-        let Ok(statement) = parse::statement(tokens) else { return false };
-        walk(&statement, unit, context, found);
+        let Ok(statement) = parse::statement(tokens, unit.settings.engine()) else { return false };
+        walk(&statement, unit, context, found, (&notes, fate));
         !found.is_refused() && !found.is_spent()
     });
     match understood {
@@ -105,18 +151,21 @@ pub(super) fn query(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>,
         Some(false) => {
             let code = if found.is_spent() { "too-large" } else { "parser-refused" };
             found.forget_tree(drafts_before);
-            by_lexer(unit, range, context, found, code, word);
+            refused(found, code);
             return;
         }
         None => {
             found.forget_tree(drafts_before);
-            by_lexer(unit, range, context, found, "analysis-failed", word);
+            refused(found, "analysis-failed");
             found.coverage = Coverage::Opaque;
             return;
         }
     }
     for operator in &unknown_operators {
         found.gap("unknown-operator", operator, Coverage::Partial);
+    }
+    for token in accounted {
+        found.see(token);
     }
     let mut told = std::collections::HashSet::new();
     for name in names {
@@ -142,7 +191,14 @@ fn is_keyword_there(unit: &Unit<'_>, at: usize) -> bool {
     unit.tokens[at].kind == super::lexer::Kind::Word && (literal || cast)
 }
 
-fn walk(statement: &Statement, unit: &Unit<'_>, context: &Context<'_>, found: &mut Found) {
+fn walk(
+    statement: &Statement,
+    unit: &Unit<'_>,
+    context: &Context<'_>,
+    found: &mut Found,
+    (notes, fate): (&Notes, Fate),
+) {
+    let first = found.drafts.len();
     let mut walker = Walker { context, unit, found, via: Vec::new(), depends: &[] };
     let ctes = Ctes::default();
     let rows = match statement {
@@ -159,10 +215,18 @@ fn walk(statement: &Statement, unit: &Unit<'_>, context: &Context<'_>, found: &m
             Rows::default()
         }
     };
-    if walker.found.copies {
-        walker.copy(&rows, None, false);
-    } else {
-        walker.release(&rows);
+    match (notes.into, fate) {
+        (Some(Into::Variables), _) | (_, Fate::Variables) => walker.copy(&rows, None, true),
+        (Some(Into::File), _) => {
+            // Nobody counts the rows of a file: they are copies.
+            walker.copy(&rows, None, false);
+            for draft in found.drafts.iter_mut().skip(first).filter(|draft| draft.copied != Columns::None) {
+                draft.access = Access::Export;
+            }
+        }
+        (None, Fate::Stay) => walker.mark_used(&rows.all()),
+        (None, Fate::Leave) if walker.found.copies => walker.copy(&rows, None, false),
+        (None, Fate::Leave) => walker.release(&rows),
     }
 }
 
@@ -180,7 +244,7 @@ pub(super) fn by_lexer(
     let has = |words: &[&str]| range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], words));
     // FOR UPDATE and FOR NO KEY UPDATE only lock.
     let locks = |at: usize| at > range.start && candidates::is_any(unit, &unit.tokens[at - 1], &["for", "key"]);
-    let updates = has(&["merge"])
+    let updates = has(&["merge", "replace"])
         || range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], &["update"]) && !locks(at));
     let copies = (updates || has(&["into"])) && has(&["select", "table", "from", "using", "with"]);
     for candidate in candidates::distinct(unit, range.clone(), context) {

@@ -148,6 +148,14 @@ impl Ctes<'_> {
         let here = self.list.iter().rev().find(|(known, _)| &**known == name).map(|(_, rows)| rows);
         here.or_else(|| self.outer.and_then(|outer| outer.find(name)))
     }
+
+    /// As [`find`](Ctes::find), without regard to case.
+    pub(super) fn find_in_any_case(&self, name: &str) -> Option<&Rows> {
+        let name_folded = name.to_lowercase();
+        let is = |known: &str| known.to_lowercase() == name_folded;
+        let here = self.list.iter().rev().find(|(known, _)| is(known)).map(|(_, rows)| rows);
+        here.or_else(|| self.outer.and_then(|outer| outer.find_in_any_case(name)))
+    }
 }
 
 /// What the expressions of one SELECT can see.
@@ -164,6 +172,8 @@ pub(super) struct Scope<'a> {
     pub(super) correlated: Cell<bool>,
     /// A query inside has asked it, or a level around it, for a column.
     pub(super) asked: Cell<bool>,
+    /// Output columns, where conditions of the SELECT may name them: GROUP BY and HAVING in MySQL.
+    pub(super) output: Option<Rows>,
 }
 
 /// What a name stands for.
@@ -189,6 +199,7 @@ impl<'a> Scope<'a> {
             grouped: Cell::new(false),
             correlated: Cell::new(false),
             asked: Cell::new(false),
+            output: None,
         }
     }
 
@@ -206,6 +217,9 @@ impl<'a> Scope<'a> {
                     unnamed = Some(unnamed.take().map_or_else(|| flow.clone(), |known| join(&known, &flow)));
                 }
             }
+            if let Some(flow) = scope.output.as_ref().and_then(|rows| rows.named(name)) {
+                found = Some(found.map_or_else(|| flow.clone(), |found| join(&found, &flow)));
+            }
             found
         });
         let with_unnamed =
@@ -222,11 +236,17 @@ impl<'a> Scope<'a> {
     /// What `qualifier.name` means.
     pub(super) fn resolve_in(&self, schema: Option<&str>, qualifier: &str, name: &str) -> Meaning {
         self.climb(&mut |scope| {
-            let item = scope.qualified(schema, qualifier)?;
-            Some(match item.rows.named(name).or_else(|| item.rows.unnamed()) {
-                Some(flow) => Meaning::Column(flow),
-                None => Meaning::Member(item.rows.all()),
-            })
+            // Names of items that differ in case only may be two in MySQL: each may be meant.
+            let mut items = scope.qualified(schema, qualifier).peekable();
+            items.peek()?;
+            let (mut column, mut member) = (None, Flow::default());
+            for item in items {
+                match item.rows.named(name).or_else(|| item.rows.unnamed()) {
+                    Some(flow) => column = Some(column.map_or_else(|| flow.clone(), |known| join(&known, &flow))),
+                    None => member = join(&member, &item.rows.all()),
+                }
+            }
+            Some(column.map_or(Meaning::Member(member), Meaning::Column))
         })
         .unwrap_or(Meaning::Unknown)
     }
@@ -256,7 +276,16 @@ impl<'a> Scope<'a> {
 
     /// The rows of `qualifier.*`.
     pub(super) fn rows_of(&self, schema: Option<&str>, qualifier: &str) -> Option<Rows> {
-        self.climb(&mut |scope| scope.qualified(schema, qualifier).map(|item| item.rows.clone()))
+        self.climb(&mut |scope| {
+            let mut items = scope.qualified(schema, qualifier);
+            let first = items.next()?.rows.clone();
+            Some(match items.next() {
+                None => first,
+                Some(second) => Rows::open(
+                    items.fold(join(&first.all(), &second.rows.all()), |all, item| join(&all, &item.rows.all())),
+                ),
+            })
+        })
     }
 
     /// Every value in sight at the nearest level that has any: for what nobody understands.
@@ -290,8 +319,8 @@ impl<'a> Scope<'a> {
         self.items.iter().find(|item| item.alias.as_deref() == Some(name))
     }
 
-    fn qualified(&self, schema: Option<&str>, qualifier: &str) -> Option<&Item> {
-        self.items.iter().find(|item| {
+    fn qualified<'s>(&'s self, schema: Option<&'s str>, qualifier: &'s str) -> impl Iterator<Item = &'s Item> {
+        self.items.iter().filter(move |item| {
             item.alias.as_deref() == Some(qualifier) && (schema.is_none() || item.schema.as_deref() == schema)
         })
     }

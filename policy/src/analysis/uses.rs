@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Relation};
+use crate::catalog::{Catalog, Column, Relation};
 use crate::relation::RelationName;
 use crate::statement::{Access, Columns, Gap, Operand, RelationUse, Source};
 
@@ -306,11 +306,10 @@ pub(super) fn position(catalog: &Catalog, relation: &Relation) -> Option<usize> 
 
 /// Names of the primary key's columns, in key order.
 pub(super) fn key_names(relation: &Relation) -> Vec<Arc<str>> {
-    relation
-        .key
-        .iter()
-        .filter_map(|number| {
-            relation.columns.iter().find(|column| column.number == *number).map(|column| column.name.clone())
-        })
-        .collect()
+    key_columns(relation).into_iter().map(|column| column.name.clone()).collect()
+}
+
+/// Columns of the primary key, in key order.
+pub(super) fn key_columns(relation: &Relation) -> Vec<&Column> {
+    relation.key.iter().filter_map(|number| relation.columns.iter().find(|column| column.number == *number)).collect()
 }

@@ -363,7 +363,7 @@ impl Names {
             SessionAct::Deallocate { name } if surely => forget(&mut self.prepared, name.as_deref()),
             SessionAct::CloseCursor { name } if surely => forget(&mut self.cursors, name.as_deref()),
             SessionAct::Deallocate { .. } | SessionAct::CloseCursor { .. } => {}
-            SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. } => {}
+            SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. } | SessionAct::LoadLocal => {}
             SessionAct::Discard { all } => {
                 if surely && *all {
                     self.prepared.clear();

@@ -1,0 +1,91 @@
+//! EXPLAIN, DESCRIBE, MariaDB's ANALYZE of a statement, SHOW.
+
+use super::super::Context;
+use super::super::candidates;
+use super::super::cursor::Cursor;
+use super::super::found::Found;
+use super::super::reading::{self, Fate};
+use super::super::uses::{self, Draft};
+use super::{admin, opaque};
+use crate::relation::RelationName;
+use crate::statement::{Access, Extent, SessionAct, Source, Verb};
+
+/// Words that begin a statement that has a plan.
+const PLANNED: [&str; 8] = ["select", "with", "values", "table", "insert", "replace", "update", "delete"];
+
+/// EXPLAIN and its synonyms. The optimiser reads tables of one row while it plans, and shows their values in the plan or
+/// in its warnings: what a SELECT would let out is taken to leave, a row of it for a row of the plan.
+pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    let first = cursor.at;
+    let analyzes = cursor.take("analyze");
+    if !analyzes {
+        cursor.at += 1;
+    }
+    let mut runs = analyzes;
+    loop {
+        if cursor.take("analyze") {
+            runs = true;
+        } else if cursor.is("format") && cursor.at + 2 < cursor.end {
+            cursor.at += 3;
+        } else if cursor.is("into") || (cursor.is("for") && (cursor.is_at(1, "schema") || cursor.is_at(1, "database")))
+        {
+            // INTO @v: the plan is kept.
+            cursor.at += if cursor.is("into") { 2 } else { 3 };
+        } else if !(cursor.take("extended") || cursor.take("partitions")) {
+            break;
+        }
+    }
+    found.verb = Verb::Explain;
+    let planned = cursor.is_punct("(") || PLANNED.iter().any(|word| cursor.is(word));
+    if cursor.at >= cursor.end || !planned {
+        if cursor.is("for") {
+            // EXPLAIN FOR CONNECTION: another session's plan.
+            return;
+        }
+        // DESCRIBE t: its columns, not its rows.
+        return admin::touch(cursor.unit, first..cursor.end, context, found, Access::Read);
+    }
+    reading::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
+    if !runs {
+        found.acts.retain(|act| matches!(act, SessionAct::ExecutePrepared { .. }));
+        for draft in &mut found.drafts {
+            let copied = std::mem::take(&mut draft.copied);
+            uses::merge(&mut draft.used, &copied);
+        }
+    }
+    found.extent = Extent::Unbounded;
+    found.verb = Verb::Explain;
+}
+
+/// SHOW: structure, settings, states; and some that show what statements held.
+pub(super) fn show(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
+    found.verb = Verb::Session;
+    let whole = cursor.at..cursor.end;
+    cursor.at += 1;
+    cursor.take_all(&["full", "global", "session", "local", "extended", "all"]);
+    if cursor.is("processlist") {
+        // Texts of running statements, of other people's where the account may.
+        let written = RelationName { schema: Some("information_schema".to_owned()), name: "PROCESSLIST".to_owned() };
+        if let Some(relation) = candidates::resolve(&written, context) {
+            found.draft(Draft::new(written, Some(relation), Access::Read, Source::Parser).released_all());
+        }
+        found.verb = Verb::Select;
+        return;
+    }
+    if (cursor.is("binlog") || cursor.is("relaylog")) && cursor.is_at(1, "events") {
+        opaque(found, "show binlog events");
+        return;
+    }
+    if cursor.is("engine") && cursor.find("status").is_some() {
+        // Rows that a deadlock was about.
+        opaque(found, "show engine status");
+        return;
+    }
+    admin::touch(cursor.unit, whole, context, found, Access::Read);
+    if let Some(at) = cursor.find("where") {
+        reading::expressions(cursor.unit, at + 1..cursor.end, context, found, ("show", Fate::Stay));
+        // The columns of the answer have names that no relation has.
+        found.gaps.retain(|gap| gap.code != "unknown-column");
+        found.verb = Verb::Session;
+    }
+}
