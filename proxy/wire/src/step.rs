@@ -288,6 +288,12 @@ pub trait Engine {
         Vec::new()
     }
 
+    /// What was declined since the last call without a decision of anybody's, as what the upstream asked of the client:
+    /// for the record.
+    fn take_declined(&mut self) -> Vec<Refusal> {
+        Vec::new()
+    }
+
     /// Executions that the server skipped or that a cut has overtaken since the last call.
     fn take_skipped(&mut self) -> Vec<Self::Run>;
 

@@ -7,10 +7,22 @@ pub mod auth;
 pub mod capability;
 pub mod change_user;
 pub mod charset;
+mod client;
+mod command;
+mod data;
+pub mod engine;
 pub mod error;
 pub mod greeting;
 pub mod handshake;
 #[cfg(test)]
 mod login_tests;
 pub mod packet;
+pub mod prepared;
+pub mod resultset;
+pub mod row;
+mod upstream;
+
+pub use engine::{Facts, Limits, MysqlEngine};
+pub use prepared::Binding;
+pub use resultset::ResultShape;
 mod plugin;
