@@ -16,6 +16,7 @@ pub mod identity;
 pub mod listener;
 pub mod policies;
 pub mod route;
+pub mod rsa;
 pub mod run;
 pub mod session;
 pub mod telemetry;

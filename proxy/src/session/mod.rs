@@ -125,7 +125,7 @@ impl Shared {
 pub async fn serve(shared: Arc<Shared>, route: Arc<Route>, socket: TcpStream, peer: SocketAddr) -> End {
     let end = match route.upstream.engine {
         Family::Postgres => Box::pin(speak(startup::Postgres, &shared, &route, socket, peer)).await,
-        Family::Mysql => End::ClientGone,
+        Family::Mysql => Box::pin(speak(startup::Mysql::default(), &shared, &route, socket, peer)).await,
     };
     telemetry::session_ended(end_word(&end));
     tracing::debug!(%peer, listener = %route.name, ?end, "session ended");
@@ -173,12 +173,13 @@ async fn run<P: Protocol>(
             Ok(mind) => mind,
             Err(refusal) => {
                 let end = End::Refused(refusal);
-                let farewell = |refusal: &Refusal, bytes: &mut Vec<u8>| open.engine.put_farewell(refusal, bytes);
+                let farewell = |refusal: &Refusal, bytes: &mut Vec<u8>| protocol.put_refusal(refusal, bytes);
                 tell(&mut client, &end, farewell).await;
                 return end;
             }
         };
-        let Open { upstream, engine, key, cancel, .. } = *open;
+        let Open { upstream, engine, key, cancel, welcome, .. } = *open;
+        client.queue(&welcome);
         let started = Instant::now();
         let gate = Gate::new(mind, route, shared.durability);
         let mut relay = Relay::new(client, upstream, engine, gate, route.session_bytes_max);
@@ -248,12 +249,7 @@ async fn identify<E>(
     let in_force = shared.policies.current();
     let who = in_force.directory.resolve(upstream, &open.account, Some(peer.ip()), &open.application);
     let standing = in_force.directory.standing(upstream, &open.account, Date::of(SystemTime::now()));
-    // A server of MySQL's has one catalog: statements cross its databases freely.
-    let catalog = match route.upstream.engine {
-        Family::Postgres => open.database.as_str(),
-        Family::Mysql => "",
-    };
-    let feed = shared.catalogs.feed(upstream, catalog).await;
+    let feed = shared.catalogs.feed(upstream, &open.database).await;
     if feed.is_behind() {
         // The path that this session starts with may have changed.
         let changes = feed.changes();
@@ -422,7 +418,7 @@ fn spawn_cancel(target: CancelTarget) -> oneshot::Receiver<()> {
 }
 
 /// Says in the protocol's own form why the connection ends.
-async fn tell(client: &mut Leg, end: &End, put_farewell: impl Fn(&Refusal, &mut Vec<u8>)) {
+async fn tell(client: &mut Leg, end: &End, put_farewell: impl FnOnce(&Refusal, &mut Vec<u8>)) {
     let refusal = match end {
         End::Refused(refusal) => refusal.clone(),
         End::NotAdmitted { refusal, .. } => (**refusal).clone(),

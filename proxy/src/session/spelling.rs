@@ -7,28 +7,54 @@ use weir_policy::analysis::{LexSettings, MysqlLex};
 use weir_policy::statement::{Analysis, SessionAct};
 
 use super::names::Applied;
-use crate::catalog::MysqlFacts;
+use crate::catalog::{CatalogView, MysqlFacts};
 
 /// Client encodings of PostgreSQL in which a byte of a character can look like a quote or a backslash.
 /// <https://www.postgresql.org/docs/current/multibyte.html#MULTIBYTE-CHARSET-SUPPORTED>
 const UNSAFE_ENCODINGS: [&str; 7] = ["SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004"];
-/// Character sets of MySQL and MariaDB in which no byte of a character can. Of all others it is not sure.
-/// <https://dev.mysql.com/doc/refman/en/charset-charsets.html>
-const SAFE_CHARSETS: [&str; 24] = [
-    "utf8mb4", "utf8mb3", "utf8", "latin1", "ascii", "binary", "latin2", "latin5", "latin7", "cp1250", "cp1251",
-    "cp1256", "cp1257", "cp850", "cp852", "cp866", "koi8r", "koi8u", "greek", "hebrew", "ujis", "euckr", "gb2312",
-    "tis620",
+/// Names of UTF-8 in MySQL and MariaDB.
+const UTF8_CHARSETS: [&str; 3] = ["utf8mb4", "utf8mb3", "utf8"];
+/// Other character sets of MySQL and MariaDB in which no byte of a character looks like ASCII. Of all others it is not
+/// sure. <https://dev.mysql.com/doc/refman/en/charset-charsets.html>
+const SAFE_CHARSETS: [&str; 21] = [
+    "latin1", "ascii", "binary", "latin2", "latin5", "latin7", "cp1250", "cp1251", "cp1256", "cp1257", "cp850",
+    "cp852", "cp866", "koi8r", "koi8u", "greek", "hebrew", "ujis", "euckr", "gb2312", "tis620",
 ];
 /// Names under which a statement sets the character set of what the client sends.
 const CHARSET_SETTINGS: [&str; 4] = ["names", "character_set_client", "character_set", "charset"];
+
+/// What the bytes of a client's characters can look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Charset {
+    /// UTF-8: no byte of a character looks like ASCII.
+    Utf8,
+    /// Another one of which that is true; what is a letter or a blank is not certain.
+    Other,
+    /// A byte of a character may look like a quote or a backslash.
+    Unsafe,
+}
+
+impl Charset {
+    /// Of MySQL's name for a character set or a collation, and what may follow it in a statement.
+    fn of_mysql(name: &str) -> Charset {
+        let name = name.split_whitespace().next().unwrap_or("");
+        let name = name.split_once('_').map_or(name, |(name, _)| name);
+        let is_among = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        match () {
+            () if is_among(&UTF8_CHARSETS) => Charset::Utf8,
+            () if is_among(&SAFE_CHARSETS) => Charset::Other,
+            () => Charset::Unsafe,
+        }
+    }
+}
 
 /// How texts are read now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spelling {
     /// Never empty; more than one where it is not certain which.
     lexes: Vec<LexSettings>,
-    /// A character may hide a quote.
-    unsafe_encoding: bool,
+    /// What bytes of the client's characters can look like.
+    charset: Charset,
     /// What a session begins with.
     at_start: Option<Box<Spelling>>,
     /// The server's own sql_mode, which `DEFAULT` stands for; `None` when it is not known.
@@ -38,20 +64,30 @@ pub struct Spelling {
 impl Spelling {
     /// Of a PostgreSQL session, before the server has reported anything.
     pub fn postgres() -> Spelling {
-        Spelling { lexes: vec![LexSettings::default()], unsafe_encoding: false, at_start: None, default_mode: None }
+        Spelling { lexes: vec![LexSettings::default()], charset: Charset::Utf8, at_start: None, default_mode: None }
     }
 
     /// Of a MySQL session that begins with this character set. Without `facts` any mode may be in force.
     pub fn mysql(facts: Option<&MysqlFacts>, server: MysqlLex, charset: Option<&str>) -> Spelling {
         let default_mode = facts.map(|facts| facts.sql_mode.clone());
-        let mut spelling = Spelling {
-            lexes: lexes(server, default_mode.as_deref()),
-            unsafe_encoding: !charset.is_some_and(is_safe),
-            at_start: None,
-            default_mode,
-        };
+        let charset = charset.map_or(Charset::Unsafe, Charset::of_mysql);
+        let server = MysqlLex { utf8: charset == Charset::Utf8, ..server };
+        let mut spelling =
+            Spelling { lexes: lexes(server, default_mode.as_deref()), charset, at_start: None, default_mode };
         spelling.at_start = Some(Box::new(spelling.clone()));
         spelling
+    }
+
+    /// Of a session that does as the server does and sends UTF-8.
+    pub fn usual(view: &CatalogView) -> LexSettings {
+        let engine = view.catalog.engine();
+        match (view.mysql(), LexSettings::of(engine)) {
+            (Some(facts), LexSettings::Mysql(newest)) => {
+                let server = MysqlLex { mariadb: facts.mariadb, version: facts.version, ..newest };
+                Spelling::mysql(Some(facts), server, Some("utf8mb4")).lex()
+            }
+            (_, lex) => lex,
+        }
     }
 
     /// Every way in which a text may have to be cut; the likeliest first.
@@ -66,31 +102,32 @@ impl Spelling {
 
     /// Whether a character that is not ASCII may hide a quote.
     pub fn is_unsafe(&self) -> bool {
-        self.unsafe_encoding
+        self.charset == Charset::Unsafe
     }
 
     /// A setting that the server reports. True when it changes something.
     pub fn report(&mut self, name: &str, value: &str) -> bool {
-        let before = (self.lexes.clone(), self.unsafe_encoding);
+        let before = (self.lexes.clone(), self.charset);
         match (self.lex(), name) {
             (LexSettings::Postgres { .. }, "standard_conforming_strings") => {
                 self.lexes = vec![LexSettings::postgres(value == "on")];
             }
             (LexSettings::Postgres { .. }, "client_encoding") => {
-                self.unsafe_encoding = UNSAFE_ENCODINGS.contains(&value.to_ascii_uppercase().as_str());
+                let is_unsafe = UNSAFE_ENCODINGS.contains(&value.to_ascii_uppercase().as_str());
+                self.charset = if is_unsafe { Charset::Unsafe } else { Charset::Other };
             }
             (LexSettings::Mysql(server), "sql_mode") => self.lexes = lexes(server, Some(value)),
-            (LexSettings::Mysql(_), "character_set_client") => self.unsafe_encoding = !is_safe(value),
+            (LexSettings::Mysql(_), "character_set_client") => self.encode(Charset::of_mysql(value)),
             _ => {}
         }
-        (&self.lexes, self.unsafe_encoding) != (&before.0, before.1)
+        (&self.lexes, self.charset) != (&before.0, before.1)
     }
 
     /// Applies the acts of a text of MySQL that has ended: what PostgreSQL changes it reports itself.
     /// True when something has changed.
     pub fn apply(&mut self, analysis: &Analysis, applied: Applied) -> bool {
         let LexSettings::Mysql(server) = self.lex() else { return false };
-        let before = (self.lexes.clone(), self.unsafe_encoding);
+        let before = (self.lexes.clone(), self.charset);
         let surely = applied == Applied::Surely;
         for act in analysis.statements.iter().flat_map(|statement| &statement.acts) {
             match act {
@@ -105,13 +142,14 @@ impl Spelling {
                     }
                 }
                 SessionAct::Set { name, value, .. } if CHARSET_SETTINGS.contains(&name.as_str()) => {
-                    let is_unsafe = !value.as_deref().is_some_and(is_safe);
-                    self.unsafe_encoding = is_unsafe || (self.unsafe_encoding && !surely);
+                    let charset = value.as_deref().map_or(Charset::Unsafe, Charset::of_mysql);
+                    // Of two that are possible the worse.
+                    self.encode(if surely { charset } else { charset.max(self.charset) });
                 }
                 SessionAct::Discard { all: true } if surely => {
                     if let Some(start) = &self.at_start {
                         self.lexes.clone_from(&start.lexes);
-                        self.unsafe_encoding = start.unsafe_encoding;
+                        self.charset = start.charset;
                     }
                 }
                 _ => {}
@@ -124,7 +162,16 @@ impl Spelling {
             }
         }
         self.lexes = distinct;
-        (&self.lexes, self.unsafe_encoding) != (&before.0, before.1)
+        (&self.lexes, self.charset) != (&before.0, before.1)
+    }
+
+    fn encode(&mut self, charset: Charset) {
+        self.charset = charset;
+        for lex in &mut self.lexes {
+            if let LexSettings::Mysql(lex) = lex {
+                lex.utf8 = charset == Charset::Utf8;
+            }
+        }
     }
 
     /// Whether a text changes how what stands behind in it is to be read. MySQL reads one statement when the one before
@@ -161,8 +208,77 @@ fn lexes(server: MysqlLex, mode: Option<&str>) -> Vec<LexSettings> {
     vec![with(has(&WITH_ANSI_QUOTES), has(&["NO_BACKSLASH_ESCAPES"]))]
 }
 
-fn is_safe(charset: &str) -> bool {
-    let charset = charset.split_whitespace().next().unwrap_or("");
-    let name = charset.split_once('_').map_or(charset, |(name, _)| name);
-    SAFE_CHARSETS.iter().any(|safe| safe.eq_ignore_ascii_case(name))
+#[cfg(test)]
+mod tests {
+    use weir_policy::analysis::{Context, analyse};
+    use weir_policy::catalog::Catalog;
+    use weir_policy::relation::Engine;
+
+    use super::*;
+
+    const SERVER: MysqlLex =
+        MysqlLex { mariadb: true, version: 101_106, ansi_quotes: false, no_backslash_escapes: false, utf8: true };
+
+    fn read(sql: &str) -> Analysis {
+        let catalog = Catalog::empty(Engine::Mysql, "");
+        let path = ["d".to_owned()];
+        let lex = LexSettings::Mysql(SERVER);
+        analyse(sql.as_bytes(), &Context { lex, catalog: &catalog, search_path: &path, temporary: &[] })
+    }
+
+    fn fresh(sql_mode: &str) -> Spelling {
+        let facts =
+            MysqlFacts { version: 101_106, mariadb: true, sql_mode: sql_mode.to_owned(), lower_case_table_names: 0 };
+        Spelling::mysql(Some(&facts), SERVER, Some("utf8mb4"))
+    }
+
+    fn modes(spelling: &Spelling) -> Vec<(bool, bool)> {
+        let mode = |lex: &LexSettings| match lex {
+            LexSettings::Mysql(lex) => (lex.ansi_quotes, lex.no_backslash_escapes),
+            LexSettings::Postgres { .. } => panic!("not MySQL's"),
+        };
+        spelling.lexes().iter().map(mode).collect()
+    }
+
+    #[test]
+    fn modes_follow_what_is_set() {
+        let mut spelling = fresh("STRICT_TRANS_TABLES");
+        assert_eq!(modes(&spelling), [(false, false)]);
+        assert!(spelling.apply(&read("set sql_mode = 'ANSI'"), Applied::Surely));
+        assert_eq!(modes(&spelling), [(true, false)]);
+        spelling.apply(&read("set sql_mode = 'NO_BACKSLASH_ESCAPES'"), Applied::Perhaps);
+        assert_eq!(modes(&spelling), [(true, false), (false, true)], "both are possible");
+        spelling.apply(&read("set session sql_mode = default"), Applied::Surely);
+        assert_eq!(modes(&spelling), [(false, false)]);
+        spelling.apply(&read("set sql_mode = concat(@@sql_mode, ',ANSI')"), Applied::Surely);
+        assert_eq!(modes(&spelling).len(), 4, "whatever it is now");
+        assert!(spelling.report("sql_mode", "ANSI_QUOTES"));
+        assert_eq!(modes(&spelling), [(true, false)]);
+        assert_eq!(modes(&Spelling::mysql(None, SERVER, Some("utf8mb4"))).len(), 4, "nobody has said");
+        assert_eq!(modes(&fresh("4")).len(), 4, "a number stands for any");
+    }
+
+    #[test]
+    fn character_sets_follow_what_is_set() {
+        let mut spelling = fresh("");
+        assert!(!spelling.is_unsafe());
+        spelling.apply(&read("set names gbk"), Applied::Perhaps);
+        assert!(spelling.is_unsafe());
+        spelling.apply(&read("set names utf8mb4 collate utf8mb4_bin"), Applied::Perhaps);
+        assert!(spelling.is_unsafe(), "it may still be the other");
+        spelling.apply(&read("set names latin1"), Applied::Surely);
+        assert!(!spelling.is_unsafe());
+        assert!(matches!(spelling.lex(), LexSettings::Mysql(MysqlLex { utf8: false, .. })));
+        spelling.apply(&read("set character_set_client = sjis"), Applied::Surely);
+        assert!(spelling.is_unsafe());
+        assert!(Spelling::mysql(None, SERVER, None).is_unsafe());
+    }
+
+    #[test]
+    fn a_text_may_change_how_the_rest_of_it_is_read() {
+        let spelling = fresh("");
+        assert!(spelling.changes_within(&read("set sql_mode = 'ANSI_QUOTES'; select \"a\" from t")));
+        assert!(!spelling.changes_within(&read("select 1; set sql_mode = 'ANSI_QUOTES'")));
+        assert!(!spelling.changes_within(&read("set autocommit = 0; select 1")));
+    }
 }

@@ -8,16 +8,18 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
-use weir_policy::analysis::{Context, LexSettings};
+use weir_policy::analysis::Context;
 use weir_policy::budget::Window;
 use weir_policy::explain::{Question, explain};
 use weir_policy::load::Severity;
+use weir_policy::relation::Engine;
 
 use super::{Live, read};
 use crate::catalog::CatalogView;
 use crate::cli::output::{Output, complain};
 use crate::cli::{Failure, moment};
 use crate::identity::Directory;
+use crate::session::spelling::Spelling;
 
 /// What is to be explained.
 #[derive(Args)]
@@ -90,12 +92,15 @@ pub(super) fn run<W: Write>(command: &Explain, output: &mut Output<W>) -> Result
     for diagnostic in diagnostics {
         complain(&diagnostic.to_string());
     }
-    let search_path = search_path(&view, &command.role);
+    let search_path = match view.catalog.engine() {
+        Engine::Postgres => search_path(&view, &command.role),
+        Engine::Mysql => vec![command.database.clone()],
+    };
     let explanation = explain(&Question {
         set,
         binding: &binding,
         context: Context {
-            lex: LexSettings::default(),
+            lex: Spelling::usual(&view),
             catalog: &view.catalog,
             search_path: &search_path,
             temporary: &[],

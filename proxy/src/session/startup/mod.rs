@@ -3,6 +3,7 @@
 //! INVARIANT: what was not encrypted is never read as if it had been (CVE-2021-23214 and its kind), and a session
 //! begins with one account.
 
+mod mysql;
 mod postgres;
 
 use std::io;
@@ -14,6 +15,7 @@ use super::{End, SessionEngine, Shared};
 use crate::cancel::{CancelTarget, WeirKey};
 use crate::route::Route;
 
+pub(super) use mysql::Mysql;
 pub(super) use postgres::Postgres;
 
 /// What the start-up led to.
@@ -40,6 +42,8 @@ pub(super) struct Open<E> {
     pub(super) parameters: Vec<(String, String)>,
     /// Settings that the server reported, or that the start-up implies.
     pub(super) settings: Vec<(String, String)>,
+    /// What the client is sent once it is known who opened the session.
+    pub(super) welcome: Vec<u8>,
     /// Cancel key that the client was given.
     pub(super) key: Option<WeirKey>,
     /// How to cancel what this session runs.
@@ -72,7 +76,7 @@ pub(super) trait Protocol {
     }
 
     /// Appends the error that ends a start-up.
-    fn put_refusal(&self, refusal: &Refusal, to_client: &mut Vec<u8>);
+    fn put_refusal(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>);
 }
 
 /// The end of a connection whose server cannot be reached.

@@ -57,7 +57,7 @@ impl Protocol for Postgres {
         authenticate(shared, route, client, upstream, startup, client_tls).await
     }
 
-    fn put_refusal(&self, refusal: &Refusal, to_client: &mut Vec<u8>) {
+    fn put_refusal(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>) {
         put_error(to_client, Severity::Fatal, refusal);
     }
 }
@@ -263,6 +263,7 @@ async fn authenticate(
                     application: application.map_or_else(String::new, |(_, value)| value.clone()),
                     parameters: startup.parameters,
                     settings,
+                    welcome: Vec::new(),
                     key: Some(key),
                     cancel: CancelTarget::by_key(Arc::clone(&route.upstream), server_key),
                 };
