@@ -1,9 +1,17 @@
-//! RSA as caching_sha2_password uses it where there is no TLS: whoever sends a password encrypts it for the server.
+//! RSA as caching_sha2_password uses it where there is no TLS: whoever sends a password encrypts it for the other side.
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html>
 //!
 //! What must not be concluded here: that the key is the server's. Nobody vouches for a key that came over the same wire.
+//! INVARIANT: Weir's own key is made anew with each process and never leaves its memory.
 
-use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
+use std::sync::OnceLock;
+
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa::{
+    KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
+    PublicEncryptingKey,
+};
+use base64::Engine;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -35,22 +43,75 @@ pub fn encrypt(public_key: &[u8], plain: &[u8]) -> Result<Vec<u8>, String> {
     Ok(encrypted)
 }
 
+/// Weir's own key, for clients without TLS whose server's leg has TLS, and therefore no key to give.
+#[derive(Debug)]
+pub struct OwnKey {
+    private: OaepPrivateDecryptingKey,
+    public_pem: String,
+}
+
+/// The key of this process. Making it takes a second or so. `None`: the generator failed.
+pub fn own_key() -> Option<&'static OwnKey> {
+    static KEY: OnceLock<Option<OwnKey>> = OnceLock::new();
+    KEY.get_or_init(|| OwnKey::generate(KeySize::Rsa2048)).as_ref()
+}
+
+impl OwnKey {
+    fn generate(size: KeySize) -> Option<OwnKey> {
+        let private = PrivateDecryptingKey::generate(size).ok()?;
+        let der: PublicKeyX509Der<'_> = private.public_key().as_der().ok()?;
+        let public_pem = pem(der.as_ref());
+        Some(OwnKey { private: OaepPrivateDecryptingKey::new(private).ok()?, public_pem })
+    }
+
+    /// The public half, SubjectPublicKeyInfo in PEM, as servers hand theirs out.
+    pub fn public_pem(&self) -> &str {
+        &self.public_pem
+    }
+
+    /// What was encrypted for this key with OAEP and SHA-1; `None` when it was not.
+    pub fn decrypt(&self, ciphertext: &[u8]) -> Option<Vec<u8>> {
+        let mut plain = vec![0; self.private.key_size_bytes()];
+        let len = self.private.decrypt(&OAEP_SHA1_MGF1SHA1, ciphertext, &mut plain, None).ok()?.len();
+        plain.truncate(len);
+        Some(plain)
+    }
+}
+
+fn pem(der: &[u8]) -> String {
+    const LINE: usize = 64;
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut text = "-----BEGIN PUBLIC KEY-----\n".to_owned();
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(LINE));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text + "-----END PUBLIC KEY-----\n"
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
-    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-    use aws_lc_rs::rsa::{KeySize, OaepPrivateDecryptingKey, PrivateDecryptingKey};
-    use base64::Engine;
+    use aws_lc_rs::rsa::KeySize;
 
     use super::*;
 
     /// A pair of keys as a server has one: the private half, and the PEM that it hands out.
     pub(crate) fn pair(size: KeySize) -> (OaepPrivateDecryptingKey, String) {
-        let private = PrivateDecryptingKey::generate(size).unwrap();
-        let der: PublicKeyX509Der<'_> = private.public_key().as_der().unwrap();
-        let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
-        let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
-        (OaepPrivateDecryptingKey::new(private).unwrap(), pem)
+        let OwnKey { private, public_pem } = OwnKey::generate(size).unwrap();
+        (private, public_pem)
+    }
+
+    #[test]
+    fn the_key_of_a_process_is_one() {
+        let key = own_key().unwrap();
+        let ciphertext = encrypt(key.public_pem().as_bytes(), b"secret\0").unwrap();
+        assert_eq!(key.decrypt(&ciphertext).as_deref(), Some(b"secret\0".as_slice()));
+        assert_eq!(key.decrypt(&ciphertext[1..]), None);
+        assert_eq!(key.decrypt(b""), None);
+        assert!(std::ptr::eq(key, own_key().unwrap()));
     }
 
     #[test]

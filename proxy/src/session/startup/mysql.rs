@@ -236,7 +236,9 @@ impl Mysql {
                     exchange.decrypted(password.as_ref(), &mut to_upstream).map_err(End::Refused)?;
                 }
                 Seen::Encrypt(key, password) => {
-                    let ciphertext = rsa::encrypt(&key, password.bytes());
+                    let ciphertext = rsa::encrypt(&key, password.bytes())
+                        .inspect_err(|error| tracing::warn!(upstream = %route.upstream.name, %error, "login failed"))
+                        .ok();
                     exchange.encrypted(ciphertext.as_deref(), &mut to_upstream).map_err(End::Refused)?;
                 }
                 Seen::Failed(sqlstate) => {
