@@ -2,6 +2,7 @@
 
 use super::lexer::Kind;
 use super::shape::Unit;
+use crate::relation::Engine;
 
 /// A record holds at most this much text; verdict, relations and hash stand outside of it.
 const REDACTED_BYTES_MAX: usize = 8 * 1024;
@@ -10,7 +11,11 @@ const REDACTED_BYTES_MAX: usize = 8 * 1024;
 pub(super) fn redact(unit: &Unit<'_>) -> String {
     let mut out = String::with_capacity(unit.text.len().min(REDACTED_BYTES_MAX));
     let mut glue = true;
-    for token in &unit.tokens {
+    let quote = match unit.settings.engine() {
+        Engine::Postgres => '"',
+        Engine::Mysql => '`',
+    };
+    for (at, token) in unit.tokens.iter().enumerate() {
         let start = out.len();
         let raw = token.raw(unit.text);
         let tight = matches!(raw, b"," | b")" | b";" | b"." | b"::" | b"]" | b"[" | b"(") && token.kind == Kind::Punct;
@@ -20,12 +25,25 @@ pub(super) fn redact(unit: &Unit<'_>) -> String {
         glue = token.kind == Kind::Punct && matches!(raw, b"(" | b"." | b"::" | b"[");
         match token.kind {
             Kind::Number | Kind::Text(_) | Kind::Bits => out.push('?'),
-            Kind::Word => printable(&mut out, &String::from_utf8_lossy(&raw.to_ascii_lowercase())),
+            Kind::Word => printable(&mut out, &String::from_utf8_lossy(&unit.word(at))),
             Kind::Quoted | Kind::QuotedUnicode => {
-                out.push('"');
-                printable(&mut out, &token.identifier(unit.text).replace('"', "\"\""));
-                out.push('"');
+                out.push(quote);
+                printable(&mut out, &token.identifier(unit.text).replace(quote, &format!("{quote}{quote}")));
+                out.push(quote);
             }
+            Kind::Variable => {
+                out.push('@');
+                let name = token.identifier(unit.text);
+                let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_$.".contains(&byte));
+                if plain {
+                    out.push_str(&name);
+                } else {
+                    out.push('`');
+                    printable(&mut out, &name.replace('`', "``"));
+                    out.push('`');
+                }
+            }
+            Kind::Hint => out.push_str("/*+ ? */"),
             _ => printable(&mut out, &String::from_utf8_lossy(raw)),
         }
         if out.len() > REDACTED_BYTES_MAX - '…'.len_utf8() {

@@ -4,11 +4,17 @@
 //! a placeholder. Equal keys therefore mean equal analyses by construction, whatever this module decides; deciding
 //! wrongly costs cache hits or makes a constant argument unreadable, never a wrong verdict.
 
+mod mysql;
+
+use std::borrow::Cow;
+
 use super::lexer::{self, Kind, Lexed, Token};
-use super::{LexSettings, Literal, LiteralKind, Shape};
+use super::{LexSettings, Literal, LiteralKind, Quoting, Shape};
+use crate::relation::Engine;
 
 /// Words that make a compared string worth keeping: somebody may be storing SQL to run it later.
-const SQL_WORDS: [&str; 8] = ["select", "insert", "update", "delete", "copy", "execute", "table", "call"];
+const SQL_WORDS: [&str; 10] =
+    ["select", "insert", "update", "delete", "copy", "execute", "table", "call", "replace", "handler"];
 
 /// Types whose literals are plain data. Anything else (`regclass` above all) may turn a string into a name.
 const PLAIN_TYPES: [&str; 24] = [
@@ -52,7 +58,7 @@ pub(super) struct Unit<'t> {
 impl<'t> Unit<'t> {
     pub(super) fn new(text: &'t [u8], settings: LexSettings) -> Unit<'t> {
         let Lexed { tokens, unterminated } = lexer::lex(text, settings);
-        let literals = literals(text, &tokens);
+        let literals = literals(text, &tokens, settings);
         Unit { text, settings, tokens, literals, unterminated }
     }
 
@@ -68,11 +74,25 @@ impl<'t> Unit<'t> {
             return None;
         }
         let raw = self.text.get(literal.range.clone())?;
-        super::literals::value(raw, literal.kind, self.settings).map(std::borrow::Cow::into_owned)
+        super::literals::value(raw, literal.kind, self.settings).map(Cow::into_owned)
+    }
+
+    /// The word at this token, in lower case where its case means nothing.
+    pub(super) fn word(&self, at: usize) -> Cow<'_, [u8]> {
+        let raw = self.tokens.get(at).map(|token| token.raw(self.text)).unwrap_or_default();
+        let folds = match self.settings.engine() {
+            Engine::Postgres => true,
+            Engine::Mysql => mysql::folds(self.text, &self.tokens, at),
+        };
+        if folds && raw.iter().any(u8::is_ascii_uppercase) {
+            Cow::Owned(raw.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(raw)
+        }
     }
 }
 
-/// The shape of a PostgreSQL text.
+/// The shape of a text.
 pub(super) fn shape(text: &[u8], settings: LexSettings) -> Shape {
     let unit = Unit::new(text, settings);
     let key = key(&unit);
@@ -85,7 +105,7 @@ pub(super) fn key(unit: &Unit<'_>) -> [u8; 32] {
     let text = unit.text;
     let mut stream = Vec::with_capacity(text.len() + unit.tokens.len() * 2 + 8);
     let mut next_literal = 0;
-    for token in &unit.tokens {
+    for (at, token) in unit.tokens.iter().enumerate() {
         let raw = token.raw(text);
         if token.is_literal() {
             let literal = unit.literals.get(next_literal).map(|(_, literal)| literal);
@@ -108,7 +128,7 @@ pub(super) fn key(unit: &Unit<'_>) -> [u8; 32] {
         match token.kind {
             Kind::Word => {
                 stream.push(b'w');
-                sized_folded(&mut stream, raw);
+                sized(&mut stream, &unit.word(at));
             }
             Kind::Quoted | Kind::QuotedUnicode => {
                 stream.push(b'q');
@@ -117,6 +137,10 @@ pub(super) fn key(unit: &Unit<'_>) -> [u8; 32] {
             Kind::Param => {
                 stream.push(b'p');
                 sized(&mut stream, raw);
+            }
+            Kind::Variable => {
+                stream.push(b'v');
+                sized(&mut stream, token.identifier(text).as_bytes());
             }
             Kind::Operator => {
                 stream.push(b'o');
@@ -144,11 +168,6 @@ pub(super) fn key(unit: &Unit<'_>) -> [u8; 32] {
 fn sized(stream: &mut Vec<u8>, bytes: &[u8]) {
     length(stream, bytes.len());
     stream.extend_from_slice(bytes);
-}
-
-fn sized_folded(stream: &mut Vec<u8>, bytes: &[u8]) {
-    length(stream, bytes.len());
-    stream.extend(bytes.iter().map(u8::to_ascii_lowercase));
 }
 
 fn length(stream: &mut Vec<u8>, bytes: usize) {
@@ -182,7 +201,8 @@ enum Statement {
     Kept,
 }
 
-fn literals(text: &[u8], tokens: &[Token]) -> Vec<(usize, Literal)> {
+fn literals(text: &[u8], tokens: &[Token], settings: LexSettings) -> Vec<(usize, Literal)> {
+    let engine = settings.engine();
     let mut found = Vec::new();
     let mut parens: Vec<(Paren, bool)> = Vec::new();
     let mut statement = Statement::Begin;
@@ -193,15 +213,21 @@ fn literals(text: &[u8], tokens: &[Token]) -> Vec<(usize, Literal)> {
         match token.kind {
             Kind::Word => {
                 if statement == Statement::Begin {
-                    statement = opening(text, token);
+                    statement = match engine {
+                        Engine::Postgres => opening(text, token),
+                        Engine::Mysql => mysql::opening(text, token),
+                    };
                 }
-                in_values = token.is_word(text, "values");
+                in_values = is_values(text, token, engine);
             }
             Kind::Punct => match token.raw(text) {
                 b"(" => {
                     let kind = match previous {
                         Some(before) if before.is_word(text, "in") => Paren::InList,
-                        Some(before) if in_values && (before.is_word(text, "values") || before.is_punct(text, ",")) => {
+                        Some(before) if engine == Engine::Mysql && before.is_word(text, "against") => Paren::InList,
+                        Some(before)
+                            if in_values && (is_values(text, before, engine) || before.is_punct(text, ",")) =>
+                        {
                             Paren::ValuesRow
                         }
                         _ => Paren::Other,
@@ -227,11 +253,19 @@ fn literals(text: &[u8], tokens: &[Token]) -> Vec<(usize, Literal)> {
             };
             let plain = match (statement, kind) {
                 (Statement::Data, LiteralKind::Number) | (Statement::Numbers, LiteralKind::Number) => true,
-                (Statement::Data, LiteralKind::String(quoting)) => {
-                    quoting != super::Quoting::Dollar
+                (Statement::Data, LiteralKind::String(quoting)) if engine == Engine::Postgres => {
+                    quoting != Quoting::Dollar
                         && compared(text, previous, parens.last().map(|(kind, _)| *kind))
                         && plain_type_follows(text, tokens.get(index + 1), tokens.get(index + 2))
                         && !holds_sql(token.raw(text))
+                }
+                // MySQL writes binary keys as `0x…`.
+                (Statement::Data, LiteralKind::String(_) | LiteralKind::Bits) if engine == Engine::Mysql => {
+                    kind != LiteralKind::String(Quoting::Dollar)
+                        && mysql::compared(text, previous, parens.last().map(|(kind, _)| *kind))
+                        // `'sel\ect'` and `0x73…` spell words, too.
+                        && super::literals::value(token.raw(text), kind, settings)
+                            .is_some_and(|value| !holds_sql(&value))
                 }
                 _ => false,
             };
@@ -240,6 +274,11 @@ fn literals(text: &[u8], tokens: &[Token]) -> Vec<(usize, Literal)> {
         previous = Some(token);
     }
     found
+}
+
+/// MySQL lets it be called VALUE, too.
+fn is_values(text: &[u8], token: &Token, engine: Engine) -> bool {
+    token.is_word(text, "values") || (engine == Engine::Mysql && token.is_word(text, "value"))
 }
 
 fn opening(text: &[u8], token: &Token) -> Statement {
