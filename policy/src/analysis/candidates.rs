@@ -143,7 +143,9 @@ fn chain(unit: &Unit<'_>, at: usize, range: Range<usize>) -> Option<Vec<String>>
     // MySQL takes `.t` for `t`.
     let leading = |index: usize| {
         unit.settings.engine() == Engine::Mysql
-            && index.checked_sub(1).is_none_or(|before| before < range.start || !unit.tokens[before].is_identifier())
+            && index
+                .checked_sub(1)
+                .is_none_or(|before| before < range.start || !super::bridge::continues_name(&unit.tokens[before], text))
     };
     if !first.is_identifier() || (at > range.start && dot(at - 1) && !leading(at - 1)) {
         return None;

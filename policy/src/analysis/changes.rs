@@ -9,8 +9,8 @@ use sqlparser::ast::{
 
 use super::lineage::{Walker, parts};
 use super::modify::{scope_with, written};
-use super::scope::{Ctes, Item, Rows, Scope, join, single};
-use super::uses::{Atom, Draft, Flow, Pack, add, merge};
+use super::scope::{Ctes, Item, Rows, Scope};
+use super::uses::{Draft, Flow, add, merge};
 use crate::statement::{Access, Columns};
 
 impl Walker<'_> {
@@ -33,9 +33,6 @@ impl Walker<'_> {
         scope: &Scope<'_>,
     ) {
         let there = scope.items.first().map(|item| item.rows.all()).unwrap_or_default();
-        let selected = (sources..self.found.drafts.len()).fold(Flow::default(), |flow, usage| {
-            join(&flow, &single(Atom { usage, column: None, pack: Pack::Single }))
-        });
         let mut inner = scope_with(scope, None);
         if let Some(alias) = alias {
             self.see_name(&alias.row_alias);
@@ -49,10 +46,9 @@ impl Walker<'_> {
                 usage: None,
             });
         }
-        if !selected.is_empty() {
-            inner.items.push(Item { alias: None, schema: None, rows: Rows::open(selected), usage: None });
-        }
+        self.found.beyond = sources..self.found.drafts.len();
         self.assignments(assignments, false, &[], &inner);
+        self.found.beyond = 0..0;
     }
 
     pub(super) fn update_mysql(&mut self, update: &Update, ctes: &Ctes<'_>) -> Rows {

@@ -8,8 +8,8 @@ use sqlparser::ast::{
 use super::builtins;
 use super::functions;
 use super::lineage::{Walker, parts};
-use super::scope::{Meaning, Scope};
-use super::uses::Flow;
+use super::scope::{Meaning, Scope, single};
+use super::uses::{Atom, Flow, Pack};
 use crate::relation::Engine;
 use crate::statement::Coverage;
 
@@ -207,17 +207,26 @@ impl Walker<'_> {
                 }
                 flow
             }
+            // A row that a stored program goes through.
+            Meaning::Unknown if names.first().is_some_and(|row| self.is_variable(row)) => Flow::default(),
             Meaning::Unknown => self.unknown_column(&names.join("."), scope),
         }
     }
 
     /// A name that nothing in sight has: the catalog is behind, or the text is wrong. It may be any value.
     pub(super) fn unknown_column(&mut self, name: &str, scope: &Scope<'_>) -> Flow {
-        if self.is_no_column(name) || self.found.variables.iter().any(|known| known == name) {
+        if self.is_no_column(name) || self.is_variable(name) {
             return Flow::default();
         }
         self.found.gap("unknown-column", name, Coverage::Partial);
-        scope.everything()
+        self.found.beyond.clone().fold(scope.everything(), |flow, usage| {
+            let whole = single(Atom { usage, column: None, pack: Pack::Single });
+            self.join(&flow, &whole)
+        })
+    }
+
+    fn is_variable(&self, name: &str) -> bool {
+        self.found.variables.iter().any(|known| known == name)
     }
 
     /// Whether a name that no relation has as a column is one all the same, or a function that needs no parentheses.

@@ -1,6 +1,7 @@
 //! What is known of one statement so far.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
 use super::uses::{Draft, Flow, USES_MAX};
 use crate::statement::{Access, Coverage, Extent, Gap, SessionAct, StatementAnalysis, Verb};
@@ -24,6 +25,10 @@ pub(super) struct Found {
     pub(super) copies: bool,
     /// Variables of the stored program that is read, in lower case.
     pub(super) variables: Vec<String>,
+    /// Uses, by index, whose columns a name may stand for which nothing in sight has.
+    pub(super) beyond: Range<usize>,
+    /// The statement draws random numbers.
+    pub(super) random: bool,
     /// No equality pins a key.
     pub(super) loose: bool,
     /// A function body that is reached changes prepared names, or may.
@@ -53,7 +58,9 @@ impl Found {
             gaps: BTreeSet::new(),
             copies: false,
             variables: Vec::new(),
+            beyond: 0..0,
             loose: false,
+            random: false,
             touches_names: false,
             set_configs: 0,
             alternatives: BTreeSet::new(),
@@ -121,6 +128,14 @@ impl Found {
         if matches!(self.verb, Verb::Select | Verb::Unknown) {
             self.verb = verb;
         }
+    }
+
+    /// Reads another text than the statement's own, whose tokens have places of their own.
+    pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Found) -> T) -> T {
+        let own = std::mem::take(&mut self.seen);
+        let answer = read(self);
+        self.seen = own;
+        answer
     }
 
     pub(super) fn see(&mut self, token: usize) {

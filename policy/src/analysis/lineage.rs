@@ -358,7 +358,12 @@ impl Walker<'_> {
             return;
         };
         for expr in exprs {
-            self.condition(expr, scope);
+            let flow = self.expr(expr, scope);
+            self.mark_used(&flow);
+            if self.found.random && self.engine() == Engine::Mysql {
+                // MariaDB names the value of a group that it finds twice in the error.
+                self.release_flow(&flow);
+            }
         }
         scope.grouped.set(is_grouped(group_by));
     }

@@ -117,7 +117,6 @@ fn is_maintenance(cursor: &Cursor<'_, '_>) -> bool {
 
 fn transaction(cursor: &Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
     found.verb = Verb::Transaction;
-    let released = cursor.find("release").is_some_and(|at| at > cursor.at && !is_no(cursor, at));
     let chained = cursor.find("chain").is_some_and(|at| !is_no(cursor, at));
     let mut ends = |act: SessionAct| {
         found.acts.push(act);
@@ -147,10 +146,6 @@ fn transaction(cursor: &Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
             () if cursor.is_at(1, "rollback") => ends(SessionAct::Rollback),
             () => {}
         }
-    }
-    if released && cursor.is("commit") | cursor.is("rollback") {
-        // The server closes the connection: nothing comes after.
-        found.verb = Verb::Transaction;
     }
 }
 

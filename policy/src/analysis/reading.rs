@@ -136,6 +136,7 @@ fn read(
     };
     let Bridged { tokens, unknown_operators, shallow, accounted, notes } = bridged;
     found.loose = notes.loose;
+    found.random = notes.random;
     let names = candidates::relations(unit, range.clone(), context);
     // A view's definition is parsed too, and may be anything.
     let small = shallow

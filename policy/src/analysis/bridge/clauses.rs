@@ -21,6 +21,32 @@ impl Bridge<'_, '_> {
         at < end && self.unit.tokens[at].is_punct(self.unit.text, punct)
     }
 
+    /// Whether a parenthesis that is open before `at` holds one table, with an alias or not, and closes behind it.
+    pub(super) fn is_one_table(&self, mut at: usize, end: usize) -> bool {
+        /// `a.b.c AS d`
+        const TOKENS_MAX: usize = 7;
+        let last = end.min(at + TOKENS_MAX + 1);
+        let mut named = false;
+        while at < last {
+            let token = &self.unit.tokens[at];
+            if token.is_punct(self.unit.text, ")") {
+                return named;
+            }
+            if !token.is_identifier() && !token.is_punct(self.unit.text, ".")
+                || self.is_word(
+                    at,
+                    end,
+                    &["join", "cross", "natural", "straight_join", "select", "left", "right", "inner"],
+                )
+            {
+                return false;
+            }
+            named = true;
+            at += 1;
+        }
+        false
+    }
+
     /// SELECT and the words behind it that say how it is run.
     pub(super) fn select(&mut self, at: usize, end: usize) -> usize {
         const MODIFIERS: [&str; 9] = [

@@ -21,6 +21,8 @@ pub(in crate::analysis) struct Notes {
     /// What stands around an equality may bind otherwise than the parser thinks, or an equality names more than one
     /// row: nothing pins a key.
     pub(in crate::analysis) loose: bool,
+    /// It calls `rand()`: what is grouped by a value that changes while it is looked at ends in an error that names it.
+    pub(in crate::analysis) random: bool,
     /// Where the rows go instead of to the client.
     pub(in crate::analysis) into: Option<Into>,
 }
@@ -52,6 +54,8 @@ pub(super) enum Open {
     Against,
     /// Tables that are joined by commas.
     Tables,
+    /// One table in parentheses, which are left out.
+    LeftOut,
     Other,
 }
 
@@ -131,15 +135,15 @@ impl Bridge<'_, '_> {
             Kind::Punct => match token.raw(text) {
                 b"(" => return self.open(at, first, end),
                 b")" => {
-                    self.mysql.open.pop();
-                    self.push(at, ParserToken::RParen);
+                    if self.mysql.open.pop() != Some(Open::LeftOut) {
+                        self.push(at, ParserToken::RParen);
+                    }
                 }
                 b"," => return self.comma(at, end),
                 b";" => self.push(at, ParserToken::SemiColon),
                 b"." => {
                     // `.t` is `t`.
-                    let continues = at > first && continues_name(&tokens[at - 1]);
-                    if continues {
+                    if at > first && continues_name(&tokens[at - 1], text) {
                         self.push(at, ParserToken::Period);
                     }
                 }
@@ -196,6 +200,10 @@ impl Bridge<'_, '_> {
             }
             _ => Open::Other,
         };
+        if kind == Open::Tables && self.is_one_table(at + 1, end) {
+            self.mysql.open.push(Open::LeftOut);
+            return at + 1;
+        }
         self.mysql.open.push(kind);
         self.push(at, ParserToken::LParen);
         let takes_unit = named.is_some_and(|name| {
@@ -280,7 +288,8 @@ impl Bridge<'_, '_> {
         let token = tokens[at];
         let previous = at.checked_sub(1).filter(|before| *before >= first).map(|before| tokens[before]);
         let punct = |ahead: usize, punct: &str| tokens.get(at + ahead).is_some_and(|token| token.is_punct(text, punct));
-        if previous.is_some_and(|before| before.is_punct(text, ".")) || punct(1, ".") {
+        if previous.is_some_and(|before| before.is_punct(text, "."))
+            || (punct(1, ".") && continues_name(&token, text)) {
             self.quoted(at);
             return at + 1;
         }
@@ -289,6 +298,7 @@ impl Bridge<'_, '_> {
             return at + 1;
         }
         let name = token.identifier(text).to_ascii_lowercase();
+        self.mysql.notes.random |= name == "rand" && punct(1, "(");
         if let Some(next) = self.rewrite_mysql(&name, at, previous, end) {
             return next;
         }
@@ -467,9 +477,29 @@ impl Bridge<'_, '_> {
     }
 }
 
-/// Whether a dot behind this token goes on with a name.
-fn continues_name(token: &Token) -> bool {
-    token.is_identifier()
+/// Whether a dot behind this token goes on with a name: words that a table's name follows do not.
+pub(in crate::analysis) fn continues_name(token: &Token, text: &[u8]) -> bool {
+    const BEFORE_TABLES: [&str; 18] = [
+        "from",
+        "join",
+        "into",
+        "update",
+        "table",
+        "tables",
+        "straight_join",
+        "using",
+        "ignore",
+        "low_priority",
+        "quick",
+        "delayed",
+        "high_priority",
+        "view",
+        "insert",
+        "replace",
+        "truncate",
+        "delete",
+    ];
+    token.is_identifier() && !BEFORE_TABLES.iter().any(|word| token.is_word(text, word))
 }
 
 /// Whether an expression may end with this token.

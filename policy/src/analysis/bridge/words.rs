@@ -46,7 +46,7 @@ pub(super) fn is_keyword(word: &str, around: Around<'_>) -> bool {
         | "except" | "intersect" | "join" | "inner" | "cross" | "outer" | "natural" | "on" | "using" | "as" | "and"
         | "or" | "not" | "in" | "is" | "null" | "true" | "false" | "like" | "between" | "exists" | "case" | "when"
         | "then" | "else" | "asc" | "desc" | "with" | "recursive" | "over" | "update" | "delete" | "set"
-        | "lateral" | "window" | "cast" => true,
+        | "lateral" | "window" | "cast" | "into" => true,
         // Functions too.
         "left" | "right" | "insert" | "replace" => !around.opens(),
         "values" => true,

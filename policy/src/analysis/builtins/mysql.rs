@@ -81,7 +81,9 @@ pub(super) fn passing(name: &str) -> Passing {
         | "is_ipv4_mapped"
         | "is_free_lock"
         | "release_lock"
-        | "validate_password_strength" => Passing::Summed,
+        | "validate_password_strength"
+        | "match"
+        | "against" => Passing::Summed,
         "group_concat" | "json_arrayagg" | "json_objectagg" | "json_duality_object" | "st_collect" => Passing::Packed,
         _ => Passing::Through,
     }

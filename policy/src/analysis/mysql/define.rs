@@ -92,7 +92,10 @@ fn elsewhere(cursor: &Cursor<'_, '_>, found: &mut Found) {
                 before.raw(unit.text) == b"=" || candidates::is_any(unit, before, &["engine", "type"])
             });
         let view = cursor.find("view").is_some();
-        let joined = token.is_word(unit.text, "union") && equals && !view;
+        let query = unit.tokens.get(at + 2).is_some_and(|inner| {
+            inner.is_punct(unit.text, "(") || candidates::is_any(unit, inner, &["select", "with", "values", "table"])
+        });
+        let joined = token.is_word(unit.text, "union") && equals && !view && !query;
         let linked = candidates::is_any(unit, token, &["connection", "soname"]) && assigned.is_some();
         if (foreign && !view) || joined || (linked && (equals || token.is_word(unit.text, "soname"))) {
             return opaque(found, "table elsewhere");

@@ -122,7 +122,7 @@ fn immediate(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Fou
     match literal(&text) {
         Some(text) => {
             let inner = Unit::new(&text, cursor.unit.settings);
-            inside(&inner, context, found, depth);
+            found.apart(|found| inside(&inner, context, found, depth));
             // Its literals and parameters are not those of this text.
             effects::detach(found, &inner);
         }

@@ -1,0 +1,176 @@
+//! Statements of MySQL and MariaDB and what is said of them, in `statements_mysql.txt`, in the form of
+//! `statements.txt`. The current database is `support`, the server a MariaDB 10.11, and no temporary table is known.
+
+mod properties;
+
+use super::*;
+use crate::analysis::MysqlLex;
+use crate::catalog::column_types::LONG;
+
+/// VARCHAR.
+const STRING: u32 = 253;
+
+pub(super) const MARIADB: LexSettings =
+    LexSettings::Mysql(MysqlLex { mariadb: true, version: 101_119, ansi_quotes: false, no_backslash_escapes: false, utf8: true });
+
+fn mysql(oid: u32, database: &str, name: &str, kind: RelationKind, columns: &[&str]) -> Relation {
+    let mut relation = relation(oid, database, name, kind, columns);
+    relation.id.engine = Engine::Mysql;
+    relation.id.database = "".into();
+    for column in &mut relation.columns {
+        column.type_oid = if column.name.ends_with("id") { LONG } else { STRING };
+    }
+    relation
+}
+
+fn view_of(oid: u32, database: &str, name: &str, columns: &[&str], definition: &str, depends: &[u32]) -> Relation {
+    let mut view = mysql(oid, database, name, RelationKind::View, columns);
+    view.definition = Some(definition.to_owned());
+    view.depends = depends.iter().map(|oid| (*oid, 0)).collect();
+    view
+}
+
+fn routine(name: &str, body: &str) -> Function {
+    Function {
+        schema: "support".into(),
+        name: name.into(),
+        language: "SQL".into(),
+        body: Some(body.to_owned()),
+        from_extension: false,
+    }
+}
+
+pub(super) fn catalog() -> Catalog {
+    let table = |oid, database, name, columns: &[&str]| mysql(oid, database, name, RelationKind::Table, columns);
+    let mut lines = table(15, "support", "order_lines", &["order_id", "line_id", "sku"]);
+    lines.key = vec![1, 2];
+    let mut codes = table(16, "support", "codes", &["code", "meaning"]);
+    codes.key = vec![1];
+    let relations = vec![
+        table(10, "support", "customers", &["id", "Name", "email", "phone"]),
+        table(11, "support", "tickets", &["id", "customer_id", "subject", "body", "status"]),
+        table(12, "billing", "cards", &["id", "customer_id", "pan", "holder"]),
+        table(13, "archive", "customers", &["id", "plan", "month"]),
+        table(14, "support", "products", &["id", "sku", "name", "price"]),
+        lines,
+        codes,
+        table(17, "support", "notes", &["id", "note"]),
+        table(18, "information_schema", "TABLES", &["TABLE_SCHEMA", "TABLE_NAME", "TABLE_ROWS"]),
+        table(19, "information_schema", "PROCESSLIST", &["ID", "USER", "INFO"]),
+        table(20, "support", "history", &["id", "email"]),
+        view_of(
+            30,
+            "support",
+            "v_contacts",
+            &["id", "who", "mail"],
+            "select `c`.`id` AS `id`,`c`.`Name` AS `who`,`c`.`email` AS `mail` from `support`.`customers` `c`",
+            &[10],
+        ),
+        view_of(
+            31,
+            "support",
+            "v_dir",
+            &["c0", "c1"],
+            "select `v_contacts`.`id` AS `c0`,`v_contacts`.`mail` AS `c1` from `support`.`v_contacts`",
+            &[30],
+        ),
+        view_of(
+            32,
+            "support",
+            "v_counts",
+            &["status", "n"],
+            "select `support`.`tickets`.`status` AS `status`,count(0) AS `n` from `support`.`tickets` group by `support`.`tickets`.`status`",
+            &[11],
+        ),
+        view_of(
+            33,
+            "support",
+            "v_people",
+            &["people"],
+            "select group_concat(`c`.`email` separator ',') AS `people` from `support`.`customers` `c`",
+            &[10],
+        ),
+        view_of(
+            34,
+            "archive",
+            "products",
+            &["id", "sku", "name"],
+            "select `support`.`customers`.`id` AS `id`,`support`.`customers`.`email` AS `sku`,`support`.`customers`.`Name` AS `name` from `support`.`customers`",
+            &[10],
+        ),
+        view_of(
+            35,
+            "support",
+            "v_joined",
+            &["email", "pan"],
+            "select `c`.`email` AS `email`,`k`.`pan` AS `pan` from (`support`.`customers` `c` join `billing`.`cards` `k` on((`k`.`customer_id` = `c`.`id`)))",
+            &[10, 12],
+        ),
+        view_of(36, "support", "v_odd", &["a"], "select something `not` SQL from", &[12]),
+    ];
+    let functions = vec![
+        routine("f_mail", "RETURN (SELECT email FROM customers WHERE id = i)"),
+        routine("f_blob", "RETURN (SELECT json_arrayagg(email) FROM customers WHERE id <= n)"),
+        routine("f_plain", "RETURN concat(x, '!')"),
+        routine("p_all", "SELECT * FROM customers"),
+        routine("p_count", "SELECT count(*) FROM tickets WHERE customer_id = cid"),
+        routine(
+            "p_range",
+            "BEGIN SET @q = concat('SELECT id, email FROM cust','omers'); PREPARE s FROM @q; EXECUTE s; END",
+        ),
+        routine("p_loop", "BEGIN DECLARE i INT DEFAULT 1; WHILE i <= n DO SELECT phone FROM customers WHERE id = i; SET i = i + 1; END WHILE; END"),
+        routine("p_outer", "CALL p_all()"),
+        routine("p_write", "INSERT INTO notes SELECT id, email FROM customers"),
+        Function { body: None, ..routine("p_hidden", "") },
+        Function { language: "JAVASCRIPT".into(), ..routine("f_js", "return 1") },
+    ];
+    Catalog::new(Engine::Mysql, "", 1, relations, functions)
+}
+
+pub(super) fn analysed(sql: &str, lex: LexSettings, database: &[&str], temporary: &[&str]) -> Analysis {
+    let catalog = catalog();
+    let path: Vec<String> = database.iter().map(|name| (*name).to_owned()).collect();
+    let temporary: Vec<String> = temporary.iter().map(|name| (*name).to_owned()).collect();
+    let context = Context { lex, catalog: &catalog, search_path: &path, temporary: &temporary };
+    analyse(sql.as_bytes(), &context)
+}
+
+/// A statement of the table; `[mysql]` before it: on a MySQL 9.7.
+pub(super) fn plain(sql: &str) -> Analysis {
+    match sql.strip_prefix("[mysql] ") {
+        Some(sql) => analysed(sql, LexSettings::of(Engine::Mysql), &["support"], &[]),
+        None => analysed(sql, MARIADB, &["support"], &[]),
+    }
+}
+
+/// Every statement of the table with what is expected of it.
+pub(super) fn table() -> Vec<(String, &'static str)> {
+    let lines: Vec<&str> =
+        include_str!("statements_mysql.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    lines.chunks(2).map(|pair| (pair[0].replace("\\n", "\n"), pair[1].trim())).collect()
+}
+
+fn said(analysis: &Analysis) -> String {
+    words(analysis).replace("support.", "")
+}
+
+#[test]
+fn statements_mean_what_the_table_says() {
+    let mut wrong = String::new();
+    for (sql, expected) in table() {
+        let got = said(&plain(&sql));
+        if got != expected {
+            writeln!(wrong, "{sql}\n    {got}\n  expected\n    {expected}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(table().len() >= 200);
+}
+
+#[test]
+fn trial() {
+    let Ok(file) = std::env::var("WEIR_TRY") else { return };
+    for line in std::fs::read_to_string(file).unwrap().lines() {
+        println!("{line}\n    {}", said(&plain(line)));
+    }
+}

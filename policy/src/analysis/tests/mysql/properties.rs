@@ -1,0 +1,1 @@
+//! What holds for every text of MySQL's and MariaDB's.
