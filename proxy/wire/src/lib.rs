@@ -24,5 +24,6 @@ pub mod step;
 
 pub use refusal::{Refusal, WireError, WireSide};
 pub use step::{
-    ClientStep, ColumnOrigin, Command, Engine, Execution, Outcome, Prepared, Run, Shape, Transaction, UpstreamStep, Values,
+    ClientStep, ColumnOrigin, Command, Engine, Execution, Outcome, Prepared, Run, Shape, Transaction, UpstreamStep,
+    Values,
 };

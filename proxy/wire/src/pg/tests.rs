@@ -93,7 +93,12 @@ impl Trunk {
                     };
                     let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
                     if has(b"refuse") {
-                        self.engine.refuse(&input[..len], &Trunk::refusal(), &mut self.to_upstream, &mut self.to_client)?;
+                        self.engine.refuse(
+                            &input[..len],
+                            &Trunk::refusal(),
+                            &mut self.to_upstream,
+                            &mut self.to_client,
+                        )?;
                     } else {
                         let secret = has(b"secret");
                         let execution = Exec { holds: secret, streams: !secret, rows: 0 };
