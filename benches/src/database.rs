@@ -3,9 +3,36 @@
 use weir_policy::catalog::{Catalog, Column, Relation, RelationKind};
 use weir_policy::relation::{Engine, RelationId};
 
+const MYSQL_TYPE_VAR_STRING: u32 = 253;
+
 /// The schema path of its sessions.
 pub(crate) fn search_path() -> Vec<String> {
     vec!["pg_catalog".to_owned(), "public".to_owned()]
+}
+
+/// The same on MySQL, where a database is a schema and the path has one.
+pub(crate) fn mysql_path() -> Vec<String> {
+    vec!["support".to_owned()]
+}
+
+/// The desk's tables on MySQL, and sysbench's.
+pub(crate) fn mysql_catalog() -> Catalog {
+    let postgres = catalog(0);
+    let tables = postgres.relations().iter().filter(|relation| &*relation.id.schema == "public").cloned();
+    let sysbench = table(18, "public", "sbtest1", &["id", "k", "c", "pad"]);
+    let relations = tables.chain([sysbench]).map(|mut relation| {
+        relation.id = RelationId {
+            engine: Engine::Mysql,
+            database: "".into(),
+            schema: "support".into(),
+            name: relation.id.name.clone(),
+        };
+        for column in &mut relation.columns {
+            column.type_oid = MYSQL_TYPE_VAR_STRING;
+        }
+        relation
+    });
+    Catalog::new(Engine::Mysql, "", 1, relations.collect(), Vec::new())
 }
 
 /// A catalog with the desk's tables and `others` more.

@@ -2,6 +2,7 @@
 
 use weir_policy::analysis::{Context, LexSettings, analyse, shape};
 use weir_policy::catalog::Catalog;
+use weir_policy::relation::Engine;
 
 use crate::database;
 use crate::measure::{Bench, Per};
@@ -24,12 +25,25 @@ const PSQL: &str = "SELECT n.nspname as \"Schema\", c.relname as \"Name\", CASE 
     ON n.oid = c.relnamespace WHERE c.relkind IN ('r','p','v','m','S','f','') AND n.nspname <> 'pg_catalog' AND \
     n.nspname !~ '^pg_toast' AND n.nspname <> 'information_schema' ORDER BY 1,2";
 
+const MYSQL_POINT: &str = "SELECT c FROM sbtest1 WHERE id=471123";
+const MYSQL_ORM: &str = "SELECT `customers`.`id`, `customers`.`name`, `customers`.`email`, `tickets`.`id`, \
+    `tickets`.`subject`, `tickets`.`status`, `tickets`.`opened_at` FROM `customers` LEFT OUTER JOIN `tickets` ON \
+    (`tickets`.`customer_id` = `customers`.`id` AND `tickets`.`status` IN ('open', 'waiting')) WHERE \
+    (`customers`.`name` LIKE '%smith%' AND NOT (`customers`.`region` = 'south')) ORDER BY `customers`.`name` ASC LIMIT 21";
+const MYSQL_DUMP: &str = "SELECT /*!40001 SQL_NO_CACHE */ `id`, `name`, `email`, `phone`, `region` FROM `customers`";
+const MYSQL: [(&str, &str); 4] =
+    [("point select", MYSQL_POINT), ("look-up", LOOK_UP), ("ORM join", MYSQL_ORM), ("mysqldump", MYSQL_DUMP)];
+
 /// Everything about SQL.
 pub(crate) fn run(bench: &mut Bench) {
     if bench.wants("shape") {
         for (name, text) in [("point select", POINT), ("look-up", LOOK_UP), ("ORM join", ORM), ("five tables", JOIN)] {
             let name = format!("shape/{name}, {} B", text.len());
             bench.run(&name, Per::Bytes(text.len()), || shape(text.as_bytes(), LexSettings::default()));
+        }
+        for (name, text) in MYSQL {
+            let name = format!("shape/mysql: {name}, {} B", text.len());
+            bench.run(&name, Per::Bytes(text.len()), || shape(text.as_bytes(), LexSettings::of(Engine::Mysql)));
         }
         let values =
             format!("insert into orders values (1, 2, '2026-11-24', 9.50){}", ", (1, 2, 'x', 9.50)".repeat(2000));
@@ -48,6 +62,10 @@ pub(crate) fn run(bench: &mut Bench) {
         ] {
             analysed(bench, &format!("analyse/{name}"), text, &small);
         }
+        let mysql = database::mysql_catalog();
+        for (name, text) in MYSQL {
+            analysed(bench, &format!("analyse/mysql: {name}"), text, &mysql);
+        }
         for others in [100, 10_000] {
             let catalog = database::catalog(others);
             analysed(bench, &format!("analyse/five tables among {others} more"), JOIN, &catalog);
@@ -60,7 +78,11 @@ pub(crate) fn run(bench: &mut Bench) {
 }
 
 fn analysed(bench: &mut Bench, name: &str, text: &str, catalog: &Catalog) {
-    let search_path = database::search_path();
-    let context = Context { lex: LexSettings::default(), catalog, search_path: &search_path, temporary: &[] };
+    let search_path = match catalog.engine() {
+        Engine::Postgres => database::search_path(),
+        Engine::Mysql => database::mysql_path(),
+    };
+    let context =
+        Context { lex: LexSettings::of(catalog.engine()), catalog, search_path: &search_path, temporary: &[] };
     bench.run(name, Per::Bytes(text.len()), || analyse(text.as_bytes(), &context));
 }
