@@ -199,6 +199,11 @@ impl Understood {
         })
     }
 
+    /// Whether one of its statements asks for a file of the client.
+    pub fn loads_local(&self) -> bool {
+        self.analysis.statements.iter().any(|statement| statement.acts.contains(&SessionAct::LoadLocal))
+    }
+
     /// What it does, by its first statement.
     pub fn verb(&self) -> Verb {
         self.analysis.statements.first().map_or(Verb::Unknown, |statement| statement.verb)

@@ -118,6 +118,8 @@ pub struct Execution {
     pub holds: bool,
     /// The server is asked what the result holds.
     pub wants_shape: bool,
+    /// The statement asks for a file of the client, and the operator lets it.
+    pub loads_local: bool,
     /// Result whose description was compared with the analysis.
     pub reviewed: Option<usize>,
     /// Rows that left.
@@ -153,6 +155,10 @@ impl weir_wire::Execution for Execution {
 
     fn holds(&self) -> bool {
         self.holds
+    }
+
+    fn may_load_local(&self) -> bool {
+        self.loads_local
     }
 }
 

@@ -82,6 +82,8 @@ pub struct Gate {
     function_calls: FunctionCalls,
     /// Requests that are not SQL and pass all the same, by name.
     allowed_commands: Arc<[String]>,
+    /// Whether LOAD DATA LOCAL gets files of the client.
+    local_infile: bool,
     durability: Durability,
     /// An execution whose record is not durable yet, and that record's sequence.
     parked: Option<(Box<Execution>, u64)>,
@@ -103,6 +105,7 @@ impl Gate {
             mind,
             function_calls: route.function_calls,
             allowed_commands: Arc::clone(&route.allowed_commands),
+            local_infile: route.local_infile,
             durability,
             parked: None,
             store_failed: false,
@@ -227,6 +230,7 @@ impl Gate {
             known,
             holds: sensitive_database && (!exposure.is_plain() || understood.changes_session),
             wants_shape: sensitive_database,
+            loads_local: self.local_infile && understood.loads_local(),
             exposure,
             understood,
             in_force,

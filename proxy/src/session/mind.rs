@@ -447,6 +447,10 @@ impl Mind {
         if self.spelling.apply(&understood.analysis, applied) {
             self.bound.names_version = u64::MAX;
         }
+        if sets_for_all(&understood.analysis) {
+            // What sessions start from has changed; it is read with the catalog.
+            self.feed.change();
+        }
     }
 
     /// The server waits for the next command.
@@ -611,6 +615,12 @@ fn changes_names_within(analysis: &Analysis) -> bool {
                     | SessionAct::Deallocate { .. }
             ) && !matches!(act, SessionAct::Set { name, .. } if name != "search_path" && name != "role" && name != "database")
         })
+}
+
+/// Whether a text sets a variable of MySQL's for every session to come.
+fn sets_for_all(analysis: &Analysis) -> bool {
+    let mut acts = analysis.statements.iter().flat_map(|statement| &statement.acts);
+    acts.any(|act| matches!(act, SessionAct::Set { name, .. } if name.starts_with("global.")))
 }
 
 /// Relations of its own that each statement of a text makes.
