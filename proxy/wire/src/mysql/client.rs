@@ -42,9 +42,7 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
             Request::Harmless => self.awaits(Kind::Ok, &packet),
             Request::Statistics => self.awaits(Kind::Line, &packet),
             Request::Execute => self.execute(&packet),
-            Request::BulkExecute { id } => {
-                judge(Run::Portal { statement: self.tag(id), binding: None, rows_max: 0 })
-            }
+            Request::BulkExecute { id } => judge(Run::Portal { statement: self.tag(id), binding: None, rows_max: 0 }),
             Request::Fetch { id, rows } => {
                 let statement = match self.statements.find(id, self.dialect()) {
                     Found::Known(serial) => self.statements.get(serial),

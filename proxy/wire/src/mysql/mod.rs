@@ -20,6 +20,8 @@ pub mod packet;
 pub mod prepared;
 pub mod resultset;
 pub mod row;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub use engine::{Facts, Limits, MysqlEngine};

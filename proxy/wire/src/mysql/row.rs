@@ -218,7 +218,8 @@ pub(super) fn canonical(kind: ColumnType, format: Format, value: &[u8], out: &mu
     if format == Format::Text {
         // ZEROFILL is for the eye.
         let plain = whole && value.len() > 1 && value.iter().all(u8::is_ascii_digit);
-        let zeros = if plain { value.iter().take_while(|digit| **digit == b'0').count().min(value.len() - 1) } else { 0 };
+        let zeros =
+            if plain { value.iter().take_while(|digit| **digit == b'0').count().min(value.len() - 1) } else { 0 };
         out.extend_from_slice(value.get(zeros..).unwrap_or(value));
         return;
     }
@@ -254,9 +255,7 @@ pub(super) fn canonical(kind: ColumnType, format: Format, value: &[u8], out: &mu
 fn date(bytes: &[u8]) -> Option<String> {
     match bytes {
         [] => Some("0000-00-00".to_owned()),
-        [low, high, month, day, ..] => {
-            Some(format!("{:04}-{month:02}-{day:02}", u16::from_le_bytes([*low, *high])))
-        }
+        [low, high, month, day, ..] => Some(format!("{:04}-{month:02}-{day:02}", u16::from_le_bytes([*low, *high]))),
         _ => None,
     }
 }
