@@ -204,8 +204,9 @@ fn judge(theft: &Theft, story: &mut Story) {
     };
     verdict.tell(story);
     let limit = verdict.limit;
+    // A refusal for another reason has no budget, and would be nothing to be proud of.
     story.check(
-        theft.records == limit,
+        limit > 0 && theft.records == limit,
         &format!("{} customers received, the budget is {limit}: the exact row", theft.records),
     );
     let told = format!(
