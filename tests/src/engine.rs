@@ -41,8 +41,12 @@ pub trait Server {
     fn address(&self) -> SocketAddr;
     /// A new database with the fixture in it.
     fn database(&self, prefix: &str) -> String;
-    /// A program that changes and looks at it directly: one value of one row.
+    /// One value of one row, directly as the one who may everything.
     fn value(&self, database: &str, sql: &str) -> String;
+    /// How many statements with this mark it is running for others.
+    fn running(&self, mark: &str) -> usize;
+    /// Adds customers after the fixture's, up to this number, in the fixture's manner.
+    fn more_customers(&self, database: &str, up_to: u64);
 }
 
 impl Server for Postgres {
@@ -61,6 +65,18 @@ impl Server for Postgres {
     fn value(&self, database: &str, sql: &str) -> String {
         Postgres::value(self, database, sql)
     }
+
+    fn running(&self, mark: &str) -> usize {
+        let sql = format!(
+            "select pid from pg_stat_activity where state = 'active' and query like '%{mark}%' \
+             and pid <> pg_backend_pid()"
+        );
+        self.superuser("support").query(&sql).rows()
+    }
+
+    fn more_customers(&self, database: &str, up_to: u64) {
+        Postgres::more_customers(self, database, up_to);
+    }
 }
 
 impl Server for MySql {
@@ -78,6 +94,14 @@ impl Server for MySql {
 
     fn value(&self, database: &str, sql: &str) -> String {
         MySql::value(self, database, sql)
+    }
+
+    fn running(&self, mark: &str) -> usize {
+        MySql::running(self, mark)
+    }
+
+    fn more_customers(&self, database: &str, up_to: u64) {
+        MySql::more_customers(self, database, up_to);
     }
 }
 
@@ -150,6 +174,14 @@ impl Client {
         }
     }
 
+    /// Waits until at least so much of an answer has come, or nothing more will.
+    pub fn await_bytes(&mut self, count: usize) {
+        match self {
+            Client::Postgres(client) => client.await_bytes(count),
+            Client::MySql(client) => client.await_bytes(count),
+        }
+    }
+
     /// Everything that comes for one statement.
     pub fn answer(&mut self) -> Answer {
         match self {
@@ -198,7 +230,6 @@ fn numbered(sql: &str) -> String {
 }
 
 /// What came for one statement.
-#[derive(Debug)]
 pub struct Answer {
     /// Rows of all results as text; NULL is `<null>`.
     pub rows: Vec<Vec<String>>,
@@ -217,6 +248,18 @@ pub struct Refused {
     pub message: String,
     /// Whether it is how policy says no.
     pub denied: bool,
+}
+
+/// Rows are counted and not shown: a failing test is to be read by a person.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer")
+            .field("rows", &self.rows.len())
+            .field("first", &self.rows.first())
+            .field("error", &self.error)
+            .field("lost", &self.lost)
+            .finish()
+    }
 }
 
 impl Answer {

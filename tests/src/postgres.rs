@@ -157,6 +157,20 @@ impl Postgres {
         self.psql(&name, fixture::SCHEMA);
         name
     }
+
+    /// Adds customers after the fixture's, up to this number, in the fixture's manner.
+    pub fn more_customers(&self, database: &str, up_to: u64) {
+        self.psql(
+            database,
+            &format!(
+                "insert into customers select n, 'Customer ' || n, 'customer' || n || '@example.org', \
+                 '+49 30 ' || lpad(n::text, 7, '0'), (array['de', 'en', 'fr', 'pl'])[1 + n % 4], n % 100 = 0, \
+                 (n * 7 % 10000) / 100.0, timestamptz '2024-01-01 00:00+00' + n * interval '1 hour' \
+                 from generate_series({}, {up_to}) n",
+                fixture::CUSTOMERS + 1
+            ),
+        );
+    }
 }
 
 /// Directory of the server's programs: the newest under Debian's layout, else where `initdb` is on the PATH.

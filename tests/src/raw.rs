@@ -183,6 +183,11 @@ impl Raw {
         }
     }
 
+    /// Waits until at least so many bytes have come that nobody has read, or nothing more will.
+    pub fn await_bytes(&mut self, count: usize) {
+        while self.buffer.len() < count && self.fill().is_ok() {}
+    }
+
     fn fill(&mut self) -> Result<(), Failure> {
         let mut chunk = [0_u8; 65_536];
         match self.wire.read(&mut chunk)? {

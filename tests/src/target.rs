@@ -20,7 +20,7 @@ pub enum Target {
 
 impl Target {
     /// Weir with these options in front of a server; the server itself under `WEIR_TEST_TARGET=direct`.
-    pub fn front(server: &(impl Server + ?Sized), options: &WeirOptions) -> Target {
+    pub fn front(server: &dyn Server, options: &WeirOptions) -> Target {
         match direct_only() {
             true => Target::Direct(server.address()),
             false => Target::Weir(Box::new(Weir::start_for(&[(server.engine(), server.address())], options))),

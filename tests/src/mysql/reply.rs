@@ -134,7 +134,7 @@ pub struct ResultSet {
 }
 
 /// Everything that came for one command.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Reply {
     /// Results in order.
     pub results: Vec<ResultSet>,
@@ -144,6 +144,24 @@ pub struct Reply {
     pub packets: Vec<Packet>,
     /// Why it stopped before its end.
     pub end: Option<Failure>,
+}
+
+/// Rows are counted and not shown: a failing test is to be read by a person.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let results: Vec<String> = self
+            .results
+            .iter()
+            .map(|result| format!("{} columns, {} rows, {:?}", result.columns.len(), result.rows.len(), result.done))
+            .collect();
+        f.debug_struct("Reply")
+            .field("results", &results)
+            .field("error", &self.error)
+            .field("first packets", &&self.packets[..self.packets.len().min(2)])
+            .field("last packets", &&self.packets[self.packets.len().saturating_sub(2)..])
+            .field("end", &self.end)
+            .finish()
+    }
 }
 
 impl Reply {

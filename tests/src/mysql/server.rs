@@ -274,12 +274,12 @@ impl MySql {
     }
 
     /// How many statements of others have this mark, as the server's list of processes shows them.
-    pub fn running(&self, administrator: &mut Raw, mark: &str) -> usize {
+    pub fn running(&self, mark: &str) -> usize {
         let sql = format!(
             "select id from information_schema.processlist where info like '%{mark}%' and id <> connection_id() \
              and command not in ('Sleep', 'Killed')"
         );
-        administrator.query(&sql).fine().rows()
+        self.administrator("").query(&sql).fine().rows()
     }
 }
 

@@ -4,22 +4,31 @@ use std::process::Command;
 use std::time::Duration;
 
 use weir_tests::audit::released;
+use weir_tests::engine::Engine;
+use weir_tests::mysql::server::{Flavour, MySql};
 use weir_tests::policies::{Budgeted, DENIED};
 use weir_tests::process::run;
-use weir_tests::tools::{self, point};
+use weir_tests::tools::{self, point, point_mysql};
 
 use super::desk;
 
-/// Runs a program that reads until it is cut and prints `received N SQLSTATE usable`.
-fn check(mut command: Command) {
-    let desk = desk(&Budgeted::hourly(500));
+fn check(command: Command) {
+    check_on(Engine::Postgres, command, DENIED);
+}
+
+/// Runs a program that reads until it is cut and prints `received N CODE usable`.
+fn check_on(engine: Engine, mut command: Command, code: &str) {
+    let desk = desk(engine, &Budgeted::hourly(500));
     for account in ["alice", "bob"] {
         // The same person's second run reads the same customers again, and not one more.
         for _ in 0..2 {
-            point(&mut command, desk.address(), account, "support");
+            match engine {
+                Engine::Postgres => point(&mut command, desk.address(), account, "support"),
+                Engine::MySql => point_mysql(&mut command, desk.address(), account, "support"),
+            }
             let output = run(&mut command, b"", Duration::from_secs(120)).ok();
             let last = output.lines().last().unwrap_or_default();
-            assert_eq!(last, format!("received 500 {DENIED} usable"), "{account}: {output}");
+            assert_eq!(last, format!("received 500 {code} usable"), "{account}: {output}");
         }
         assert_eq!(released(desk.weir(), account).records, 500);
     }
@@ -51,4 +60,49 @@ fn node_cursor() {
     let mut node = tools::node();
     node.arg(tools::test_file("drivers/cut_node.js"));
     check(node);
+}
+
+/// How MySQL's drivers tell of the cut: by number and SQLSTATE where they know both.
+const DENIED_MYSQL: &str = "1142 42000";
+
+#[test]
+fn mysql_pymysql_stream() {
+    let mut python = tools::python();
+    python.arg(tools::test_file("drivers/cut_pymysql.py"));
+    check_on(Engine::MySql, python, "1142");
+}
+
+#[test]
+fn mysql_connector_python_in_pieces() {
+    // It cannot seal a password: whoever logs in must be known to the server.
+    for account in ["alice", "bob"] {
+        weir_tests::mysql::raw::Raw::login(MySql::shared().address(), account, "support").goodbye();
+    }
+    let mut python = tools::python();
+    python.arg(tools::test_file("drivers/cut_connector.py"));
+    check_on(Engine::MySql, python, DENIED_MYSQL);
+}
+
+#[test]
+fn mysql_mysql2_stream() {
+    let mut node = tools::node();
+    node.arg(tools::test_file("drivers/cut_mysql2.js"));
+    check_on(Engine::MySql, node, DENIED_MYSQL);
+}
+
+#[test]
+fn mysql_mysqljs_stream() {
+    // It knows no plugin of MySQL 9.
+    if MySql::shared().flavour() == Flavour::MariaDb {
+        let mut node = tools::node();
+        node.arg(tools::test_file("drivers/cut_mysqljs.js"));
+        check_on(Engine::MySql, node, "1142");
+    }
+}
+
+#[test]
+fn mysql_connector_j_fetch_size() {
+    let mut java = tools::java_mariadb();
+    java.arg(tools::test_file("drivers/CutMariaDb.java"));
+    check_on(Engine::MySql, java, DENIED_MYSQL);
 }

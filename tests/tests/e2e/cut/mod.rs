@@ -1,49 +1,43 @@
 //! Budgets, to the row: what the client received, what the log says, and the session afterwards.
+//!
+//! What both protocols promise is written once, over [`Client`]; `postgres` and `mysql` have the states of their own.
 
 mod clients;
+mod mysql;
+mod postgres;
+mod rows;
+mod scenarios;
 mod sharing;
-mod states;
 
 use std::collections::BTreeSet;
 
-use weir_tests::policies::{BUDGET_MESSAGE, Budgeted, DENIED};
-use weir_tests::postgres::Postgres;
-use weir_tests::raw::{Raw, Reply};
+use weir_tests::engine::{Answer, Client, Engine};
+use weir_tests::policies::{BUDGET_MESSAGE, Budgeted};
 use weir_tests::target::Target;
 use weir_tests::weir::WeirOptions;
 
 /// A Weir over the shared support database, with this policy.
-fn desk(policy: &Budgeted) -> Target {
-    Target::front(Postgres::shared(), &WeirOptions::policy(policy.yaml()))
+fn desk(engine: Engine, policy: &Budgeted) -> Target {
+    Target::front(engine.server(), &WeirOptions::policy(policy.clone().on(engine).yaml()))
 }
 
-fn login(desk: &Target, user: &str) -> Raw {
-    Raw::login(desk.address(), user, "support")
-}
-
-/// The reply ends in the operator's refusal and nothing after it; returns how many rows came before.
 #[track_caller]
-fn assert_denied(reply: &Reply) -> usize {
-    let error = reply.error();
-    assert_eq!(error.sqlstate, DENIED, "{error:?}");
-    assert_eq!(error.severity, "ERROR");
+fn login(engine: Engine, desk: &Target, user: &str) -> Client {
+    Client::login(engine, desk.address(), user, "support")
+}
+
+/// The answer ends in the operator's refusal; returns how many rows came before.
+#[track_caller]
+fn assert_denied(answer: &Answer) -> usize {
+    let error = answer.error();
+    assert!(error.denied, "{error:?}");
     assert!(error.message.contains(BUDGET_MESSAGE), "the operator's words are missing: {error:?}");
-    let everything = format!("{} {} {}", error.message, error.detail, error.hint);
-    assert!(everything.contains("W-"), "no reference that an analyst can look up: {error:?}");
-    let position = reply.messages.iter().position(|message| message.tag == b'E').expect("there is one");
-    let after: Vec<char> = reply.messages[position + 1..].iter().map(|message| char::from(message.tag)).collect();
-    assert!(matches!(after.as_slice(), [] | ['Z']), "messages after the refusal: {after:?}");
-    reply.rows()
-}
-
-/// The session works.
-#[track_caller]
-fn assert_usable(client: &mut Raw) {
-    assert_eq!(client.query("select 'usable'").fine().column(), ["usable"]);
-    assert_eq!(client.extended("select $1::text", &["usable too"]).fine().column(), ["usable too"]);
+    assert!(error.message.contains("W-"), "no reference that an analyst can look up: {error:?}");
+    assert_eq!(answer.lost, None);
+    answer.rows.len()
 }
 
 /// Distinct values of the first column.
-fn distinct<'a>(replies: impl IntoIterator<Item = &'a Reply>) -> BTreeSet<String> {
-    replies.into_iter().flat_map(Reply::column).collect()
+fn distinct<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> BTreeSet<String> {
+    answers.into_iter().flat_map(Answer::column).collect()
 }
