@@ -300,3 +300,121 @@ fn fraction(micros: u32, decimals: u8) -> String {
     let text = format!("{micros:06}");
     format!(".{}", text.get(..digits).unwrap_or(&text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::{put_lenenc_bytes, put_packet};
+    use super::*;
+
+    const STRING: u8 = 253;
+
+    fn kind(code: u8, flags: u16, decimals: u8) -> ColumnType {
+        ColumnType { code, flags, charset: 45, decimals }
+    }
+
+    fn row(payload: &[u8]) -> Vec<u8> {
+        let mut row = Vec::new();
+        put_packet(&mut row, 250, payload);
+        row
+    }
+
+    /// The values at these positions; `None` when the row cannot be read.
+    fn values(row: &[u8], format: Format, codes: &[u8], positions: &[usize]) -> Option<Vec<Option<String>>> {
+        let mut values = Vec::new();
+        let kinds = codes.iter().map(|code| kind(*code, 0, 0));
+        let read = values_at(row, format, kinds, positions, &mut values);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        read.then(|| values.into_iter().map(|value| value.map(text)).collect())
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn text_rows() {
+        let bytes = row(b"\x0242\xfb\0\xfc\x03\0abc\xfe\x01\0\0\0\0\0\0\0z");
+        let codes = [LONG, STRING, STRING, STRING, STRING];
+        let expected = vec![some("z"), some("42"), None, some(""), some("abc"), some("42")];
+        assert_eq!(values(&bytes, Format::Text, &codes, &[4, 0, 1, 2, 3, 0]), Some(expected));
+        assert_eq!(values(&bytes, Format::Text, &codes, &[]), Some(vec![]));
+        assert_eq!(values(&bytes, Format::Text, &codes, &[5]), None, "there is no such column");
+        for lie in [b"\x0342".as_slice(), b"\xff", b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff", b""] {
+            assert_eq!(values(&row(lie), Format::Text, &codes, &[0]), None, "{lie:?}");
+        }
+    }
+
+    #[test]
+    fn binary_rows() {
+        let codes = [LONG, STRING, NULL, SHORT, DATE, LONGLONG, TINY];
+        // The second value is NULL.
+        let bytes = row(b"\0\x08\0\x2a\0\0\0\x07\0\x04\xea\x07\x0b\x18\x01\0\0\0\0\0\0\0\x09");
+        let expected = vec![some("\t"), some("*\0\0\0"), None, some("\u{7}\0")];
+        assert_eq!(values(&bytes, Format::Binary, &codes, &[6, 0, 1, 3]), Some(expected));
+        let short = &bytes[..bytes.len() - 1];
+        assert_eq!(values(short, Format::Binary, &codes, &[6]), None);
+        assert!(values(short, Format::Binary, &codes, &[5]).is_some(), "what stands before can be read");
+        assert_eq!(values(&row(b"\x01\0\0"), Format::Binary, &codes, &[0]), None, "no binary row begins so");
+        // The eighth column has its bit in the second byte.
+        let nulls = row(b"\0\0\x02\x01\x02\x03\x04\x05\x06\x07\x09");
+        let codes = [TINY; 9];
+        assert_eq!(values(&nulls, Format::Binary, &codes, &[7, 8]), Some(vec![None, some("\t")]));
+    }
+
+    /// Headers stand in the middle of a row of 16 MiB: what lies on either side is read, what they interrupt is not.
+    #[test]
+    fn rows_of_more_than_one_packet() {
+        let codes = [STRING; 4];
+        for before in [100, PAYLOAD_MAX - 14, PAYLOAD_MAX - 12, PAYLOAD_MAX - 9, PAYLOAD_MAX - 4, PAYLOAD_MAX + 9] {
+            let mut payload = Vec::new();
+            put_lenenc_bytes(&mut payload, b"key");
+            put_lenenc_bytes(&mut payload, &vec![b'x'; before - 4]);
+            let at = payload.len();
+            put_lenenc_bytes(&mut payload, b"other");
+            put_lenenc_bytes(&mut payload, &vec![b'y'; PAYLOAD_MAX + 1]);
+            let bytes = row(&payload);
+            assert_eq!(row_len(&[bytes.as_slice(), b"\x01\0\0\x07x"].concat()), Some(bytes.len()));
+            assert_eq!(row_len(&bytes[..bytes.len() - 1]), None);
+            assert_eq!(values(&bytes, Format::Text, &codes, &[0]), Some(vec![some("key")]));
+            // The bytes of `other`, behind its length.
+            let interrupted = (at + 1) / PAYLOAD_MAX != (at + 5) / PAYLOAD_MAX;
+            let expected = (!interrupted).then(|| vec![some("other")]);
+            assert_eq!(values(&bytes, Format::Text, &codes, &[2]), expected, "{before}");
+            assert!(values(&bytes, Format::Text, &codes, &[3]).is_none());
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_same_as_text_and_as_binary() {
+        let cases: [(ColumnType, &[u8], &[u8]); 17] = [
+            (kind(TINY, 0, 0), b"-1", b"\xff"),
+            (kind(TINY, FLAG_UNSIGNED, 0), b"255", b"\xff"),
+            (kind(SHORT, 0, 0), b"-2", b"\xfe\xff"),
+            (kind(YEAR, FLAG_UNSIGNED, 0), b"2026", b"\xea\x07"),
+            (kind(YEAR, 0, 0), b"0000", b"\0\0"),
+            (kind(INT24, 0, 0), b"-3", b"\xfd\xff\xff\xff"),
+            (kind(LONG, FLAG_UNSIGNED, 0), b"0000000042", b"\x2a\0\0\0"),
+            (kind(LONGLONG, 0, 0), b"-9223372036854775808", b"\0\0\0\0\0\0\0\x80"),
+            (kind(LONGLONG, FLAG_UNSIGNED, 0), b"9223372036854775808", b"\0\0\0\0\0\0\0\x80"),
+            (kind(246, 0, 2), b"1.50", b"1.50"),
+            (kind(STRING, 0, 0), b"007", b"007"),
+            (kind(DATE, 0, 0), b"2026-11-24", b"\xea\x07\x0b\x18"),
+            (kind(DATE, 0, 0), b"0000-00-00", b""),
+            (kind(DATETIME, 0, 0), b"2026-11-24 00:00:00", b"\xea\x07\x0b\x18"),
+            (kind(TIMESTAMP, 0, 3), b"2026-11-24 01:02:03.456", b"\xea\x07\x0b\x18\x01\x02\x03\x40\xf5\x06\0"),
+            (kind(TIME, 0, 0), b"-25:02:03", b"\x01\x01\0\0\0\x01\x02\x03"),
+            (kind(TIME, 0, 6), b"00:00:00.000000", b""),
+        ];
+        for (kind, text, binary) in cases {
+            let (mut one, mut two) = (Vec::new(), Vec::new());
+            canonical(kind, Format::Text, text, &mut one);
+            canonical(kind, Format::Binary, binary, &mut two);
+            let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            assert_eq!(shown(&one), shown(&two), "{kind:?}");
+        }
+        // Floating point numbers stay apart by value.
+        let mut out = Vec::new();
+        canonical(kind(DOUBLE, 0, 0), Format::Binary, &1.5_f64.to_le_bytes(), &mut out);
+        assert_eq!(out.len(), 9);
+    }
+}

@@ -17,63 +17,63 @@ fn row_of(payload_len: usize) -> Vec<u8> {
     row.expect("a length that can be")
 }
 
-/// Payloads around the border; the last two rows begin with 0xFE.
-fn lengths() -> [usize; 5] {
-    [PAYLOAD_MAX - 1, PAYLOAD_MAX, PAYLOAD_MAX + 1, PAYLOAD_MAX + 100, 2 * PAYLOAD_MAX]
-}
+/// Payloads around the border, with either end of a result; rows from 16 MiB on begin with 0xFE.
+const LENGTHS: [(Capabilities, usize); 5] = [
+    (DEPRECATED, PAYLOAD_MAX - 1),
+    (DEPRECATED, PAYLOAD_MAX),
+    (CLASSIC, PAYLOAD_MAX),
+    (DEPRECATED, PAYLOAD_MAX + 100),
+    (CLASSIC, 2 * PAYLOAD_MAX),
+];
 
 #[test]
 fn a_row_of_16_mib_streams_in_pieces() {
-    for capabilities in [CLASSIC, DEPRECATED] {
-        for len in lengths() {
-            let mut trunk = Trunk::with(facts(capabilities, false), LARGE);
-            trunk.client_says(&query("select 1")).unwrap();
-            let mut payloads = head(capabilities, STRING);
-            payloads.extend([row("before"), row_of(len), row("behind"), end(capabilities, AUTOCOMMIT)]);
-            let said = reply(&payloads);
-            for chunk in said.chunks(3_000_001) {
-                trunk.upstream_says(chunk).unwrap();
-                assert!(trunk.upstream.len() < 2 * HEADER_LEN, "nothing is kept of a row that streams");
-            }
-            assert!(trunk.heard() == said, "a row of {len} bytes came through otherwise");
-            assert_eq!(trunk.outcomes, [(3, Outcome::Complete("EOF".into()))]);
-            assert!(trunk.engine.is_quiet() && !trunk.engine.is_in_mid_message());
+    for (capabilities, len) in LENGTHS {
+        let mut trunk = Trunk::with(facts(capabilities, false), LARGE);
+        trunk.client_says(&query("select 1")).unwrap();
+        let mut payloads = head(capabilities, STRING);
+        payloads.extend([row("before"), row_of(len), row("behind"), end(capabilities, AUTOCOMMIT)]);
+        let said = reply(&payloads);
+        for chunk in said.chunks(3_000_001) {
+            trunk.upstream_says(chunk).unwrap();
+            assert!(trunk.upstream.len() < 2 * HEADER_LEN, "nothing is kept of a row that streams");
         }
+        assert!(trunk.heard() == said, "a row of {len} bytes came through otherwise");
+        assert_eq!(trunk.outcomes, [(3, Outcome::Complete("EOF".into()))]);
+        assert!(trunk.engine.is_quiet() && !trunk.engine.is_in_mid_message());
     }
 }
 
 #[test]
 fn a_row_of_16_mib_is_counted_whole() {
-    for capabilities in [CLASSIC, DEPRECATED] {
-        for len in lengths() {
-            let mut payloads = head(capabilities, STRING);
-            payloads.extend([row("before"), row_of(len), row("behind"), end(capabilities, AUTOCOMMIT)]);
-            let said = reply(&payloads);
-            for cut_after in [1, 2, usize::MAX] {
-                let mut trunk = Trunk::with(facts(capabilities, false), LARGE);
-                trunk.cut_after = cut_after;
-                trunk.client_says(&query("select secret")).unwrap();
-                for chunk in said.chunks(7_000_001) {
-                    trunk.upstream_says(chunk).unwrap();
-                }
-                let heard = trunk.heard();
-                if cut_after == usize::MAX {
-                    assert!(heard == said);
-                    continue;
-                }
-                let heard = packets(&heard);
-                let (seq, error) = heard.last().expect("an error");
-                let before = reply(&payloads[..payloads.len() - 4 + cut_after]);
-                let parts = packets_with_parts(&before);
-                assert!(is_refusal(error));
-                assert_eq!(usize::from(*seq), parts + 1, "behind {cut_after} rows, {len} bytes");
-                assert_eq!(trunk.outcomes, [(cut_after, Outcome::Cut)]);
+    for (capabilities, len) in LENGTHS {
+        let mut payloads = head(capabilities, STRING);
+        payloads.extend([row("before"), row_of(len), row("behind"), end(capabilities, AUTOCOMMIT)]);
+        let said = reply(&payloads);
+        for cut_after in [1, 2, usize::MAX] {
+            let mut trunk = Trunk::with(facts(capabilities, false), LARGE);
+            trunk.cut_after = cut_after;
+            trunk.client_says(&query("select secret")).unwrap();
+            for chunk in said.chunks(11_000_001) {
+                trunk.upstream_says(chunk).unwrap();
             }
+            let heard = trunk.heard();
+            if cut_after == usize::MAX {
+                assert!(heard == said);
+                continue;
+            }
+            let before = reply(&payloads[..payloads.len() - 4 + cut_after]);
+            let (released, error) = heard.split_at(before.len());
+            assert!(released == before);
+            let error = packets(error);
+            assert!(error.len() == 1 && is_refusal(&error[0].1));
+            assert_eq!(usize::from(error[0].0), parts(&before) + 1, "behind {cut_after} rows, {len} bytes");
+            assert_eq!(trunk.outcomes, [(cut_after, Outcome::Cut)]);
         }
     }
 }
 
-fn packets_with_parts(bytes: &[u8]) -> usize {
+fn parts(bytes: &[u8]) -> usize {
     let mut count = 0;
     let mut rest = bytes;
     while let Ok(Some(header)) = super::super::packet::Header::read(rest, usize::MAX) {

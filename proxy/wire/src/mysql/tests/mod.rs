@@ -1,6 +1,7 @@
 //! The engine against written-down and recorded conversations: what each side sends, what must come out on the other.
 
 mod bounds;
+mod captures;
 mod cuts;
 mod files;
 mod passing;
@@ -23,11 +24,11 @@ use crate::step::{
 };
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Text(Vec<u8>);
+pub(super) struct Text(Vec<u8>, bool);
 
 impl Prepared for Text {
     fn wants_values(&self) -> bool {
-        contains(&self.0, b"secret")
+        self.1 || contains(&self.0, b"secret")
     }
 }
 
@@ -54,8 +55,9 @@ impl Execution for Exec {
     }
 }
 
+/// Whether a text has this word, near its beginning: some are of 16 MiB.
 pub(super) fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|part| part == word)
+    text[..text.len().min(4096)].windows(word.len()).any(|part| part == word)
 }
 
 /// A trunk in small: refuses texts with `refuse`, holds texts with `secret` and cuts them behind `cut_after` rows, lets
@@ -69,6 +71,8 @@ pub(super) struct Trunk {
     cut_after: usize,
     /// What wants to run is counted, whatever its text.
     counts_all: bool,
+    /// Values are wanted of every statement.
+    keeps_all: bool,
     judged: Vec<String>,
     outcomes: Vec<(usize, Outcome)>,
     settings: Vec<(String, String)>,
@@ -102,6 +106,7 @@ impl Trunk {
             to_upstream: Vec::new(),
             cut_after: usize::MAX,
             counts_all: false,
+            keeps_all: false,
             judged: Vec::new(),
             outcomes: Vec::new(),
             settings: Vec::new(),
@@ -152,7 +157,8 @@ impl Trunk {
                         let (up, down) = (&mut self.to_upstream, &mut self.to_client);
                         self.engine.refuse(&input[..len], &Trunk::refusal(), up, down)?;
                     } else {
-                        self.engine.learn(&input[..len], Text(text.to_vec()), &mut self.to_upstream)?;
+                        let text = Text(text.to_vec(), self.keeps_all);
+                        self.engine.learn(&input[..len], text, &mut self.to_upstream)?;
                     }
                     len
                 }
