@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use weir_policy::catalog::{Catalog, Relation};
-use weir_policy::relation::Engine;
 
-use super::connection::{Account, Connection};
-use super::postgres::{self, Content};
-use super::{CatalogView, Freshness, Orders, Published, SearchPaths, UNUSED};
+use super::account::Account;
+use super::content::{Content, Facts};
+use super::source::Source;
+use super::{CatalogView, Freshness, Orders, Published, UNUSED};
 use crate::telemetry;
 
 /// Time for one attempt, from the connection to the last row. Sessions wait for it, so it is bounded.
@@ -38,14 +38,14 @@ pub(super) struct Keeper {
     places: Arc<Semaphore>,
     database: Arc<str>,
     /// With the time at which it is closed.
-    connection: Option<(Connection, Instant)>,
+    connection: Option<(Source, Instant)>,
     known: Option<Known>,
 }
 
 /// What was last read.
 struct Known {
     catalog: Arc<Catalog>,
-    search_paths: Arc<SearchPaths>,
+    facts: Arc<Facts>,
     /// Of everything but estimates.
     digest: [u8; 32],
     /// The server's fingerprint that went with it.
@@ -129,26 +129,26 @@ impl Keeper {
         let Ok(_place) = Arc::clone(&self.places).acquire_owned().await else {
             return Err("weir is stopping".to_owned());
         };
-        if let Some((connection, end)) = self.connection.take().filter(|(connection, _)| !connection.client.is_closed())
-            && self.read(&connection, ordered).await.is_ok()
+        if let Some((mut connection, end)) = self.connection.take().filter(|(connection, _)| !connection.is_closed())
+            && self.read(&mut connection, ordered).await.is_ok()
         {
             self.linger(connection, ordered, end);
             return Ok(());
         }
-        let connection = self.account.connect(&self.database).await?;
-        self.read(&connection, ordered).await?;
+        let mut connection = Source::open(&self.account, &self.database).await?;
+        self.read(&mut connection, ordered).await?;
         self.linger(connection, ordered, Instant::now());
         Ok(())
     }
 
-    fn linger(&mut self, connection: Connection, ordered: bool, end: Instant) {
+    fn linger(&mut self, connection: Source, ordered: bool, end: Instant) {
         let end = if ordered { Instant::now() + LINGER } else { end };
         self.connection = (end > Instant::now()).then_some((connection, end));
     }
 
-    async fn read(&mut self, connection: &Connection, ordered: bool) -> Result<(), String> {
+    async fn read(&mut self, connection: &mut Source, ordered: bool) -> Result<(), String> {
         // Taken before the content: a change in between makes the next comparison differ, never the other way round.
-        let fingerprint = postgres::fingerprint(connection).await?;
+        let fingerprint = connection.fingerprint().await?;
         if let Some(known) = &self.known
             && !ordered
             && known.fingerprint == fingerprint
@@ -156,7 +156,7 @@ impl Keeper {
         {
             return Ok(());
         }
-        let content = postgres::load(connection, &self.database).await?;
+        let content = connection.load(&self.database).await?;
         self.take(content, fingerprint);
         Ok(())
     }
@@ -173,27 +173,28 @@ impl Keeper {
                     upstream = %self.account.upstream, database = %self.database, version,
                     relations = content.relations.len(), functions = content.functions.len(), "catalog has changed"
                 );
-                Arc::new(Catalog::new(Engine::Postgres, &self.database, version, content.relations, content.functions))
+                Arc::new(Catalog::new(
+                    self.account.engine,
+                    &self.database,
+                    version,
+                    content.relations,
+                    content.functions,
+                ))
             }
         };
-        let search_paths = Arc::new(content.search_paths);
-        self.known = Some(Known { catalog, search_paths, digest, fingerprint, loaded: Instant::now() });
+        let facts = Arc::new(content.facts);
+        self.known = Some(Known { catalog, facts, digest, fingerprint, loaded: Instant::now() });
     }
 
     fn publish(&self, state: Freshness, through: u64) -> Published {
         let attempted = Some(Instant::now());
         match &self.known {
             Some(known) => {
-                let (catalog, search_paths) = (Arc::clone(&known.catalog), Arc::clone(&known.search_paths));
-                Published {
-                    view: CatalogView { catalog, state, search_paths, mysql: None },
-                    through,
-                    attempted,
-                    loaded: true,
-                }
+                let (catalog, facts) = (Arc::clone(&known.catalog), Arc::clone(&known.facts));
+                Published { view: CatalogView { catalog, state, facts }, through, attempted, loaded: true }
             }
             None => {
-                let mut view = CatalogView::unknown(&self.database, "");
+                let mut view = CatalogView::unknown(self.account.engine, &self.database, "");
                 view.state = state;
                 Published { view, through, attempted, loaded: false }
             }

@@ -1,6 +1,6 @@
 //! What Weir knows of the databases behind it: a snapshot per database, loaded over Weir's own account and renewed.
 //!
-//! Each database that a session uses has one keeper, a task on the thread `weir-catalog`; sessions on any worker read
+//! Each database that a session uses, and each MySQL server as a whole, has one keeper, a task on the thread `weir-catalog`; sessions on any worker read
 //! the keeper's last snapshot from memory and wait only for the first one, or for one that must be newer than a change
 //! which they saw ([`Catalogs::renew`]).
 //!
@@ -8,10 +8,12 @@
 //! it [`Freshness::Stale`]; a database that was never read has an empty catalog, in which every name is `Missing`, and
 //! callers treat that as "unknown", never as "not sensitive".
 
-mod connection;
+mod account;
+mod content;
 mod keeper;
+mod mysql;
 mod postgres;
-mod search_path;
+mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -25,9 +27,11 @@ use weir_policy::catalog::Catalog;
 use weir_policy::relation::Engine;
 
 use crate::config::Config;
-use connection::Account;
-pub use search_path::SearchPaths;
-pub(crate) use search_path::{of_options as search_path_of_options, parse as parse_search_path};
+use account::Account;
+use content::Facts;
+pub use content::MysqlFacts;
+use postgres::SearchPaths;
+pub(crate) use postgres::{parse_search_path, search_path_of_options};
 
 /// Databases that are kept at once. Each costs a snapshot in memory and a short connection per refresh; names come
 /// from peers, so there is an end to them.
@@ -43,11 +47,20 @@ const WAIT_MAX: Duration = Duration::from_secs(2 * keeper::LOAD_TIMEOUT.as_secs(
 
 /// Snapshots of every database in use, shared by all workers.
 pub struct Catalogs {
-    accounts: HashMap<String, (Arc<Account>, Arc<Semaphore>)>,
+    upstreams: HashMap<String, Upstream>,
     slots: RwLock<HashMap<(String, String), Arc<Slot>>>,
     runtime: tokio::runtime::Handle,
     /// Dropping it ends the thread.
     _alive: oneshot::Sender<()>,
+}
+
+/// One server, as all its keepers share it.
+struct Upstream {
+    account: Arc<Account>,
+    /// For loads.
+    places: Arc<Semaphore>,
+    /// Ends statements, on MySQL.
+    killer: Option<Arc<mysql::Killer>>,
 }
 
 /// What is known of one database now. Cheap to clone.
@@ -57,21 +70,7 @@ pub struct CatalogView {
     pub catalog: Arc<Catalog>,
     /// Whether it is known to be the server's present state.
     pub state: Freshness,
-    search_paths: Arc<SearchPaths>,
-    mysql: Option<Arc<MysqlFacts>>,
-}
-
-/// What sessions of a MySQL or MariaDB server start from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MysqlFacts {
-    /// Version as a number: 90700, 101106.
-    pub version: u32,
-    /// The server is MariaDB.
-    pub mariadb: bool,
-    /// The server's own sql_mode.
-    pub sql_mode: String,
-    /// How names of relations are compared: 0 as written, 1 and 2 without regard to case.
-    pub lower_case_table_names: u8,
+    facts: Arc<Facts>,
 }
 
 /// How far a snapshot can be trusted.
@@ -126,10 +125,12 @@ impl Catalogs {
     /// # Errors
     /// Roots of trust that cannot be read, or a thread that cannot start, in words for the operator.
     pub fn new(config: &Config) -> Result<Arc<Catalogs>, String> {
-        let mut accounts = HashMap::new();
+        let mut upstreams = HashMap::new();
         for upstream in &config.upstreams {
             let account = Arc::new(Account::new(upstream)?);
-            accounts.insert(upstream.name.clone(), (account, Arc::new(Semaphore::new(LOADS_MAX))));
+            let killer = (upstream.engine == Engine::Mysql).then(|| mysql::Killer::new(Arc::clone(&account)));
+            let places = Arc::new(Semaphore::new(LOADS_MAX));
+            upstreams.insert(upstream.name.clone(), Upstream { account, places, killer });
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -144,7 +145,7 @@ impl Catalogs {
                 let _ = runtime.block_on(ended);
             })
             .map_err(|error| format!("the catalog's thread cannot start: {error}"))?;
-        Ok(Arc::new(Catalogs { accounts, slots: RwLock::default(), runtime: handle, _alive: alive }))
+        Ok(Arc::new(Catalogs { upstreams, slots: RwLock::default(), runtime: handle, _alive: alive }))
     }
 
     /// The snapshot of a database, from memory; only the first caller's wait for the first load.
@@ -153,14 +154,14 @@ impl Catalogs {
     pub async fn snapshot(&self, upstream: &str, database: &str) -> CatalogView {
         let slot = match self.slot(upstream, database) {
             Ok(slot) => slot,
-            Err(reason) => return CatalogView::unknown(database, &reason),
+            Err(reason) => return self.unknown(upstream, database, &reason),
         };
         slot.orders.touch();
         let published = slot.published.borrow().clone();
         match published.attempted {
             Some(_) if published.loaded => published.view,
             Some(attempted) if attempted.elapsed() < RETRY_AFTER => published.view,
-            _ => slot.wait(slot.orders.order(), database).await,
+            _ => slot.wait(slot.orders.order()).await,
         }
     }
 
@@ -172,9 +173,9 @@ impl Catalogs {
         match self.slot(upstream, database) {
             Ok(slot) => {
                 slot.orders.touch();
-                slot.wait(slot.orders.order(), database).await
+                slot.wait(slot.orders.order()).await
             }
-            Err(reason) => CatalogView::unknown(database, &reason),
+            Err(reason) => self.unknown(upstream, database, &reason),
         }
     }
 
@@ -187,12 +188,23 @@ impl Catalogs {
         Feed { catalogs: Arc::clone(self), slot, unknown: view, upstream: upstream.into(), database: database.into() }
     }
 
-    /// Ends what the session of this number runs on a MySQL server, over Weir's own account.
+    /// Ends what the session of this number runs on a MySQL server, over Weir's own account. Returns when the server has
+    /// been told, so that it cannot hit a later statement.
+    ///
+    /// Cancel safe: what was not sent by then is not.
     ///
     /// # Errors
-    /// Why it could not be asked for, in words for the operator.
+    /// Why it could not be asked for, in words for the operator; with the right that is missing.
     pub async fn kill_query(&self, upstream: &str, thread: u64) -> Result<(), String> {
-        Err(format!("`{upstream}` is not connected to: session {thread} runs on"))
+        let killer = self.upstreams.get(upstream).and_then(|upstream| upstream.killer.clone());
+        let killer = killer.ok_or_else(|| format!("`{upstream}` is no MySQL server that weir knows"))?;
+        // On the thread that has the connection. Dropped with this call, the set ends its task.
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn_on(async move { killer.kill_query(thread).await }, &self.runtime);
+        match task.join_next().await {
+            Some(Ok(told)) => told,
+            Some(Err(_)) | None => Err("weir is stopping".to_owned()),
+        }
     }
 
     /// Why Weir is not ready as far as catalogs go: databases in use that could never be read.
@@ -212,7 +224,17 @@ impl Catalogs {
         reasons
     }
 
+    /// What is said of a database that is not kept.
+    fn unknown(&self, upstream: &str, database: &str, reason: &str) -> CatalogView {
+        let engine = self.upstreams.get(upstream).map_or(Engine::Postgres, |upstream| upstream.account.engine);
+        CatalogView::unknown(engine, kept_as(engine, database), reason)
+    }
+
     fn slot(&self, upstream: &str, database: &str) -> Result<Arc<Slot>, String> {
+        let Some(Upstream { account, places, .. }) = self.upstreams.get(upstream) else {
+            return Err(format!("there is no upstream `{upstream}`"));
+        };
+        let database = kept_as(account.engine, database);
         let key = (upstream.to_owned(), database.to_owned());
         {
             let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
@@ -220,9 +242,6 @@ impl Catalogs {
                 return Ok(Arc::clone(slot));
             }
         }
-        let Some((account, places)) = self.accounts.get(upstream) else {
-            return Err(format!("there is no upstream `{upstream}`"));
-        };
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get(&key).filter(|slot| slot.is_kept()) {
             return Ok(Arc::clone(slot));
@@ -241,7 +260,7 @@ impl Catalogs {
             used_ms: AtomicU64::new(0),
             epoch: Instant::now(),
         });
-        let view = CatalogView::unknown(database, "it is not read yet");
+        let view = CatalogView::unknown(account.engine, database, "it is not read yet");
         let (publish, published) = watch::channel(Published { view, through: 0, attempted: None, loaded: false });
         let keeper = keeper::Keeper::new(Arc::clone(account), Arc::clone(places), database);
         self.runtime.spawn(keeper.keep(Arc::clone(&orders), publish));
@@ -324,13 +343,17 @@ impl Slot {
         self.published.has_changed().is_ok()
     }
 
-    async fn wait(&self, ticket: u64, database: &str) -> CatalogView {
+    async fn wait(&self, ticket: u64) -> CatalogView {
         let mut published = self.published.clone();
+        let unknown = |reason| {
+            let catalog = Arc::clone(&self.published.borrow().view.catalog);
+            CatalogView::unknown(catalog.engine(), catalog.database(), reason)
+        };
         let found = tokio::time::timeout(WAIT_MAX, published.wait_for(|published| published.through >= ticket)).await;
         match found {
             Ok(Ok(published)) => published.view.clone(),
-            Ok(Err(_)) => CatalogView::unknown(database, "the loader stopped; weir's log says why"),
-            Err(_) => CatalogView::unknown(database, "the load takes too long"),
+            Ok(Err(_)) => unknown("the loader stopped; weir's log says why"),
+            Err(_) => unknown("the load takes too long"),
         }
     }
 }
@@ -355,23 +378,37 @@ impl Orders {
 
 impl CatalogView {
     /// The view of a database of which nothing is known.
-    pub fn unknown(database: &str, reason: &str) -> CatalogView {
+    pub fn unknown(engine: Engine, database: &str, reason: &str) -> CatalogView {
         CatalogView {
-            catalog: Arc::new(Catalog::empty(Engine::Postgres, database)),
+            catalog: Arc::new(Catalog::empty(engine, database)),
             state: Freshness::Stale { since: Instant::now(), reason: reason.into() },
-            search_paths: Arc::default(),
-            mysql: None,
+            facts: Arc::default(),
         }
     }
 
-    /// What sessions of a MySQL server start from; `None` while it was not read, and of PostgreSQL.
+    /// What sessions of a MySQL server start from; `None` while it was never read, and of PostgreSQL.
     pub fn mysql(&self) -> Option<&MysqlFacts> {
-        self.mysql.as_deref()
+        match &*self.facts {
+            Facts::Mysql(facts) => Some(facts),
+            Facts::Postgres(_) | Facts::Unread => None,
+        }
     }
 
     /// The `search_path` that a session of this role starts with, when it says nothing itself: schema names, unquoted;
     /// `$user` stands for the role's own name. `pg_catalog` and `pg_temp` are not added.
     pub fn search_path_default(&self, role: &str) -> Vec<String> {
-        self.search_paths.of(role)
+        match &*self.facts {
+            Facts::Postgres(paths) => paths.of(role),
+            Facts::Mysql(_) | Facts::Unread => SearchPaths::default().of(role),
+        }
+    }
+}
+
+/// The database that a snapshot is kept for. A statement of MySQL crosses from one database to the next as PostgreSQL's
+/// does between schemas, so there the server as a whole is kept, under no name.
+fn kept_as(engine: Engine, database: &str) -> &str {
+    match engine {
+        Engine::Postgres => database,
+        Engine::Mysql => "",
     }
 }

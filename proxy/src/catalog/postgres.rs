@@ -4,18 +4,23 @@
 //! meant. Nothing needs more rights than those of any account; row widths are finer where the account may read
 //! `pg_stats`.
 
+mod connection;
+mod search_path;
+
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use futures_util::TryStreamExt;
 use tokio_postgres::Row;
 use weir_policy::catalog::{Column, Function, Relation, RelationKind};
 use weir_policy::relation::{Engine, RelationId};
 
-use super::connection::{Connection, told};
-use super::search_path::{SearchPaths, Setting};
+use super::content::{Content, Facts, Shared};
+pub(super) use connection::Connection;
+use connection::told;
+pub(super) use search_path::SearchPaths;
+use search_path::Setting;
+pub(crate) use search_path::{of_options as search_path_of_options, parse as parse_search_path};
 
 /// Rows that one of the questions below may have for an answer. Past this the catalog counts as unreadable: a snapshot
 /// with parts missing would call what it lacks unknown, but cost memory without end.
@@ -118,13 +123,6 @@ const WIDTHS: &str = "
 select s.schemaname::text, s.tablename::text, s.inherited, sum(s.avg_width)::float8
 from pg_catalog.pg_stats s where $1 > 0 group by 1, 2, 3 order by 1, 2, 3";
 
-/// Everything that is read of one database.
-pub(super) struct Content {
-    pub(super) relations: Vec<Relation>,
-    pub(super) functions: Vec<Function>,
-    pub(super) search_paths: SearchPaths,
-}
-
 /// The fingerprint of the catalog now.
 pub(super) async fn fingerprint(connection: &Connection) -> Result<String, String> {
     let row = connection.client.query_one(FINGERPRINT, &[]).await.map_err(|error| told(&error))?;
@@ -141,10 +139,10 @@ pub(super) async fn load(connection: &Connection, database: &str) -> Result<Cont
     let mut content = content?;
     // A slow or refused look at statistics costs precision, not the catalog.
     match rows(connection, WIDTHS, width).await {
-        Ok(widths) => content.set_widths(widths),
+        Ok(widths) => set_widths(&mut content.relations, widths),
         Err(reason) => tracing::debug!(database, %reason, "row widths are estimated from file sizes"),
     }
-    content.sum_partitions();
+    sum_partitions(&mut content.relations);
     Ok(content)
 }
 
@@ -206,7 +204,8 @@ async fn read(connection: &Connection, database: &str) -> Result<Content, String
     let server = rows(connection, SERVER_PATH, |row| get::<Option<String>>(row, 0)).await;
     let settings = rows(connection, SETTINGS, setting).await?;
     let server = server?.into_iter().next().flatten();
-    Ok(Content { relations, functions, search_paths: SearchPaths::new(server.as_deref(), settings) })
+    let facts = Facts::Postgres(SearchPaths::new(server.as_deref(), settings));
+    Ok(Content { relations, functions, facts })
 }
 
 /// The rows of an answer, made into what is kept of them one by one.
@@ -316,112 +315,58 @@ fn mean_width(bytes: f64) -> u32 {
     bytes
 }
 
-impl Content {
-    /// Widths from statistics, where the account may see them; those of the table itself before those with children.
-    fn set_widths(&mut self, widths: Vec<((String, String), bool, f64)>) {
-        let mut by_name: HashMap<(String, String), f64> = HashMap::new();
-        for (name, inherited, width) in widths {
-            if !inherited {
-                by_name.insert(name, width);
-            } else {
-                by_name.entry(name).or_insert(width);
-            }
-        }
-        for relation in &mut self.relations {
-            let name = (relation.id.schema.to_string(), relation.id.name.to_string());
-            if let Some(width) = by_name.get(&name) {
-                relation.row_bytes_mean = mean_width(*width);
-            }
+/// Widths from statistics, where the account may see them; those of the table itself before those with children.
+fn set_widths(relations: &mut [Relation], widths: Vec<((String, String), bool, f64)>) {
+    let mut by_name: HashMap<(String, String), f64> = HashMap::new();
+    for (name, inherited, width) in widths {
+        if !inherited {
+            by_name.insert(name, width);
+        } else {
+            by_name.entry(name).or_insert(width);
         }
     }
-
-    /// A partitioned parent holds no rows itself; its estimates are those of its partitions together.
-    fn sum_partitions(&mut self) {
-        let mut children: HashMap<u32, Vec<usize>> = HashMap::new();
-        for (place, relation) in self.relations.iter().enumerate() {
-            for parent in &relation.parents {
-                children.entry(*parent).or_default().push(place);
-            }
+    for relation in relations {
+        let name = (relation.id.schema.to_string(), relation.id.name.to_string());
+        if let Some(width) = by_name.get(&name) {
+            relation.row_bytes_mean = mean_width(*width);
         }
-        for place in 0..self.relations.len() {
-            if self.relations[place].kind != RelationKind::Partitioned {
-                continue;
-            }
-            let (mut rows, mut bytes) = (0_u64, 0_u64);
-            let mut todo = vec![place];
-            // A tree by construction of the server's; the bound is for one that lies.
-            let mut steps = 0;
-            while let Some(at) = todo.pop() {
-                steps += 1;
-                if steps > self.relations.len() {
-                    break;
-                }
-                let relation = &self.relations[at];
-                if relation.kind != RelationKind::Partitioned {
-                    rows = rows.saturating_add(relation.rows_estimate);
-                    bytes =
-                        bytes.saturating_add(relation.rows_estimate.saturating_mul(u64::from(relation.row_bytes_mean)));
-                }
-                todo.extend(children.get(&relation.oid).into_iter().flatten());
-            }
-            let parent = &mut self.relations[place];
-            parent.rows_estimate = parent.rows_estimate.max(rows);
-            if let Some(mean) = bytes.checked_div(rows)
-                && parent.row_bytes_mean == 0
-            {
-                parent.row_bytes_mean = u32::try_from(mean).unwrap_or(u32::MAX);
-            }
-        }
-    }
-
-    /// SHA-256 over everything but estimates: equal digests are equal meanings.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        let mut hasher = Digest(digest::Context::new(&digest::SHA256));
-        for relation in &self.relations {
-            (&relation.id, relation.oid, relation.kind as u8).hash(&mut hasher);
-            relation.columns.len().hash(&mut hasher);
-            for column in &relation.columns {
-                (&column.name, column.number, column.type_oid).hash(&mut hasher);
-            }
-            (&relation.key, &relation.definition, &relation.depends, &relation.parents).hash(&mut hasher);
-        }
-        self.relations.len().hash(&mut hasher);
-        for function in &self.functions {
-            (&function.schema, &function.name, &function.language).hash(&mut hasher);
-            (&function.body, function.from_extension).hash(&mut hasher);
-        }
-        self.functions.len().hash(&mut hasher);
-        self.search_paths.hash(&mut hasher);
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(hasher.0.finish().as_ref());
-        bytes
     }
 }
 
-/// Lets what is hashable be digested.
-struct Digest(digest::Context);
-
-impl Hasher for Digest {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        // Only the digest itself is used.
-        0
-    }
-}
-
-/// Names that occur often, kept once: a schema in each relation, `id` in most tables.
-#[derive(Default)]
-struct Shared(std::collections::HashSet<Arc<str>>);
-
-impl Shared {
-    fn text(&mut self, text: &Arc<str>) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
-            return Arc::clone(known);
+/// A partitioned parent holds no rows itself; its estimates are those of its partitions together.
+fn sum_partitions(relations: &mut [Relation]) {
+    let mut children: HashMap<u32, Vec<usize>> = HashMap::new();
+    for (place, relation) in relations.iter().enumerate() {
+        for parent in &relation.parents {
+            children.entry(*parent).or_default().push(place);
         }
-        self.0.insert(Arc::clone(text));
-        Arc::clone(text)
+    }
+    for place in 0..relations.len() {
+        if relations[place].kind != RelationKind::Partitioned {
+            continue;
+        }
+        let (mut rows, mut bytes) = (0_u64, 0_u64);
+        let mut todo = vec![place];
+        // A tree by construction of the server's; the bound is for one that lies.
+        let mut steps = 0;
+        while let Some(at) = todo.pop() {
+            steps += 1;
+            if steps > relations.len() {
+                break;
+            }
+            let relation = &relations[at];
+            if relation.kind != RelationKind::Partitioned {
+                rows = rows.saturating_add(relation.rows_estimate);
+                bytes = bytes.saturating_add(relation.rows_estimate.saturating_mul(u64::from(relation.row_bytes_mean)));
+            }
+            todo.extend(children.get(&relation.oid).into_iter().flatten());
+        }
+        let parent = &mut relations[place];
+        parent.rows_estimate = parent.rows_estimate.max(rows);
+        if let Some(mean) = bytes.checked_div(rows)
+            && parent.row_bytes_mean == 0
+        {
+            parent.row_bytes_mean = u32::try_from(mean).unwrap_or(u32::MAX);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! is a failure, elsewhere it is said and the tests have nothing to say.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,9 +26,9 @@ pub(crate) fn server() -> Option<&'static Postgres> {
     Some(Postgres::shared())
 }
 
-/// Catalogs of the shared server, and the folder of their configuration: the password is read at each login.
-struct Read {
-    catalogs: Arc<Catalogs>,
+/// Catalogs of a server, and the folder of their configuration: the password is read at each login.
+pub(super) struct Read {
+    pub(super) catalogs: Arc<Catalogs>,
     _folder: Scratch,
 }
 
@@ -46,6 +47,18 @@ fn catalogs(postgres: &Postgres, user: &str, password: &str, refresh_secs: u64) 
 
 /// The same, with these lines about TLS.
 fn catalogs_over(postgres: &Postgres, user: &str, password: &str, refresh_secs: u64, tls: &str) -> Read {
+    catalogs_of("postgres", postgres.address(), user, password, refresh_secs, tls)
+}
+
+/// The same, of a server of either engine.
+pub(super) fn catalogs_of(
+    engine: &str,
+    address: SocketAddr,
+    user: &str,
+    password: &str,
+    refresh_secs: u64,
+    tls: &str,
+) -> Read {
     let folder = Scratch::new("catalog");
     folder.write("password", password);
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
@@ -53,21 +66,20 @@ fn catalogs_over(postgres: &Postgres, user: &str, password: &str, refresh_secs: 
     folder.write(
         "weir.toml",
         format!(
-            "state_dir = 'state'\npolicy = 'policy.yaml'\n[[listener]]\nengine = 'postgres'\naddress = '127.0.0.1:1'\n\
-             upstream = 'db'\n[[upstream]]\nname = 'db'\nengine = 'postgres'\naddress = '{}'\n{tls}\n\
-             [upstream.catalog]\nuser = '{user}'\npassword_file = 'password'\nrefresh_secs = {refresh_secs}\n",
-            postgres.address()
+            "state_dir = 'state'\npolicy = 'policy.yaml'\n[[listener]]\nengine = '{engine}'\naddress = '127.0.0.1:1'\n\
+             upstream = 'db'\n[[upstream]]\nname = 'db'\nengine = '{engine}'\naddress = '{address}'\n{tls}\n\
+             [upstream.catalog]\nuser = '{user}'\npassword_file = 'password'\nrefresh_secs = {refresh_secs}\n"
         ),
     );
     let config = Config::load(&folder.path().join("weir.toml")).unwrap();
     Read { catalogs: Catalogs::new(&config).unwrap(), _folder: folder }
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn find<'a>(view: &'a CatalogView, name: &str) -> Option<&'a Relation> {
+pub(super) fn find<'a>(view: &'a CatalogView, name: &str) -> Option<&'a Relation> {
     let (schema, name) = name.split_once('.').unwrap();
     let name = RelationName { schema: Some(schema.to_owned()), name: name.to_owned() };
     match view.catalog.resolve(&name, &[]) {
@@ -77,7 +89,7 @@ fn find<'a>(view: &'a CatalogView, name: &str) -> Option<&'a Relation> {
 }
 
 /// Asks again until it holds, as sessions would.
-fn until(catalogs: &Catalogs, database: &str, wanted: impl Fn(&CatalogView) -> bool) -> CatalogView {
+pub(super) fn until(catalogs: &Catalogs, database: &str, wanted: impl Fn(&CatalogView) -> bool) -> CatalogView {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         let view = wait(catalogs.snapshot("db", database));

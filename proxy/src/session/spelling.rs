@@ -228,7 +228,7 @@ mod tests {
 
     fn fresh(sql_mode: &str) -> Spelling {
         let facts =
-            MysqlFacts { version: 101_106, mariadb: true, sql_mode: sql_mode.to_owned(), lower_case_table_names: 0 };
+            MysqlFacts { version: 101_106, mariadb: true, sql_mode: sql_mode.to_owned(), ..MysqlFacts::default() };
         Spelling::mysql(Some(&facts), SERVER, Some("utf8mb4"))
     }
 

@@ -1,4 +1,4 @@
-//! Weir's own connection to a server: short, read-only, and wary of what answers.
+//! Weir's own connection to a PostgreSQL: short, read-only, and wary of what answers.
 //!
 //! What must never happen here: the account's password in a form that whoever answers can use (in clear, or as MD5)
 //! over a leg that is not verified; more memory than is named below for what a server sends.
@@ -7,7 +7,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -16,12 +15,9 @@ use tokio_postgres::NoTls;
 use tokio_rustls::TlsConnector;
 use weir_wire::pg::startup::ssl_request;
 
-use crate::config::{CatalogAccount, Upstream};
-use crate::route::{UpstreamTls, tune};
-use crate::tls;
+use crate::catalog::account::{Account, CONNECT_TIMEOUT, Leg, words};
+use crate::route::UpstreamTls;
 
-/// A server that does not answer in this time is down for the catalog.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest message of a server: a row of the catalog with the longest function body that is asked for, many times over.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// All that one connection may bring: a catalog of a million columns is a quarter of it.
@@ -29,17 +25,8 @@ const BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Oldest server whose catalog has what is asked for.
 const VERSION_MIN: i32 = 120_000;
 
-/// Where to connect and as whom.
-pub(super) struct Account {
-    /// Name of the upstream.
-    pub(super) upstream: String,
-    address: String,
-    tls: Option<UpstreamTls>,
-    catalog: CatalogAccount,
-}
-
 /// An open connection; closes when dropped.
-pub(super) struct Connection {
+pub(in crate::catalog) struct Connection {
     /// Asks.
     pub(super) client: tokio_postgres::Client,
     /// The server's version as a number.
@@ -53,77 +40,64 @@ impl Drop for Connection {
     }
 }
 
-impl Account {
-    pub(super) fn new(upstream: &Upstream) -> Result<Account, String> {
-        Ok(Account {
-            upstream: upstream.name.clone(),
-            address: upstream.address.clone(),
-            tls: tls::client(&upstream.tls, upstream.engine)?,
-            catalog: upstream.catalog.clone(),
-        })
-    }
-
-    pub(super) fn refresh(&self) -> Duration {
-        self.catalog.refresh
-    }
-
-    /// Logs in. The password is read each time, so that a changed one needs no restart.
-    pub(super) async fn connect(&self, database: &str) -> Result<Connection, String> {
-        let at = &self.address;
-        let socket = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(at))
-            .await
-            .map_err(|_| format!("`{at}` does not answer"))?
-            .map_err(|error| format!("`{at}` cannot be reached: {error}"))?;
-        tune(&socket).map_err(|error| format!("`{at}`: {error}"))?;
-        match &self.tls {
-            None => self.login(socket, Leg::Open, database).await,
-            Some(tls) => self.login(encrypt(socket, tls, at).await?, Leg::Verified, database).await,
+impl Connection {
+    /// Logs in.
+    pub(in crate::catalog) async fn open(account: &Account, database: &str) -> Result<Connection, String> {
+        let socket = account.socket().await?;
+        match &account.tls {
+            None => login(account, socket, Leg::Open, database).await,
+            Some(tls) => login(account, encrypt(socket, tls, &account.address).await?, Leg::Verified, database).await,
         }
     }
 
-    async fn login<S>(&self, stream: S, leg: Leg, database: &str) -> Result<Connection, String>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let mut config = tokio_postgres::Config::new();
-        config.user(&self.catalog.user).dbname(database).application_name("weir catalog");
-        // The stream is encrypted already where it should be.
-        config.ssl_mode(tokio_postgres::config::SslMode::Disable);
-        if let Some(password) = self.catalog.password.read()? {
-            config.password(password);
-        }
-        let guarded = Guarded { stream, leg, authenticated: false, frame: Frame::Head([0; 5], 0), bytes: 0 };
-        let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, config.connect_raw(guarded, NoTls))
-            .await
-            .map_err(|_| format!("the login of `{}` takes too long", self.catalog.user))?
-            .map_err(|error| format!("`{}` cannot log in: {}", self.catalog.user, told(&error)))?;
-        let driver = tokio::spawn(async move {
-            // Its error also reaches whoever waits for an answer.
-            let _ = connection.await;
-        });
-        let mut connection = Connection { client, version: 0, driver };
-        connection
-            .client
-            .batch_execute(
-                "set search_path = ''; set statement_timeout = 15000; set lock_timeout = 5000; \
-                 set idle_in_transaction_session_timeout = 20000; set default_transaction_read_only = on",
-            )
-            .await
-            .map_err(|error| told(&error))?;
-        let row = connection
-            .client
-            .query_one("select pg_catalog.current_setting('server_version_num')::int4", &[])
-            .await
-            .map_err(|error| told(&error))?;
-        connection.version = row.try_get(0).map_err(|error| told(&error))?;
-        if connection.version < VERSION_MIN {
-            return Err(format!(
-                "the server's version is {}, and weir reads the catalog of PostgreSQL 12 and later",
-                connection.version / 10_000
-            ));
-        }
-        Ok(connection)
+    /// Whether it has ended.
+    pub(in crate::catalog) fn is_closed(&self) -> bool {
+        self.client.is_closed()
     }
+}
+
+async fn login<S>(account: &Account, stream: S, leg: Leg, database: &str) -> Result<Connection, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut config = tokio_postgres::Config::new();
+    config.user(account.user()).dbname(database).application_name("weir catalog");
+    // The stream is encrypted already where it should be.
+    config.ssl_mode(tokio_postgres::config::SslMode::Disable);
+    if let Some(password) = account.password()? {
+        config.password(password);
+    }
+    let guarded = Guarded { stream, leg, authenticated: false, frame: Frame::Head([0; 5], 0), bytes: 0 };
+    let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, config.connect_raw(guarded, NoTls))
+        .await
+        .map_err(|_| format!("the login of `{}` takes too long", account.user()))?
+        .map_err(|error| format!("`{}` cannot log in: {}", account.user(), told(&error)))?;
+    let driver = tokio::spawn(async move {
+        // Its error also reaches whoever waits for an answer.
+        let _ = connection.await;
+    });
+    let mut connection = Connection { client, version: 0, driver };
+    connection
+        .client
+        .batch_execute(
+            "set search_path = ''; set statement_timeout = 15000; set lock_timeout = 5000; \
+             set idle_in_transaction_session_timeout = 20000; set default_transaction_read_only = on",
+        )
+        .await
+        .map_err(|error| told(&error))?;
+    let row = connection
+        .client
+        .query_one("select pg_catalog.current_setting('server_version_num')::int4", &[])
+        .await
+        .map_err(|error| told(&error))?;
+    connection.version = row.try_get(0).map_err(|error| told(&error))?;
+    if connection.version < VERSION_MIN {
+        return Err(format!(
+            "the server's version is {}, and weir reads the catalog of PostgreSQL 12 and later",
+            connection.version / 10_000
+        ));
+    }
+    Ok(connection)
 }
 
 /// The error in one line, with what the server said.
@@ -136,8 +110,7 @@ pub(super) fn told(error: &tokio_postgres::Error) -> String {
             None => error.to_string(),
         },
     };
-    // A server's words go to a log and a terminal.
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(500).collect()
+    words(&text)
 }
 
 async fn encrypt(
@@ -158,15 +131,6 @@ async fn encrypt(
             .map_err(|error| format!("TLS with `{at}`: {error}"))
     };
     tokio::time::timeout(CONNECT_TIMEOUT, handshake).await.map_err(|_| format!("TLS with `{at}` takes too long"))?
-}
-
-/// Whether the other end is known to be the server.
-#[derive(Clone, Copy, PartialEq)]
-enum Leg {
-    /// Nobody vouches for it.
-    Open,
-    /// By its certificate.
-    Verified,
 }
 
 /// Where in a message the stream is.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 /// The defaults of one database.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub struct SearchPaths {
+pub(in crate::catalog) struct SearchPaths {
     /// Of the server; `None` where it could not be told.
     server: Option<Vec<String>>,
     /// `ALTER ROLE ALL SET`.
@@ -55,7 +55,7 @@ impl SearchPaths {
     }
 
     /// The path that a session of `role` starts with.
-    pub(super) fn of(&self, role: &str) -> Vec<String> {
+    pub(in crate::catalog) fn of(&self, role: &str) -> Vec<String> {
         let own = self.roles.iter().find(|(name, _)| name == role).map(|(_, path)| path);
         own.and_then(|path| path.here.as_ref().or(path.anywhere.as_ref()))
             .or(self.database.as_ref())
