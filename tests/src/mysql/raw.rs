@@ -99,12 +99,14 @@ pub struct Login<'a> {
     pub database: &'a str,
     /// Capabilities that are asked for.
     pub capabilities: u32,
+    /// Number of the collation to begin with.
+    pub charset: u8,
 }
 
 impl<'a> Login<'a> {
     /// As most tests log in.
     pub fn new(user: &'a str, database: &'a str) -> Login<'a> {
-        Login { user, password: PASSWORD, database, capabilities: capability::USUAL }
+        Login { user, password: PASSWORD, database, capabilities: capability::USUAL, charset: CHARSET }
     }
 
     /// With these capabilities besides.
@@ -122,12 +124,14 @@ impl<'a> Login<'a> {
     }
 }
 
+/// utf8mb4_general_ci, which every server knows.
+const CHARSET: u8 = 45;
+
 /// The fixed head of a handshake response, which is also what asks for TLS.
-pub fn response_head(capabilities: u32) -> Vec<u8> {
+pub fn response_head(capabilities: u32, charset: u8) -> Vec<u8> {
     let mut body = capabilities.to_le_bytes().to_vec();
     body.extend_from_slice(&16_777_216_u32.to_le_bytes());
-    // utf8mb4_general_ci, which every server knows.
-    body.push(45);
+    body.push(charset);
     body.extend_from_slice(&[0; 23]);
     body
 }
@@ -189,7 +193,7 @@ impl Raw {
 
     /// Asks for TLS and puts it on; the server must bear `name`.
     pub fn secure(&mut self, config: &Arc<ClientConfig>, name: &str, capabilities: u32) -> io::Result<()> {
-        self.send_next(&response_head(capabilities | capability::SSL));
+        self.send_next(&response_head(capabilities | capability::SSL, CHARSET));
         self.put_on(config, name)
     }
 
@@ -226,7 +230,7 @@ impl Raw {
         let nonce = self.greeting.nonce.clone();
         // A plugin that we do not have is answered with nothing: the server then asks for the account's own.
         let answer = auth::answer(&plugin, login.password, &nonce).unwrap_or_default();
-        let mut body = response_head(capabilities);
+        let mut body = response_head(capabilities, login.charset);
         body.extend_from_slice(login.user.as_bytes());
         body.push(0);
         packets::lenenc_string(&mut body, &answer);
@@ -251,7 +255,7 @@ impl Raw {
         packets::lenenc_string(&mut body, &answer);
         body.extend_from_slice(login.database.as_bytes());
         body.push(0);
-        body.extend_from_slice(&45_u16.to_le_bytes());
+        body.extend_from_slice(&u16::from(login.charset).to_le_bytes());
         body.extend_from_slice(plugin.as_bytes());
         body.push(0);
         self.send(&packets::packets(0, &body));
@@ -464,6 +468,11 @@ impl Raw {
             }
             Some(0xff) => {
                 reply.error = Some(ServerError::read(&packet.payload));
+                return Ok(());
+            }
+            // What COM_SET_OPTION and COM_DEBUG are answered with.
+            Some(0xfe) if packet.payload.len() < 9 => {
+                result.done = Some(Done::eof(&packet.payload).ok_or_else(broken)?);
                 return Ok(());
             }
             // A file of ours: never sent; an empty packet says so.

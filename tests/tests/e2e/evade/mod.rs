@@ -1,8 +1,9 @@
-//! Ways around a budget, each first shown to work on PostgreSQL itself.
+//! Ways around a budget, each shown to work on the server itself.
 //!
 //! The judge is neither the policy nor the log but the bytes that reach the client: how many different customers'
 //! addresses are in them, wherever they stand: rows, COPY data, notices, error texts.
 
+mod mysql;
 mod names;
 mod protocol;
 mod sql;
