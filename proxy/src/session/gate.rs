@@ -4,6 +4,8 @@
 //! before they go to the client. INVARIANT: rows of a sensitive relation are charged, and the record that says so is
 //! durable, before they are released; whatever prevents that ends the result.
 
+mod telling;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +16,7 @@ use weir_policy::exposure::Exposure;
 use weir_policy::meter::{ChargedLine, LeaseLine, RowBatch, Then};
 use weir_policy::rule::OnStoreFailure;
 use weir_policy::statement::Verb;
-use weir_policy::verdict::{Basis, Decision, Denial, Outcome as Came};
+use weir_policy::verdict::{Decision, Denial, Outcome as Came};
 use weir_wire::step::Running;
 use weir_wire::{Command, Outcome, Refusal, Run, Shape, Transaction, Values};
 
@@ -29,8 +31,8 @@ use crate::config::Durability;
 use crate::route::Route;
 use crate::telemetry;
 
-/// SQLSTATE of what policy does not allow: `insufficient_privilege`, which every driver knows and none retries.
-const DENIED: &str = "42501";
+use telling::{decided, dedup, outcome_word, refusal};
+
 /// SQLSTATE while the audit log cannot be written: `io_error`.
 const NO_RECORD: &str = "58030";
 
@@ -663,57 +665,6 @@ fn rows<E: SessionEngine>(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         bytes = rest;
         Some(row)
     })
-}
-
-/// What a client reads of a denial: the operator's words and a reference, nothing of Weir's inside.
-fn refusal(denial: &Denial, reference: &str) -> Refusal {
-    Refusal {
-        sqlstate: DENIED,
-        message: format!("{} (reference {reference})", denial.message),
-        detail: None,
-        hint: Some("give the reference to your security team; they see which rule and counter decided".to_owned()),
-    }
-}
-
-/// One line for each counter: the last word stands, with the counter before the first.
-fn dedup(basis: &mut Vec<Basis>) {
-    let mut kept: Vec<Basis> = Vec::with_capacity(basis.len());
-    for line in basis.drain(..) {
-        let same = |known: &&mut Basis| {
-            known.rule == line.rule
-                && known.dataset == line.dataset
-                && known.window == line.window
-                && known.unit == line.unit
-        };
-        match kept.iter_mut().find(same) {
-            Some(known) => {
-                let before = known.before.min(line.before);
-                let outcome = known.outcome.max(line.outcome);
-                *known = Basis { before, outcome, ..line };
-            }
-            None => kept.push(line),
-        }
-    }
-    *basis = kept;
-}
-
-fn decided(basis: &[Basis]) -> Decided {
-    if basis.iter().any(|line| matches!(line.outcome, Came::WouldCut | Came::WouldRefuse)) {
-        Decided::Observe
-    } else {
-        Decided::Allow
-    }
-}
-
-fn outcome_word(ended: Ended) -> &'static str {
-    match ended {
-        Ended::Complete => "complete",
-        Ended::Cut => "cut",
-        Ended::Error => "error",
-        Ended::Cancelled => "cancelled",
-        Ended::ClientGone => "client-gone",
-        Ended::UpstreamGone => "upstream-gone",
-    }
 }
 
 fn add(counter: &mut u64, amount: usize) {

@@ -266,7 +266,7 @@ impl Mind {
         {
             return Arc::clone(understood);
         }
-        if self.spelling.is_unsafe() && !text.is_ascii() {
+        if self.spelling.is_ambiguous() && !text.is_ascii() {
             return self.unseen("client-encoding", "a character may hide a quote".to_owned());
         }
         let under = |reading: &Reading, made: &[(usize, String)]| {

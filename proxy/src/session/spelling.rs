@@ -11,7 +11,7 @@ use crate::catalog::{CatalogView, MysqlFacts};
 
 /// Client encodings of PostgreSQL in which a byte of a character can look like a quote or a backslash.
 /// <https://www.postgresql.org/docs/current/multibyte.html#MULTIBYTE-CHARSET-SUPPORTED>
-const UNSAFE_ENCODINGS: [&str; 7] = ["SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004"];
+const AMBIGUOUS_ENCODINGS: [&str; 7] = ["SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004"];
 /// Names of UTF-8 in MySQL and MariaDB.
 const UTF8_CHARSETS: [&str; 3] = ["utf8mb4", "utf8mb3", "utf8"];
 /// Other character sets of MySQL and MariaDB in which no byte of a character looks like ASCII. Of all others it is not
@@ -31,7 +31,7 @@ enum Charset {
     /// Another one of which that is true; what is a letter or a blank is not certain.
     Other,
     /// A byte of a character may look like a quote or a backslash.
-    Unsafe,
+    Ambiguous,
 }
 
 impl Charset {
@@ -43,7 +43,7 @@ impl Charset {
         match () {
             () if is_among(&UTF8_CHARSETS) => Charset::Utf8,
             () if is_among(&SAFE_CHARSETS) => Charset::Other,
-            () => Charset::Unsafe,
+            () => Charset::Ambiguous,
         }
     }
 }
@@ -70,7 +70,7 @@ impl Spelling {
     /// Of a MySQL session that begins with this character set. Without `facts` any mode may be in force.
     pub fn mysql(facts: Option<&MysqlFacts>, server: MysqlLex, charset: Option<&str>) -> Spelling {
         let default_mode = facts.map(|facts| facts.sql_mode.clone());
-        let charset = charset.map_or(Charset::Unsafe, Charset::of_mysql);
+        let charset = charset.map_or(Charset::Ambiguous, Charset::of_mysql);
         let server = MysqlLex { utf8: charset == Charset::Utf8, ..server };
         let mut spelling =
             Spelling { lexes: lexes(server, default_mode.as_deref()), charset, at_start: None, default_mode };
@@ -101,8 +101,8 @@ impl Spelling {
     }
 
     /// Whether a character that is not ASCII may hide a quote.
-    pub fn is_unsafe(&self) -> bool {
-        self.charset == Charset::Unsafe
+    pub fn is_ambiguous(&self) -> bool {
+        self.charset == Charset::Ambiguous
     }
 
     /// A setting that the server reports. True when it changes something.
@@ -113,8 +113,8 @@ impl Spelling {
                 self.lexes = vec![LexSettings::postgres(value == "on")];
             }
             (LexSettings::Postgres { .. }, "client_encoding") => {
-                let is_unsafe = UNSAFE_ENCODINGS.contains(&value.to_ascii_uppercase().as_str());
-                self.charset = if is_unsafe { Charset::Unsafe } else { Charset::Other };
+                let is_ambiguous = AMBIGUOUS_ENCODINGS.contains(&value.to_ascii_uppercase().as_str());
+                self.charset = if is_ambiguous { Charset::Ambiguous } else { Charset::Other };
             }
             (LexSettings::Mysql(server), "sql_mode") => self.lexes = lexes(server, Some(value)),
             (LexSettings::Mysql(_), "character_set_client") => self.encode(Charset::of_mysql(value)),
@@ -142,7 +142,7 @@ impl Spelling {
                     }
                 }
                 SessionAct::Set { name, value, .. } if CHARSET_SETTINGS.contains(&name.as_str()) => {
-                    let charset = value.as_deref().map_or(Charset::Unsafe, Charset::of_mysql);
+                    let charset = value.as_deref().map_or(Charset::Ambiguous, Charset::of_mysql);
                     // Of two that are possible the worse.
                     self.encode(if surely { charset } else { charset.max(self.charset) });
                 }
@@ -261,17 +261,17 @@ mod tests {
     #[test]
     fn character_sets_follow_what_is_set() {
         let mut spelling = fresh("");
-        assert!(!spelling.is_unsafe());
+        assert!(!spelling.is_ambiguous());
         spelling.apply(&read("set names gbk"), Applied::Perhaps);
-        assert!(spelling.is_unsafe());
+        assert!(spelling.is_ambiguous());
         spelling.apply(&read("set names utf8mb4 collate utf8mb4_bin"), Applied::Perhaps);
-        assert!(spelling.is_unsafe(), "it may still be the other");
+        assert!(spelling.is_ambiguous(), "it may still be the other");
         spelling.apply(&read("set names latin1"), Applied::Surely);
-        assert!(!spelling.is_unsafe());
+        assert!(!spelling.is_ambiguous());
         assert!(matches!(spelling.lex(), LexSettings::Mysql(MysqlLex { utf8: false, .. })));
         spelling.apply(&read("set character_set_client = sjis"), Applied::Surely);
-        assert!(spelling.is_unsafe());
-        assert!(Spelling::mysql(None, SERVER, None).is_unsafe());
+        assert!(spelling.is_ambiguous());
+        assert!(Spelling::mysql(None, SERVER, None).is_ambiguous());
     }
 
     #[test]
