@@ -97,6 +97,9 @@ pub struct Catalog {
     relations: Vec<Relation>,
     by_name: HashMap<(Arc<str>, Arc<str>), usize>,
     names: HashSet<Arc<str>>,
+    /// The same for MySQL, in lower case: where no name is spelled as it is asked for. Empty for PostgreSQL.
+    by_folded: HashMap<(String, String), usize>,
+    folded: HashSet<String>,
     by_oid: HashMap<u32, usize>,
     children: HashMap<u32, Vec<u32>>,
     functions: HashMap<Arc<str>, Vec<Function>>,
@@ -125,7 +128,20 @@ impl Catalog {
         }
         let mut functions_by_name: HashMap<Arc<str>, Vec<Function>> = HashMap::new();
         for function in functions {
-            functions_by_name.entry(function.name.clone()).or_default().push(function);
+            // MySQL finds routines whatever their case.
+            let name = match engine {
+                Engine::Postgres => function.name.clone(),
+                Engine::Mysql => function.name.to_lowercase().into(),
+            };
+            functions_by_name.entry(name).or_default().push(function);
+        }
+        let (mut by_folded, mut folded) = (HashMap::new(), HashSet::new());
+        if engine == Engine::Mysql {
+            for (index, relation) in relations.iter().enumerate() {
+                let (schema, name) = (relation.id.schema.to_lowercase(), relation.id.name.to_lowercase());
+                folded.insert(name.clone());
+                by_folded.entry((schema, name)).or_insert(index);
+            }
         }
         let names = relations.iter().map(|relation| relation.id.name.clone()).collect();
         Catalog {
@@ -135,6 +151,8 @@ impl Catalog {
             relations,
             by_name,
             names,
+            by_folded,
+            folded,
             by_oid,
             children,
             functions: functions_by_name,
@@ -173,7 +191,7 @@ impl Catalog {
 
     /// Whether any schema has a relation of this name: a cheap no for most words of a text.
     pub fn has_name(&self, name: &str) -> bool {
-        self.names.contains(name)
+        self.names.contains(name) || (self.engine == Engine::Mysql && self.folded.contains(&name.to_lowercase()))
     }
 
     /// Place of a relation of this snapshot in [`relations`](Catalog::relations).
@@ -191,7 +209,7 @@ impl Catalog {
         self.children.get(&oid).map_or(&[], Vec::as_slice)
     }
 
-    /// Functions of this name, in every schema, that the server itself does not ship.
+    /// Functions of this name (of MySQL's: in lower case), in every schema, that the server itself does not ship.
     pub fn functions(&self, name: &str) -> &[Function] {
         self.functions.get(name).map_or(&[], Vec::as_slice)
     }
@@ -199,14 +217,75 @@ impl Catalog {
     /// Resolves a written name the way the server does: a schema when written, else the first schema of the path that has it.
     ///
     /// `search_path` must hold the effective path, `pg_catalog` included where the server adds it.
+    ///
+    /// MySQL compares names of tables with regard to case or without, as it is set up: a name that nothing is spelled
+    /// like means what differs from it in case only.
     pub fn resolve(&self, name: &RelationName, search_path: &[String]) -> Resolution<'_> {
         let find = |schema: &str| {
-            self.by_name.get(&(Arc::from(schema), Arc::from(name.name.as_str()))).map(|index| &self.relations[*index])
+            let exact = self.by_name.get(&(Arc::from(schema), Arc::from(name.name.as_str())));
+            exact.or_else(|| self.find_in_any_case(schema, &name.name)).map(|index| &self.relations[*index])
         };
         let found = match &name.schema {
             Some(schema) => find(schema),
             None => search_path.iter().find_map(|schema| find(schema)),
         };
         found.map_or(Resolution::Missing, Resolution::Found)
+    }
+
+    fn find_in_any_case(&self, schema: &str, name: &str) -> Option<&usize> {
+        match self.engine {
+            Engine::Postgres => None,
+            Engine::Mysql => self.by_folded.get(&(schema.to_lowercase(), name.to_lowercase())),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn table(engine: Engine, schema: &str, name: &str, oid: u32) -> Relation {
+        Relation {
+            id: RelationId { engine, database: "".into(), schema: schema.into(), name: name.into() },
+            oid,
+            kind: RelationKind::Table,
+            columns: Vec::new(),
+            key: Vec::new(),
+            rows_estimate: 0,
+            row_bytes_mean: 0,
+            definition: None,
+            depends: Vec::new(),
+            parents: Vec::new(),
+        }
+    }
+
+    fn found(catalog: &Catalog, schema: Option<&str>, name: &str) -> u32 {
+        let written = RelationName { schema: schema.map(str::to_owned), name: name.to_owned() };
+        match catalog.resolve(&written, &["Shop".to_owned()]) {
+            Resolution::Found(relation) => relation.oid,
+            Resolution::Missing => 0,
+        }
+    }
+
+    #[test]
+    fn names_of_mysql_are_found_in_another_case_where_none_is_spelled_so() {
+        let tables = |engine| {
+            vec![
+                table(engine, "Shop", "Users", 1),
+                table(engine, "Shop", "users", 2),
+                table(engine, "shop", "Orders", 3),
+            ]
+        };
+        let mysql = Catalog::new(Engine::Mysql, "", 1, tables(Engine::Mysql), Vec::new());
+        assert_eq!(found(&mysql, None, "Users"), 1);
+        assert_eq!(found(&mysql, None, "users"), 2);
+        assert_eq!(found(&mysql, None, "USERS"), 1);
+        assert_eq!(found(&mysql, Some("SHOP"), "orders"), 3);
+        assert_eq!(found(&mysql, None, "orders"), 3);
+        assert!(mysql.has_name("ORDERS") && !mysql.has_name("order"));
+        let postgres = Catalog::new(Engine::Postgres, "", 1, tables(Engine::Postgres), Vec::new());
+        assert_eq!(found(&postgres, None, "USERS"), 0);
+        assert!(!postgres.has_name("ORDERS"));
     }
 }

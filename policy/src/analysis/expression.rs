@@ -218,7 +218,9 @@ impl Walker<'_> {
         if self.is_no_column(name) || self.is_variable(name) {
             return Flow::default();
         }
-        self.found.gap("unknown-column", name, Coverage::Partial);
+        if !self.found.parameters {
+            self.found.gap("unknown-column", name, Coverage::Partial);
+        }
         self.found.beyond.clone().fold(scope.everything(), |flow, usage| {
             let whole = single(Atom { usage, column: None, pack: Pack::Single });
             self.join(&flow, &whole)

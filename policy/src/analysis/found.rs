@@ -1,9 +1,9 @@
 //! What is known of one statement so far.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use super::uses::{Draft, Flow, USES_MAX};
+use super::uses::{Atom, Draft, Flow, USES_MAX};
 use crate::statement::{Access, Coverage, Extent, Gap, SessionAct, StatementAnalysis, Verb};
 
 /// Work that one statement may cost, in values moved about. Ten thousand columns through ten levels fit; common
@@ -23,8 +23,12 @@ pub(super) struct Found {
     pub(super) gaps: BTreeSet<Gap>,
     /// The rows of the statement go into a relation: SELECT INTO.
     pub(super) copies: bool,
+    /// Stored programs on the way to what is read, outermost first; empty in the statement's own text.
+    pub(super) via: Vec<String>,
     /// Variables of the stored program that is read, in lower case.
     pub(super) variables: Vec<String>,
+    /// Names that nothing in sight has may be parameters of the stored program that is read.
+    pub(super) parameters: bool,
     /// Uses, by index, whose columns a name may stand for which nothing in sight has.
     pub(super) beyond: Range<usize>,
     /// The statement draws random numbers.
@@ -39,6 +43,8 @@ pub(super) struct Found {
     pub(super) alternatives: BTreeSet<(usize, usize)>,
     /// User functions that were read already, by name and body.
     pub(super) bodies: HashSet<(String, String)>,
+    /// What stored functions of MySQL's return, by their names as they are called.
+    pub(super) returned: HashMap<String, Vec<Atom>>,
     /// Tokens that the tree accounts for, by index.
     seen: HashSet<usize>,
     fuel: usize,
@@ -57,7 +63,9 @@ impl Found {
             coverage: Coverage::Full,
             gaps: BTreeSet::new(),
             copies: false,
+            via: Vec::new(),
             variables: Vec::new(),
+            parameters: false,
             beyond: 0..0,
             loose: false,
             random: false,
@@ -65,6 +73,7 @@ impl Found {
             set_configs: 0,
             alternatives: BTreeSet::new(),
             bodies: HashSet::new(),
+            returned: HashMap::new(),
             seen: HashSet::new(),
             fuel: FUEL,
             refused: false,
@@ -83,6 +92,7 @@ impl Found {
     /// Forgets the drafts from this one on.
     pub(super) fn truncate(&mut self, drafts: usize) {
         self.drafts.truncate(drafts);
+        self.returned.retain(|_, atoms| atoms.iter().all(|atom| atom.usage < drafts));
         self.alternatives.retain(|(left, right)| *left < drafts && *right < drafts);
     }
 
@@ -159,6 +169,7 @@ impl Found {
     pub(super) fn forget_tree(&mut self, drafts: usize) {
         self.truncate(drafts);
         self.bodies.clear();
+        self.returned.clear();
         self.fuel = FUEL;
         self.refused = false;
         self.copies = false;

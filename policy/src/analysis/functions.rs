@@ -153,12 +153,31 @@ impl Walker<'_> {
             constants: constants.map(<[usize]>::to_vec),
         };
         self::reach(&call, self.unit, self.context, self.found, &self.via, 0);
+        if self.engine() == Engine::Mysql {
+            return self.returned_by(before, name);
+        }
         let mut flow = Flow::default();
         for usage in before..self.found.drafts.len() {
             let atom = Atom { usage, column: None, pack: Pack::Single };
             flow = self.join(&flow, &single(atom));
         }
         flow
+    }
+
+    /// What a stored function of MySQL's returns: a body is read once, and each call of it returns the same again.
+    fn returned_by(&mut self, before: usize, name: &str) -> Flow {
+        let mut atoms = self.found.returned.get(name).cloned().unwrap_or_default();
+        self.found.add_copy(&atoms.iter().map(|atom| atom.usage).collect());
+        for usage in before..self.found.drafts.len() {
+            let more = self.found.drafts.get_mut(usage).map(|draft| draft.returned(usage));
+            atoms.extend(more.into_iter().flatten());
+        }
+        if atoms.is_empty() {
+            return Flow::default();
+        }
+        self.found.spend(atoms.len());
+        self.found.returned.insert(name.to_owned(), atoms.clone());
+        Flow::new(atoms.into_iter().collect())
     }
 }
 
@@ -239,7 +258,8 @@ pub(super) fn reach_procedure(call: &Call, unit: &Unit<'_>, context: &Context<'_
         .iter()
         .any(|function| call.schema.as_deref().is_none_or(|schema| *function.schema == *schema));
     if known {
-        reach(call, unit, context, found, &[], 0);
+        let via = found.via.clone();
+        reach(call, unit, context, found, &via, via.len());
     } else {
         found.gap("unknown-function", &call.name, Coverage::Opaque);
     }

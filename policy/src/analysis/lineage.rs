@@ -487,7 +487,7 @@ impl Walker<'_> {
 
     /// Notes that an identifier of the statement's own text has been understood.
     pub(super) fn see(&mut self, name: &Ident) {
-        if self.via.is_empty()
+        if self.via.len() == self.found.via.len()
             && let Some(at) = bridge::position(name.span)
         {
             self.found.see(at);

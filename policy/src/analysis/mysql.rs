@@ -79,7 +79,8 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
             if word == "delete" && cursor.is_at(1, "history") {
                 // DELETE HISTORY FROM t: what it was before is gone.
                 found.verb = Verb::Delete;
-                return admin::touch(unit, range, context, found, crate::statement::Access::Write);
+                let table = range.start + 2..range.end;
+                return admin::touch(unit, table, context, found, crate::statement::Access::Write);
             }
             reading::query(unit, range, context, found, &word);
         }
@@ -108,6 +109,16 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
         "create" | "alter" | "drop" | "rename" | "truncate" => define::read(&mut cursor, context, found, depth),
         _ => admin::read(&mut cursor, context, found, &word),
     }
+}
+
+/// Takes apart the body of a stored program; `None`: not understood.
+pub(super) fn read_program(unit: &Unit<'_>, end: usize) -> Option<program::Program> {
+    program::read(unit, 0, end).filter(|program| program.end == end)
+}
+
+/// Reads the statements of a stored program's body.
+pub(super) fn read_statements(unit: &Unit<'_>, program: &program::Program, context: &Context<'_>, found: &mut Found) {
+    program::statements(unit, program, context, found, 0);
 }
 
 /// `ANALYZE [NO_WRITE_TO_BINLOG | LOCAL] TABLE`: not MariaDB's ANALYZE of a statement.

@@ -200,7 +200,8 @@ fn walk(
     (notes, fate): (&Notes, Fate),
 ) {
     let first = found.drafts.len();
-    let mut walker = Walker { context, unit, found, via: Vec::new(), depends: &[] };
+    let via = found.via.clone();
+    let mut walker = Walker { context, unit, found, via, depends: &[] };
     let ctes = Ctes::default();
     let rows = match statement {
         Statement::Query(query) => {
@@ -247,16 +248,19 @@ pub(super) fn by_lexer(
     let locks = |at: usize| at > range.start && candidates::is_any(unit, &unit.tokens[at - 1], &["for", "key"]);
     let updates = has(&["merge", "replace"])
         || range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], &["update"]) && !locks(at));
+    let via = found.via.clone();
+    let source = if via.is_empty() { Source::Lexer } else { Source::Catalog };
     let copies = (updates || has(&["into"])) && has(&["select", "table", "from", "using", "with"]);
     for candidate in candidates::distinct(unit, range.clone(), context) {
         if candidate.written {
-            let mut draft = Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Write, Source::Lexer);
+            let mut draft =
+                Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Write, source).via(&via);
             if updates {
                 draft.updated = Columns::All;
             }
             found.draft(draft);
         }
-        let mut draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer);
+        let mut draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, source).via(&via);
         if copies {
             draft.copied = Columns::All;
             draft.copied_many = true;
@@ -265,13 +269,13 @@ pub(super) fn by_lexer(
     }
     for call in candidates::calls(unit, range.clone()) {
         if functions::is_special(&call.name, context) {
-            functions::reach(&call, unit, context, found, &[], 0);
+            functions::reach(&call, unit, context, found, &via, via.len());
         }
     }
     for at in range {
         let text = matches!(unit.tokens[at].kind, super::lexer::Kind::Text(_));
         if let (true, Some(value)) = (text, unit.constant(at)) {
-            functions::text(&value, unit.settings, context, found, Source::Literal, &[], 0);
+            functions::text(&value, unit.settings, context, found, Source::Literal, &via, 0);
         }
     }
 }

@@ -135,6 +135,24 @@ impl Draft {
         (std::mem::take(&mut self.released), std::mem::take(&mut self.packed))
     }
 
+    /// What would leave, as values of a call, which is itself this use by index.
+    pub(super) fn returned(&mut self, usage: usize) -> Vec<Atom> {
+        let whole = if self.packed_whole { Pack::Whole } else { Pack::Grouped };
+        let (released, packed) = self.take_leaving();
+        let of = |columns: Columns, pack: Pack| -> Vec<Atom> {
+            match columns {
+                Columns::None => Vec::new(),
+                Columns::All => vec![Atom { usage, column: None, pack }],
+                Columns::Some(set) => {
+                    set.into_iter().map(|column| Atom { usage, column: Some(column), pack }).collect()
+                }
+            }
+        };
+        let mut atoms = of(released, Pack::Single);
+        atoms.extend(of(packed, whole));
+        atoms
+    }
+
     /// Whether values of it leave.
     fn releases(&self) -> bool {
         self.released != Columns::None || self.packed != Columns::None

@@ -286,14 +286,11 @@ impl Bridge<'_, '_> {
                 depth += 1;
             } else if token.is_punct(self.unit.text, ")") {
                 depth = depth.checked_sub(1)?;
-            } else if depth == 0 && token.is_punct(self.unit.text, ",") {
+            } else if depth == 0 && (token.is_punct(self.unit.text, ",") || self.is_word(index, end, &["interval"])) {
                 return None;
-            } else if depth == 0
-                && index > at + 1
-                && token.kind == Kind::Word
-                && is_unit(&token.identifier(self.unit.text).to_ascii_lowercase())
-            {
+            } else if depth == 0 && index > at + 1 && token.kind == Kind::Word && is_unit(token.raw(self.unit.text)) {
                 self.mysql.units.push(index);
+                self.accounted.push(index);
                 return Some(at + 1);
             }
         }

@@ -11,7 +11,7 @@ use super::words::{is_keyword, is_unit};
 use crate::analysis::lexer::{Kind, Token};
 
 /// An INTERVAL whose unit is not found within this many tokens is left to the parser, which refuses it.
-pub(super) const INTERVAL_TOKENS_MAX: usize = 256;
+pub(super) const INTERVAL_TOKENS_MAX: usize = 128;
 /// Where a statement begins further in than this, parameters before it are not counted, and none of its own pins a key.
 const PARAMS_SOUGHT_MAX: usize = 1024;
 
@@ -217,7 +217,7 @@ impl Bridge<'_, '_> {
     fn comma(&mut self, at: usize, end: usize) -> usize {
         match self.mysql.innermost() {
             // convert(x, type)
-            Some(Open::Convert) => return self.to_close(at, end),
+            Some(Open::Convert) => return self.closing(at, end),
             Some(Open::Tables) => self.cross_join(at),
             None if self.mysql.updating => self.cross_join(at),
             _ => {
@@ -236,7 +236,7 @@ impl Bridge<'_, '_> {
     }
 
     /// Where the parenthesis closes that is open at `at`; what stands before it is left out.
-    fn to_close(&mut self, at: usize, end: usize) -> usize {
+    fn closing(&self, at: usize, end: usize) -> usize {
         let text = self.unit.text;
         let mut depth = 0_usize;
         for index in at..end {
@@ -288,8 +288,8 @@ impl Bridge<'_, '_> {
         let token = tokens[at];
         let previous = at.checked_sub(1).filter(|before| *before >= first).map(|before| tokens[before]);
         let punct = |ahead: usize, punct: &str| tokens.get(at + ahead).is_some_and(|token| token.is_punct(text, punct));
-        if previous.is_some_and(|before| before.is_punct(text, "."))
-            || (punct(1, ".") && continues_name(&token, text)) {
+        if previous.is_some_and(|before| before.is_punct(text, ".")) || (punct(1, ".") && continues_name(&token, text))
+        {
             self.quoted(at);
             return at + 1;
         }
@@ -318,13 +318,13 @@ impl Bridge<'_, '_> {
             (Open::Cast, "as") => {
                 self.word(at, "as");
                 self.word(at, "char");
-                Some(self.to_close(at + 1, end))
+                Some(self.closing(at + 1, end))
             }
             (Open::Convert | Open::Char, "using") | (Open::WeightString, "as" | "level") => {
-                Some(self.to_close(at + 1, end))
+                Some(self.closing(at + 1, end))
             }
             (Open::Extract, "from") => Some(at + 1),
-            (Open::Extract, unit) if is_unit(unit) && is_next("from") => Some(at + 1),
+            (Open::Extract, unit) if is_unit(unit.as_bytes()) && is_next("from") => Some(at + 1),
             (Open::Trim, "both" | "leading" | "trailing") => Some(at + 1),
             (Open::Trim, "from") => {
                 if self.out.last().is_some_and(|last| last.token != ParserToken::LParen) {
@@ -337,11 +337,11 @@ impl Bridge<'_, '_> {
                 Some(at + 1)
             }
             (Open::GroupConcat, "separator") => Some(at + 2),
-            (Open::GroupConcat, "limit") => Some(self.to_close(at + 1, end)),
-            (Open::JsonValue, "returning" | "default") => Some(self.to_close(at + 1, end)),
-            (Open::JsonValue, "null" | "error") if is_next("on") => Some(self.to_close(at + 1, end)),
-            (Open::JsonTable, "columns") => Some(self.to_close(at + 1, end)),
-            (Open::Against, "in" | "with") => Some(self.to_close(at + 1, end)),
+            (Open::GroupConcat, "limit") => Some(self.closing(at + 1, end)),
+            (Open::JsonValue, "returning" | "default") => Some(self.closing(at + 1, end)),
+            (Open::JsonValue, "null" | "error") if is_next("on") => Some(self.closing(at + 1, end)),
+            (Open::JsonTable, "columns") => Some(self.closing(at + 1, end)),
+            (Open::Against, "in" | "with") => Some(self.closing(at + 1, end)),
             _ => None,
         }
     }

@@ -117,37 +117,39 @@ pub(super) fn begins_expression(word: &str) -> bool {
     )
 }
 
-/// Whether it is a unit of time.
-pub(super) fn is_unit(word: &str) -> bool {
-    matches!(
-        word,
-        "microsecond"
-            | "second"
-            | "minute"
-            | "hour"
-            | "day"
-            | "week"
-            | "month"
-            | "quarter"
-            | "year"
-            | "second_microsecond"
-            | "minute_microsecond"
-            | "minute_second"
-            | "hour_microsecond"
-            | "hour_second"
-            | "hour_minute"
-            | "day_microsecond"
-            | "day_second"
-            | "day_minute"
-            | "day_hour"
-            | "year_month"
-            | "sql_tsi_second"
-            | "sql_tsi_minute"
-            | "sql_tsi_hour"
-            | "sql_tsi_day"
-            | "sql_tsi_week"
-            | "sql_tsi_month"
-            | "sql_tsi_quarter"
-            | "sql_tsi_year"
-    )
+/// Units of time.
+const UNITS: [&str; 28] = [
+    "microsecond",
+    "second",
+    "minute",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "quarter",
+    "year",
+    "second_microsecond",
+    "minute_microsecond",
+    "minute_second",
+    "hour_microsecond",
+    "hour_second",
+    "hour_minute",
+    "day_microsecond",
+    "day_second",
+    "day_minute",
+    "day_hour",
+    "year_month",
+    "sql_tsi_second",
+    "sql_tsi_minute",
+    "sql_tsi_hour",
+    "sql_tsi_day",
+    "sql_tsi_week",
+    "sql_tsi_month",
+    "sql_tsi_quarter",
+    "sql_tsi_year",
+];
+
+/// Whether it is a unit of time, in any case.
+pub(super) fn is_unit(word: &[u8]) -> bool {
+    UNITS.iter().any(|unit| word.eq_ignore_ascii_case(unit.as_bytes()))
 }

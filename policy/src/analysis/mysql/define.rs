@@ -11,7 +11,7 @@ use super::super::found::Found;
 use super::super::reading;
 use super::super::shape::Unit;
 use super::super::uses::Draft;
-use super::{admin, opaque};
+use super::{admin, opaque, program};
 use crate::relation::RelationName;
 use crate::statement::{Access, Columns, Extent, SessionAct, Source, Verb};
 
@@ -34,6 +34,14 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         return;
     }
     found.accesses.insert(Access::Ddl);
+    if let Some(body) = program::begins(cursor.unit, whole.start, whole.end)
+        && program::read(cursor.unit, body, whole.end).is_none_or(|program| program.end != whole.end)
+    {
+        // Nobody knows where its body ends, so that what stands behind it may be statements that run.
+        reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", "stored program");
+        found.acts.push(SessionAct::CatalogChanged);
+        return opaque(found, "stored program");
+    }
     elsewhere(cursor, found);
     if cursor.is("create") {
         return create(cursor, context, found, depth);
@@ -82,6 +90,7 @@ fn is_other(cursor: &Cursor<'_, '_>) -> bool {
 /// Engines and clauses whose tables hold, or read, what stands somewhere else.
 fn elsewhere(cursor: &Cursor<'_, '_>, found: &mut Found) {
     let unit = cursor.unit;
+    let view = cursor.find("view").is_some();
     for at in cursor.at..cursor.end {
         let token = &unit.tokens[at];
         let assigned = unit.tokens.get(at + 1).filter(|_| at + 1 < cursor.end);
@@ -91,7 +100,6 @@ fn elsewhere(cursor: &Cursor<'_, '_>, found: &mut Found) {
                 let before = &unit.tokens[before];
                 before.raw(unit.text) == b"=" || candidates::is_any(unit, before, &["engine", "type"])
             });
-        let view = cursor.find("view").is_some();
         let query = unit.tokens.get(at + 2).is_some_and(|inner| {
             inner.is_punct(unit.text, "(") || candidates::is_any(unit, inner, &["select", "with", "values", "table"])
         });

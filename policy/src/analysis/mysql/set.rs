@@ -142,7 +142,7 @@ fn assignment(unit: &Unit<'_>, part: Range<usize>, context: &Context<'_>, found:
         return opaque(found, "set");
     }
     let value = cursor.at + 1..part.end;
-    if found.variables.iter().any(|known| *known == name) {
+    if found.variables.contains(&name) {
         return reading::expressions(unit, value, context, found, ("set", Fate::Variables));
     }
     let known = simple(unit, value.clone());

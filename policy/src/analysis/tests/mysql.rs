@@ -1,6 +1,7 @@
 //! Statements of MySQL and MariaDB and what is said of them, in `statements_mysql.txt`, in the form of
 //! `statements.txt`. The current database is `support`, the server a MariaDB 10.11, and no temporary table is known.
 
+mod bounds;
 mod properties;
 
 use super::*;
@@ -10,8 +11,13 @@ use crate::catalog::column_types::LONG;
 /// VARCHAR.
 const STRING: u32 = 253;
 
-pub(super) const MARIADB: LexSettings =
-    LexSettings::Mysql(MysqlLex { mariadb: true, version: 101_119, ansi_quotes: false, no_backslash_escapes: false, utf8: true });
+pub(super) const MARIADB: LexSettings = LexSettings::Mysql(MysqlLex {
+    mariadb: true,
+    version: 101_119,
+    ansi_quotes: false,
+    no_backslash_escapes: false,
+    utf8: true,
+});
 
 fn mysql(oid: u32, database: &str, name: &str, kind: RelationKind, columns: &[&str]) -> Relation {
     let mut relation = relation(oid, database, name, kind, columns);
@@ -118,7 +124,10 @@ pub(super) fn catalog() -> Catalog {
             "p_range",
             "BEGIN SET @q = concat('SELECT id, email FROM cust','omers'); PREPARE s FROM @q; EXECUTE s; END",
         ),
-        routine("p_loop", "BEGIN DECLARE i INT DEFAULT 1; WHILE i <= n DO SELECT phone FROM customers WHERE id = i; SET i = i + 1; END WHILE; END"),
+        routine(
+            "p_loop",
+            "BEGIN DECLARE i INT DEFAULT 1; WHILE i <= n DO SELECT phone FROM customers WHERE id = i; SET i = i + 1; END WHILE; END",
+        ),
         routine("p_outer", "CALL p_all()"),
         routine("p_write", "INSERT INTO notes SELECT id, email FROM customers"),
         Function { body: None, ..routine("p_hidden", "") },
@@ -145,12 +154,14 @@ pub(super) fn plain(sql: &str) -> Analysis {
 
 /// Every statement of the table with what is expected of it.
 pub(super) fn table() -> Vec<(String, &'static str)> {
-    let lines: Vec<&str> =
-        include_str!("statements_mysql.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    let lines: Vec<&str> = include_str!("statements_mysql.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .collect();
     lines.chunks(2).map(|pair| (pair[0].replace("\\n", "\n"), pair[1].trim())).collect()
 }
 
-fn said(analysis: &Analysis) -> String {
+pub(super) fn said(analysis: &Analysis) -> String {
     words(analysis).replace("support.", "")
 }
 
@@ -167,10 +178,97 @@ fn statements_mean_what_the_table_says() {
     assert!(table().len() >= 200);
 }
 
+fn check_in(database: &[&str], temporary: &[&str], sql: &str, expected: &str) {
+    assert_eq!(said(&analysed(sql, MARIADB, database, temporary)), expected, "{sql}");
+}
+
 #[test]
-fn trial() {
-    let Ok(file) = std::env::var("WEIR_TRY") else { return };
-    for line in std::fs::read_to_string(file).unwrap().lines() {
-        println!("{line}\n    {}", said(&plain(line)));
+fn the_current_database_decides_which_relation_is_meant() {
+    check_in(&["archive"], &[], "select * from customers", "select full · read archive.customers{id,month,plan}");
+    check_in(
+        &["archive"],
+        &[],
+        "select sku from products",
+        "select full · read archive.products{sku} · read customers{email} via archive.products (Catalog)",
+    );
+    check_in(&["billing"], &[], "select pan from cards", "select full · read billing.cards{pan}");
+    check_in(&[], &[], "select pan from billing.cards", "select full · read billing.cards{pan}");
+    check_in(&[], &[], "select pan from cards", "select partial · read unknown cards{*} · ?unknown-relation cards");
+    // A routine's names are looked up in its own database, a view's are written in full.
+    check_in(
+        &["archive"],
+        &[],
+        "call support.p_all()",
+        "call full · read customers{Name,email,id,phone} via p_all (Catalog)",
+    );
+    check_in(
+        &["archive"],
+        &[],
+        "select mail from support.v_contacts",
+        "select full · read v_contacts{mail} · read customers{email} via v_contacts (Catalog)",
+    );
+}
+
+#[test]
+fn a_temporary_table_shadows_one_of_its_database() {
+    check_in(&["support"], &["customers"], "select * from customers", "select full");
+    check_in(&["support"], &["customers"], "select * from support.customers", "select full");
+    check_in(
+        &["support"],
+        &["customers"],
+        "select plan from archive.customers",
+        "select full · read archive.customers{plan}",
+    );
+    // Its spelling is its own where the server minds it.
+    check_in(&["support"], &["customers"], "select email from Customers", "select full · read customers{email}");
+    check_in(&["support"], &["customers"], "load data infile 'x' into table customers", "copy full");
+    check_in(
+        &["support"],
+        &["customers"],
+        "select who from v_contacts",
+        "select full · read v_contacts{who} · read customers{Name} via v_contacts (Catalog)",
+    );
+}
+
+#[test]
+fn sql_mode_decides_what_a_double_quote_holds() {
+    let ansi = LexSettings::Mysql(MysqlLex {
+        mariadb: true,
+        version: 101_119,
+        ansi_quotes: true,
+        no_backslash_escapes: false,
+        utf8: true,
+    });
+    let sql = "select \"email\" from \"customers\"";
+    assert_eq!(said(&analysed(sql, ansi, &["support"], &[])), "select full · read customers{email}");
+    let sql = "select \"email\" from customers";
+    assert_eq!(said(&plain(sql)), "select full · read customers");
+}
+
+#[test]
+fn words_that_change_prepared_names_are_noticed() {
+    for sql in [
+        "prepare a from 'select 1'",
+        "select 1; deallocate prepare a",
+        "execute a",
+        "call p_range(1, 2)",
+        "prepare a from @q",
+    ] {
+        assert!(plain(sql).touches_names, "{sql}");
+    }
+    for sql in ["select 1", "select `execute` from notes", "select sku from products where name = 'do it'"] {
+        assert!(!plain(sql).touches_names, "{sql}");
+    }
+}
+
+#[test]
+fn the_redacted_text_holds_no_literal() {
+    for sql in [
+        "select email from customers where id = 4711 and name = 'Secret'",
+        "select /*!50000 'Secret' */, 0x4711, x'4711', _utf8mb4'Secret', \"Secret\"",
+        "insert into notes values (4711, 'Sec\\'ret')",
+    ] {
+        let redacted = plain(sql).redacted;
+        assert!(!redacted.contains("4711") && !redacted.to_lowercase().contains("secret"), "{redacted}");
     }
 }
