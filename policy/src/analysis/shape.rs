@@ -5,6 +5,8 @@
 //! wrongly costs cache hits or makes a constant argument unreadable, never a wrong verdict.
 
 mod mysql;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 

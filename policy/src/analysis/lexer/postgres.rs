@@ -120,8 +120,7 @@ impl Lexer<'_> {
         match (first, self.peek(1), self.peek(2)) {
             (b'e' | b'E', Some(b'\''), _) => return self.string(self.at + 2, Quoting::Escape, Quoting::Escape),
             (b'n' | b'N', Some(b'\''), _) => {
-                let inside =
-                    if self.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape };
+                let inside = if self.standard_conforming_strings { Quoting::Standard } else { Quoting::Escape };
                 return self.string(self.at + 2, inside, Quoting::Standard);
             }
             (b'b' | b'B' | b'x' | b'X', Some(b'\''), _) => {

@@ -99,13 +99,9 @@ fn number(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
 
 /// The bytes that `0x…`, `x'…'`, `0b…` and `b'…'` stand for, whatever character set they are said to be of.
 fn bits(raw: &[u8]) -> Option<Vec<u8>> {
-    // A character set in front may stand apart.
-    let start = if raw.first() == Some(&b'_') {
-        raw.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'#' | b'-'))?
-    } else {
-        0
-    };
-    let raw = raw.get(start..)?.trim_ascii_start();
+    // A character set in front ends at a blank: any other byte would be part of its name, or of a comment.
+    let charset = if raw.first() == Some(&b'_') { raw.iter().position(u8::is_ascii_whitespace)? } else { 0 };
+    let raw = raw.get(charset..)?.trim_ascii_start();
     let (marker, rest) = raw.split_at_checked(2)?;
     let digits = rest.strip_suffix(b"'").unwrap_or(rest);
     let text = std::str::from_utf8(digits).ok()?;
@@ -125,4 +121,70 @@ fn bits(raw: &[u8]) -> Option<Vec<u8>> {
         out.push(u8::from_str_radix(text.get(at..at + per_byte)?, radix).ok()?);
     }
     Some(out)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::super::{LexSettings, literal_value, shape};
+    use super::*;
+
+    const LEX: MysqlLex =
+        MysqlLex { mariadb: false, version: 90_704, ansi_quotes: false, no_backslash_escapes: false, utf8: true };
+
+    fn values(text: &str, lex: MysqlLex) -> Vec<Option<String>> {
+        let lex = LexSettings::Mysql(lex);
+        let shape = shape(text.as_bytes(), lex);
+        let value = |literal| literal_value(text.as_bytes(), literal, lex);
+        shape.literals.iter().map(|literal| Some(String::from_utf8(value(literal)?.into_owned()).unwrap())).collect()
+    }
+
+    fn check(text: &str, expected: &[&str]) {
+        let expected: Vec<_> = expected.iter().map(|value| Some((*value).to_owned())).collect();
+        assert_eq!(values(text, LEX), expected, "{text}");
+    }
+
+    #[test]
+    fn strings_are_what_the_servers_read() {
+        // As hex(…) of the same string had it on both servers.
+        check(r#"'\0\'\"\b\n\r\t\Z\\\%\_\q\a\v\f'"#, &["\0'\"\u{8}\n\r\t\u{1a}\\\\%\\_qavf"]);
+        check(r#"("a''b"), ('a""b'), ("a""b"), ('a''b'), ("a\"b")"#, &["a''b", "a\"\"b", "a\"b", "a'b", "a\"b"]);
+        check(r"'\é'", &["é"]);
+        check(
+            "'a' 'b'\n\"c\" /* x */ # y\n'd', N'e' 'f', _utf8mb4 /* x */ 'g', _binary'h\\n'",
+            &["abcd", "ef", "g", "h\n"],
+        );
+        let plain = MysqlLex { no_backslash_escapes: true, ..LEX };
+        assert_eq!(values(r"'a\', 'b\\'", plain), [Some(r"a\".to_owned()), Some(r"b\\".to_owned())]);
+    }
+
+    #[test]
+    fn what_a_versioned_comment_cuts_has_no_value() {
+        assert_eq!(values("'a' /*!50000 'b' */ 'c'", LEX), [None]);
+        assert_eq!(values("/*!50000 'b' */ 'c'", LEX), [None]);
+        assert_eq!(values("_utf8 /*! 'b' */", LEX), [None]);
+        assert_eq!(values("_utf8 /*!99999 x */ 'b'", LEX), [None]);
+        assert_eq!(values("'b", LEX), [None]);
+    }
+
+    #[test]
+    fn bits_are_bytes() {
+        check(
+            "0x41, x'4142', X'', 0b1000001, b'01000001', 0x2041, _utf8 X'41', _binary\n0x41",
+            &["A", "AB", "", "A", "A", " A", "A", "A"],
+        );
+        assert_eq!(values("_binary /* 0x42 */ 0x41", LEX), [None]);
+        assert_eq!(values("0x141", LEX), [Some("\u{1}A".to_owned())]);
+    }
+
+    #[test]
+    fn numbers_are_written_in_one_way() {
+        check("7 007 7.0 7. 07.00", &["7", "7", "7", "7", "7"]);
+        check(
+            "0 00 0.0 .0 .5 0.50 1.050 18446744073709551616",
+            &["0", "0", "0", "0", "0.5", "0.5", "1.05", "18446744073709551616"],
+        );
+        // A double equals several integers.
+        assert_eq!(values("1e3 1.5e-3 9007199254740992e0", LEX), [None, None, None]);
+    }
 }

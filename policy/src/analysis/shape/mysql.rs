@@ -6,17 +6,16 @@ use super::{Paren, Statement};
 /// Words that are reserved on MySQL and on MariaDB, so that no relation or column has them for a name: their case is
 /// of no meaning. The case of any other word may be.
 const RESERVED: [&str; 48] = [
-    "all", "and", "as", "asc", "between", "by", "call", "case", "create", "delete", "desc", "distinct", "drop",
-    "else", "exists", "explain", "for", "from", "group", "having", "in", "inner", "insert", "into", "is", "join",
-    "kill", "left", "like", "limit", "not", "null", "on", "or", "order", "replace", "right", "select", "set", "show",
-    "table", "then", "union", "update", "use", "using", "values", "where",
+    "all", "and", "as", "asc", "between", "by", "call", "case", "create", "delete", "desc", "distinct", "drop", "else",
+    "exists", "explain", "for", "from", "group", "having", "in", "inner", "insert", "into", "is", "join", "kill",
+    "left", "like", "limit", "not", "null", "on", "or", "order", "replace", "right", "select", "set", "show", "table",
+    "then", "union", "update", "use", "using", "values", "where",
 ];
 
 /// Whether the case of the word at `at` means nothing. Beside a dot a reserved word is a name.
 pub(super) fn folds(text: &[u8], tokens: &[Token], at: usize) -> bool {
-    let dot = |index: Option<usize>| {
-        index.and_then(|index| tokens.get(index)).is_some_and(|token| token.is_punct(text, "."))
-    };
+    let dot =
+        |index: Option<usize>| index.and_then(|index| tokens.get(index)).is_some_and(|token| token.is_punct(text, "."));
     tokens.get(at).is_some_and(|token| RESERVED.iter().any(|word| token.is_word(text, word)))
         && !dot(at.checked_sub(1))
         && !dot(Some(at + 1))
@@ -41,7 +40,17 @@ pub(super) fn compared(text: &[u8], previous: Option<&Token>, paren: Option<Pare
             matches!(previous.raw(text), b"=" | b"<=>" | b"<>" | b"!=" | b"<" | b">" | b"<=" | b">=")
         }
         Kind::Word => [
-            "like", "rlike", "regexp", "between", "and", "escape", "date", "time", "timestamp", "interval", "separator",
+            "like",
+            "rlike",
+            "regexp",
+            "between",
+            "and",
+            "escape",
+            "date",
+            "time",
+            "timestamp",
+            "interval",
+            "separator",
         ]
         .iter()
         .any(|word| previous.is_word(text, word)),

@@ -47,9 +47,9 @@ impl Lexer<'_> {
         let digits = self.version_digits(marker);
         self.at += marker;
         if digits > 0 {
-            let version = (0..digits).filter_map(|at| self.peek(at)).fold(0, |version, digit| {
-                version * 10 + u32::from(digit.saturating_sub(b'0'))
-            });
+            let version = (0..digits)
+                .filter_map(|at| self.peek(at))
+                .fold(0, |version, digit| version * 10 + u32::from(digit.saturating_sub(b'0')));
             let skipped = self.settings.mariadb && marker == 3 && MARIADB_SKIPS.contains(&version);
             if version > self.settings.version || skipped {
                 self.uncertain |= self.settings.mariadb && version == CLUSTER_VERSION;

@@ -21,15 +21,8 @@ const DOLLAR_QUOTES_SINCE: u32 = 90_000;
 
 /// Cuts a text into tokens; comments and white space are dropped.
 pub(super) fn lex(text: &[u8], settings: MysqlLex) -> Lexed {
-    let mut lexer = Lexer {
-        text,
-        at: 0,
-        settings,
-        in_comment: false,
-        uncertain: false,
-        name_follows: false,
-        word_end: None,
-    };
+    let mut lexer =
+        Lexer { text, at: 0, settings, in_comment: false, uncertain: false, name_follows: false, word_end: None };
     let mut tokens = Vec::with_capacity(text.len() / 4 + 4);
     while let Some(token) = lexer.next_token() {
         tokens.push(token);

@@ -261,7 +261,10 @@ fn variables_and_operators() {
         ("@@version @@global.port @@global . port @@`port`", "{version}|{global}|.|<port>|{global}|.|<port>|{port}"),
         ("@@ version", "junk@@|<version>"),
         ("'root'@'localhost' root@`%`", "s'root'|{localhost}|<root>|{%}"),
-        ("a<=>b a<>b a!=b a<=b a>=b a<<b a>>b", "<a>|<=>|<b>|<a>|<>|<b>|<a>|!=|<b>|<a>|<=|<b>|<a>|>=|<b>|<a>|<<|<b>|<a>|>>|<b>"),
+        (
+            "a<=>b a<>b a!=b a<=b a>=b a<<b a>>b",
+            "<a>|<=>|<b>|<a>|<>|<b>|<a>|!=|<b>|<a>|<=|<b>|<a>|>=|<b>|<a>|<<|<b>|<a>|>>|<b>",
+        ),
         ("a&&b a||b !a a=!b a=-1 a>-1", "<a>|&&|<b>|<a>||||<b>|!|<a>|<a>|=|!|<b>|<a>|=|-|1|<a>|>|-|1"),
         ("? ?", "?|?"),
         ("a;;b", "<a>|;|;|<b>"),
