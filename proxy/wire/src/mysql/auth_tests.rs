@@ -263,6 +263,13 @@ fn a_request_that_only_looks_like_one_for_the_password_is_refused() {
         assert!(play.exchange.upstream_step(&bytes, &mut out).is_err());
         assert!(out.is_empty());
     }
+    // Nor is there one that belongs to another plugin than the present.
+    for legs in [PLAIN, TLS, CLIENT_TLS, UPSTREAM_TLS] {
+        let mut play = Play::on("mysql_native_password", b"hash", legs);
+        let (mut out, bytes) = (Vec::new(), framed(play.upstream_seq, b"\x01\x04"));
+        assert!(play.exchange.upstream_step(&bytes, &mut out).is_err());
+        assert!(out.is_empty());
+    }
 }
 
 #[test]
@@ -390,8 +397,9 @@ fn nobody_speaks_out_of_turn_or_sequence() {
     let mut play = Play::on("mysql_native_password", b"hash", PLAIN);
     let mut out = Vec::new();
     // A query before the login.
-    let query = framed(0, b"\x03select 1");
-    assert!(matches!(play.exchange.client_step(&query, &mut out), Err(WireError::Unexpected { .. })));
+    for early in [framed(0, b"\x03select 1"), framed(2, b"")] {
+        assert!(matches!(play.exchange.client_step(&early, &mut out), Err(WireError::Unexpected { .. })));
+    }
     let late = framed(play.upstream_seq + 1, OK);
     assert!(matches!(play.exchange.upstream_step(&late, &mut out), Err(WireError::Malformed { .. })));
     for odd in [b"\x02\x00".as_slice(), b"P", b"\xfb/etc/passwd"] {

@@ -85,7 +85,7 @@ impl Greeting {
             capabilities = Capabilities::from_bits(basic | u64::from(extended) << 32);
         }
         let tail = fields.bytes(NONCE_TAIL_LEN_MIN.max(nonce_len.saturating_sub(NONCE_HEAD_LEN)))?;
-        nonce.extend_from_slice(tail.strip_suffix(&[0]).unwrap_or(tail));
+        nonce.extend_from_slice(tail.strip_suffix(&[0])?);
         let plugin = if capabilities.has(Capabilities::PLUGIN_AUTH) {
             fields.cstr_or_rest().to_vec()
         } else {
@@ -108,9 +108,10 @@ impl Greeting {
         payload.extend_from_slice(&[low, middle, self.collation]);
         payload.extend_from_slice(&self.status.to_le_bytes());
         payload.extend_from_slice(&[high, top]);
-        // With its NUL; zero where there are no plugins, as the server does.
+        // With its NUL; zero where there are no plugins, as the server does, whose nonce then has the one usual length.
         let named = offered.has(Capabilities::PLUGIN_AUTH);
-        payload.push(if named { u8::try_from(self.nonce.len() + 1).unwrap_or(u8::MAX) } else { 0 });
+        let told = named || self.nonce.len() != NONCE_LEN;
+        payload.push(if told { u8::try_from(self.nonce.len() + 1).unwrap_or(u8::MAX) } else { 0 });
         payload.extend_from_slice(&[0; 6]);
         payload.extend_from_slice(&offered.extended().to_le_bytes());
         payload.extend_from_slice(tail);

@@ -100,6 +100,22 @@ fn a_greeting_differs_from_the_servers_in_its_capabilities_only() {
     }
 }
 
+/// A fuzzer found it: a nonce of unusual length lost its end where no plugins were offered.
+#[test]
+fn a_nonce_is_whole_or_refused() {
+    for len in [NONCE_LEN, 30, 253, 254] {
+        let greeting = Greeting { nonce: vec![7; len], plugin: Vec::new(), ..greeting(MYSQL_GREETING) };
+        for capabilities in [greeting.capabilities, greeting.capabilities.without(Capabilities::PLUGIN_AUTH)] {
+            let again = Greeting::read(&greeting.rebuild(capabilities)).unwrap();
+            assert_eq!(again.nonce, greeting.nonce);
+        }
+    }
+    let mut endless = bytes(MYSQL_GREETING).split_off(HEADER_LEN);
+    let end = endless.len() - b"\0caching_sha2_password\0".len();
+    endless[end] = b'x';
+    assert!(Greeting::read(&endless).is_err());
+}
+
 #[test]
 fn logins_of_real_clients() {
     for (hex, flavour, plugin, client) in [
