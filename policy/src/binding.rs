@@ -23,7 +23,7 @@ use crate::analysis::plain_columns;
 use crate::catalog::{Catalog, Relation, RelationKind};
 use crate::exposure::Origin;
 use crate::load::{Diagnostic, Severity};
-use crate::relation::RelationId;
+use crate::relation::{Engine, RelationId};
 use crate::rule::{Dataset, Place};
 use crate::set::PolicySet;
 use crate::statement::Access;
@@ -158,8 +158,10 @@ impl PolicySet {
     /// Tells of columns that no relation of the dataset has: a slip of the pen that leaves nothing sensitive.
     fn tell_missing_columns(&self, dataset: &Dataset, members: &[&Relation], diagnostics: &mut Vec<Diagnostic>) {
         for column in dataset.columns.iter().flatten() {
-            let known = || members.iter().flat_map(|relation| &relation.columns);
-            if !members.is_empty() && !known().any(|known| column.matches(&known.name)) {
+            let mut known = members
+                .iter()
+                .flat_map(|relation| relation.columns.iter().map(|column| (&column.name, relation.id.engine)));
+            if !members.is_empty() && !known.any(|(known, engine)| column.matches_as(known, engine)) {
                 diagnostics.push(self.tell(
                     dataset.at,
                     format!("dataset `{}`: no relation of it has a column `{}`", dataset.name, column.as_str()),
@@ -285,11 +287,15 @@ fn cover(
     let sensitive = relation
         .columns
         .iter()
-        .filter(|column| dataset.is_sensitive(&column.name))
+        .filter(|column| dataset.is_sensitive(&column.name, relation.id.engine))
         .map(|column| column.number)
         .collect();
+    let same = |column: &str, name: &str| match relation.id.engine {
+        Engine::Postgres => column == name,
+        Engine::Mysql => column.to_lowercase() == name.to_lowercase(),
+    };
     let number =
-        |name: &Arc<str>| relation.columns.iter().find(|column| column.name == *name).map(|column| column.number);
+        |name: &Arc<str>| relation.columns.iter().find(|column| same(&column.name, name)).map(|column| column.number);
     let is_table = matches!(relation.kind, RelationKind::Table | RelationKind::Partitioned | RelationKind::Foreign);
     let key = match &dataset.key {
         Some(names) => {

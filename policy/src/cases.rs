@@ -133,7 +133,7 @@ impl PolicySet {
 
     fn run_test(&self, case: &Case, tables: &Tables) -> Trial {
         let mut catalog = tables.catalog(&[]);
-        let mut analysis = understand(&case.sql, &catalog);
+        let mut analysis = understand(case, &catalog);
         let mut columns: Vec<String> = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let missing = missing_columns(&analysis, &columns);
@@ -142,7 +142,7 @@ impl PolicySet {
             }
             columns.extend(missing);
             catalog = tables.catalog(&columns);
-            analysis = understand(&case.sql, &catalog);
+            analysis = understand(case, &catalog);
         }
         let (binding, _) = self.bind(&catalog);
         let exposure = exposed(&analysis, &binding);
@@ -172,10 +172,13 @@ pub(crate) fn exposed(analysis: &Analysis, binding: &Binding) -> Exposure {
     }
 }
 
-fn understand(sql: &str, catalog: &Catalog) -> Analysis {
-    let search_path = ["pg_catalog".to_owned(), "public".to_owned()];
-    let context = Context { lex: LexSettings::default(), catalog, search_path: &search_path, temporary: &[] };
-    analyse(sql.as_bytes(), &context)
+fn understand(case: &Case, catalog: &Catalog) -> Analysis {
+    let search_path = match case.engine {
+        Engine::Postgres => vec!["pg_catalog".to_owned(), "public".to_owned()],
+        Engine::Mysql => vec![case.database.to_string()],
+    };
+    let lex = LexSettings::of(case.engine);
+    analyse(case.sql.as_bytes(), &Context { lex, catalog, search_path: &search_path, temporary: &[] })
 }
 
 /// Columns that a statement names and no table has, beyond those that were added already.

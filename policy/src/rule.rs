@@ -43,6 +43,13 @@ impl Glob {
         false
     }
 
+    /// As [`matches`](Glob::matches), the way the engine compares names: MySQL's columns are found in any case, and its
+    /// tables may be.
+    pub(crate) fn matches_as(&self, text: &str, engine: Engine) -> bool {
+        self.matches(text)
+            || (engine == Engine::Mysql && Glob(self.0.to_lowercase().into()).matches(&text.to_lowercase()))
+    }
+
     /// The pattern as it was written.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -74,8 +81,8 @@ impl RelationPattern {
     pub(crate) fn matches(&self, id: &RelationId) -> bool {
         self.engine == id.engine
             && self.database.matches(&id.database)
-            && self.schema.matches(&id.schema)
-            && self.name.matches(&id.name)
+            && self.schema.matches_as(&id.schema, id.engine)
+            && self.name.matches_as(&id.name, id.engine)
     }
 
     /// Whether it may mean a relation of this database.
@@ -108,8 +115,8 @@ pub(crate) struct Dataset {
 
 impl Dataset {
     /// Whether a column of its relations is sensitive.
-    pub(crate) fn is_sensitive(&self, column: &str) -> bool {
-        self.columns.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(column)))
+    pub(crate) fn is_sensitive(&self, column: &str, engine: Engine) -> bool {
+        self.columns.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches_as(column, engine)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Binding, Cover, Covered, View};
 use crate::exposure::{Exposed, Exposure, Manner, Origin};
-use crate::relation::RelationId;
+use crate::relation::{Engine, RelationId};
 use crate::statement::{Access, Columns, Coverage, Extent, RelationUse, StatementAnalysis, Verb};
 
 /// Most bytes that one record's value is taken to have in a value that packs many, for each column that is packed.
@@ -479,16 +479,26 @@ fn opaque(statement: &StatementAnalysis) -> Option<String> {
 
 /// Whether it lets out what the planner keeps of tables: their commonest values, and samples of all others.
 fn releases_statistics(usage: &RelationUse) -> bool {
-    let Some(relation) = usage.relation.as_ref().filter(|id| *id.schema == *"pg_catalog") else { return false };
-    let values: &[&str] = match &*relation.name {
-        "pg_statistic" => &["stavalues1", "stavalues2", "stavalues3", "stavalues4", "stavalues5"],
-        "pg_statistic_ext_data" => &["stxdmcv", "stxdexpr"],
+    let Some(relation) = &usage.relation else { return false };
+    let name = match relation.engine {
+        Engine::Postgres => (relation.schema.to_string(), relation.name.to_string()),
+        Engine::Mysql => (relation.schema.to_lowercase(), relation.name.to_lowercase()),
+    };
+    let values: &[&str] = match (relation.engine, name.0.as_str(), name.1.as_str()) {
+        (Engine::Postgres, "pg_catalog", "pg_statistic") => {
+            &["stavalues1", "stavalues2", "stavalues3", "stavalues4", "stavalues5"]
+        }
+        (Engine::Postgres, "pg_catalog", "pg_statistic_ext_data") => &["stxdmcv", "stxdexpr"],
+        (Engine::Mysql, "information_schema", "column_statistics") => &["histogram"],
+        (Engine::Mysql, "mysql", "column_stats") => &["min_value", "max_value", "histogram"],
+        // Texts of statements, with the values in them.
+        (Engine::Mysql, "mysql", "general_log" | "slow_log") => &["argument", "sql_text"],
         _ => return false,
     };
     [&usage.released, &usage.packed, &usage.copied].iter().any(|columns| match columns {
         Columns::None => false,
         Columns::All => true,
-        Columns::Some(set) => set.iter().any(|column| values.contains(&&**column)),
+        Columns::Some(set) => set.iter().any(|column| values.contains(&column.to_lowercase().as_str())),
     })
 }
 

@@ -1,6 +1,8 @@
 //! What statements expose of a support desk's database, as data in `statements.txt`, and what is counted on their rows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod mysql;
+
 use std::fmt::Write;
 use std::sync::Arc;
 

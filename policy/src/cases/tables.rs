@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Table;
-use crate::catalog::{Catalog, Column, Relation, RelationKind};
+use crate::catalog::{Catalog, Column, Relation, RelationKind, column_types};
 use crate::relation::{Engine, RelationId};
 use crate::rule::{Dataset, Glob};
 use crate::set::PolicySet;
 
 /// OID of the first table; the server's own are smaller.
 const FIRST_OID: u32 = 16_384;
-/// Schema of tables whose dataset names none.
+/// PostgreSQL's schema of tables whose dataset names none. MySQL's are in the database that the test says.
 const SCHEMA: &str = "public";
 /// The column that every table has, and its key unless the dataset or `tables` says another.
 const ID: &str = "id";
@@ -38,7 +38,11 @@ impl Tables {
         let mut tables: BTreeMap<(Arc<str>, Arc<str>), Known> = BTreeMap::new();
         for dataset in &set.datasets {
             for pattern in dataset.relations.iter().filter(|pattern| pattern.speaks_of(engine, database)) {
-                let (schema, name) = (plain(&pattern.schema, SCHEMA), plain(&pattern.name, ""));
+                let otherwise = match engine {
+                    Engine::Postgres => SCHEMA,
+                    Engine::Mysql => &**database,
+                };
+                let (schema, name) = (plain(&pattern.schema, otherwise), plain(&pattern.name, ""));
                 if name.is_empty() {
                     continue;
                 }
@@ -74,13 +78,20 @@ impl Tables {
         let columns: Vec<Column> = columns
             .iter()
             .zip(1_i16..)
-            .map(|(name, number)| Column { name: name.clone(), number, type_oid: 0 })
+            .map(|(name, number)| {
+                // Keys are taken for numbers, as most are: what looks one up by a number pins it.
+                let is_number = self.engine == Engine::Mysql && table.key.contains(name);
+                Column { name: name.clone(), number, type_oid: if is_number { column_types::LONG } else { 0 } }
+            })
             .collect();
         let number = |name: &Arc<str>| columns.iter().find(|column| column.name == *name).map(|column| column.number);
         Relation {
             id: RelationId {
                 engine: self.engine,
-                database: self.database.clone(),
+                database: match self.engine {
+                    Engine::Postgres => self.database.clone(),
+                    Engine::Mysql => "".into(),
+                },
                 schema: table.schema.clone(),
                 name: table.name.clone(),
             },

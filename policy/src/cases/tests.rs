@@ -182,6 +182,44 @@ fn observing_cuts_nothing() {
 }
 
 #[test]
+fn statements_to_mysql_are_played_in_their_own_grammar() {
+    let policy = POLICY
+        .replace(
+            "engine: postgres, database: support, name: \"public.customers\"",
+            "engine: mysql, database: support, name: customers",
+        )
+        .replace(
+            "engine: postgres, database: support, name: \"billing.cards*\"",
+            "engine: mysql, database: billing, name: \"cards*\"",
+        )
+        .replace("engine: postgres, database: \"*\", name: notes", "engine: mysql, database: \"*\", name: notes");
+    let alice = "engine: mysql, person: alice, groups: [support], database: support";
+    let check = |given: &str, sql: &str, rows: u64, expect: &str| {
+        let trial = trial(&policy, given, sql, &format!("rows: {rows}"), expect);
+        assert!(trial.passed, "{trial}");
+    };
+    check(
+        alice,
+        "select `id`, `email` from `customers` # all of them",
+        1000,
+        "decision: cut, after: 200, rule: limits",
+    );
+    check(alice, "SELECT EMAIL FROM support.Customers LIMIT 10, 5", 5, "decision: allow");
+    check(alice, "select email from customers where id = 7", 1, "decision: allow");
+    check(alice, "select language from customers", 1000, "decision: allow");
+    check(alice, "select pan from billing.cards", 1, "decision: refuse, rule: no-cards");
+    check(
+        &alice.replace("database: support", "database: billing"),
+        "select pan from cards",
+        1,
+        "decision: refuse, rule: no-cards",
+    );
+    check(alice, "select email from customers into outfile '/tmp/x'", 0, "decision: refuse, rule: limits");
+    check(alice, "select group_concat(note) from notes", 1, "decision: allow");
+    check(alice, "set role admin", 0, "decision: alert, rule: roles");
+}
+
+#[test]
 fn what_came_is_shown_beside_what_was_expected() {
     let given = format!("{ALICE}, used: {{ hour: 450 }}");
     let shown = |sql: &str, expect: &str| trial(POLICY, &given, sql, "rows: 1000", expect).to_string();

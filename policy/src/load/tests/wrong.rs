@@ -448,11 +448,6 @@ fn rules_that_never_matter_are_told() {
 
 #[test]
 fn tests_that_cannot_be_are_told() {
-    check(
-        "person: alice",
-        "engine: mysql, person: alice",
-        &["46:22: error: tests of statements to MySQL are not in this version (hint: remove this test)"],
-    );
     check("rule: limits", "rule: limist", &["49:47: error: there is no rule `limist` (hint: did you mean `limits`?)"]);
     check("decision: cut", "decision: stop", &["49:25: error: `stop` is none of `allow`, `alert`, `refuse`, `cut`"]);
     check(

@@ -1,0 +1,122 @@
+//! What statements expose of the same desk's database on MySQL: databases for schemas, names in any case.
+
+use super::*;
+use crate::analysis::LexSettings;
+use crate::catalog::column_types::LONG;
+
+const POLICY: &str = r#"
+version: 1
+datasets:
+  customers:
+    class: personal
+    relations: [ { engine: mysql, database: support, name: customers } ]
+    columns: [name, email, phone]
+    key: [ID]
+  cards:
+    class: secret
+    relations: [ { engine: mysql, database: billing, name: "cards*" } ]
+rules:
+  - { name: desk, who: { group: support }, dataset: customers, access: [read], budget: [ { records: 500, per: hour } ] }
+  - { name: no-cards, who: any, dataset: cards, then: refuse }
+  - { name: roles, who: any, access: [grant, set-role], then: alert }
+"#;
+
+fn relation_of(oid: u32, database: &str, name: &str, kind: RelationKind, columns: &[&str]) -> Relation {
+    let mut relation = relation(oid, database, name, kind, columns);
+    relation.id.engine = Engine::Mysql;
+    relation.id.database = "".into();
+    for column in &mut relation.columns {
+        column.type_oid = if column.name.ends_with("id") { LONG } else { 253 };
+    }
+    relation
+}
+
+fn catalog() -> Catalog {
+    let table = |oid, database, name, columns: &[&str]| relation_of(oid, database, name, RelationKind::Table, columns);
+    let mut contacts = relation_of(40, "support", "v_contacts", RelationKind::View, &["id", "mail"]);
+    contacts.definition =
+        Some("select `c`.`id` AS `id`,`c`.`email` AS `mail` from `support`.`customers` `c`".to_owned());
+    contacts.depends = vec![(10, 0)];
+    Catalog::new(
+        Engine::Mysql,
+        "",
+        1,
+        vec![
+            table(10, "support", "customers", &["id", "Name", "email", "phone", "language"]),
+            table(11, "billing", "Cards", &["id", "customer_id", "pan"]),
+            table(12, "archive", "customers", &["id", "plan"]),
+            table(13, "support", "orders", &["id", "customer_id", "total"]),
+            table(14, "mysql", "column_stats", &["table_name", "min_value", "nulls_ratio"]),
+            contacts,
+        ],
+        Vec::new(),
+    )
+}
+
+fn exposed_in(database: &[&str], sql: &str) -> String {
+    let (set, warnings) = PolicySet::load(POLICY, "policy.yaml").unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let catalog = catalog();
+    let (binding, diagnostics) = set.bind(&catalog);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let path: Vec<String> = database.iter().map(|name| (*name).to_owned()).collect();
+    let lex = LexSettings::of(Engine::Mysql);
+    let context = Context { lex, catalog: &catalog, search_path: &path, temporary: &[] };
+    let analysis = analyse(sql.as_bytes(), &context);
+    let exposures: Vec<Exposure> = analysis.statements.iter().map(|statement| binding.exposure(statement)).collect();
+    words(&binding.merge(&exposures))
+}
+
+#[test]
+fn statements_of_mysql_expose_what_they_let_out() {
+    let mut wrong = String::new();
+    for (sql, expected) in [
+        ("select id, email from customers", "read customers{email} key[1]"),
+        ("select ID, EMAIL from Customers", "read customers{email} key[1]"),
+        ("select email from customers", "read customers{email} hidden key[1]"),
+        ("select language from customers", "plain"),
+        ("select email from customers where id = 7", "read customers{email} pin[#0] hidden key[1]"),
+        ("select email from customers where id = ?", "read customers{email} pin[$1] hidden key[1]"),
+        ("select email from customers where id = '7'", "read customers{email} hidden key[1]"),
+        ("select email from customers where 1 || 0 and id = 7", "read customers{email} hidden key[1]"),
+        ("select count(*) from customers where email like 'a%'", "read customers{email} used"),
+        ("select group_concat(email) from customers", "read customers{email} packed whole(1000)"),
+        ("select group_concat(email) from customers group by language", "read customers{email} packed"),
+        ("select json_arrayagg(email) from customers where id = 7", "read customers{email} pin[#0] hidden key[1]"),
+        ("select mail from v_contacts", "read customers{email} hidden key[1]"),
+        ("select mail from support.v_contacts where id = 7", "read customers{email} pin[#0] hidden key[1]"),
+        ("select pan from billing.cards", "read cards/Cards{pan} hidden key[1]"),
+        ("select plan from archive.customers", "plain"),
+        ("select email into @a from customers where id = 7", "read customers{email} packed whole(1)"),
+        ("select @a := email from customers", "read customers{email} packed whole(1000)"),
+        ("set @a = (select email from customers where id = 7)", "read customers{email} packed whole(1)"),
+        ("select email from customers into outfile 'x'", "export customers{email} packed whole(1000)"),
+        ("create table t select email from customers", "read customers{email} packed whole(1000)"),
+        ("insert into orders select id, 1, language from customers", "plain"),
+        ("insert into orders select id, phone, 1 from customers", "read customers{phone} packed whole(1000)"),
+        ("update customers set name = 'x' where id = 7", "write customers{} used pin[#1]"),
+        (
+            "update customers c join orders o on o.customer_id = c.id set o.total = c.phone",
+            "read customers{phone} packed whole(1000)",
+        ),
+        ("delete from customers where id = 7", "write customers{} used pin[#0]"),
+        (
+            "select extractvalue(1, (select email from customers where id = 7))",
+            "read customers{email} pin[#1] hidden key[1]",
+        ),
+        ("call nobody()", "opaque (unknown-function: nobody) · opaque"),
+        ("prepare s from 'select email from customers'", "plain"),
+        ("select min_value from mysql.column_stats", "opaque (statistics: values of columns)"),
+        ("select nulls_ratio from mysql.column_stats", "plain"),
+        ("use archive", "plain"),
+        ("set role admin", "watched"),
+    ] {
+        let got = exposed_in(&["support"], sql);
+        if got != expected {
+            writeln!(wrong, "{sql}\n    {got}\n  expected\n    {expected}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    assert_eq!(exposed_in(&["archive"], "select * from customers"), "plain");
+    assert_eq!(exposed_in(&[], "select email from support.customers"), "read customers{email} hidden key[1]");
+}
