@@ -134,11 +134,14 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
     fn execute<'b>(&mut self, packet: &Packet<'b>) -> Step<'b, S> {
         let payload = packet.payload();
         let execute = Execute::read(&payload)?;
-        let Found::Known(serial) = self.statements.find(execute.id, self.dialect()) else {
+        let known = match self.statements.find(execute.id, self.dialect()) {
+            Found::Known(serial) => self.statements.get(serial),
+            Found::Refused | Found::Unknown => None,
+        };
+        let Some(statement) = known else {
             let run = Run::Portal { statement: None, binding: None, rows_max: 0 };
             return Ok(ClientStep::Judge { len: packet.frame_len, run });
         };
-        let Some(statement) = self.statements.get(serial) else { return Ok(ClientStep::Hold) };
         let keep = statement.tag.wants_values();
         let binding = match statement.id {
             Some(_) => statement.bind(execute, keep, self.dialect())?.binding,

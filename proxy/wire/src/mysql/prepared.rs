@@ -388,14 +388,6 @@ impl<S> Statements<S> {
         }
     }
 
-    /// The server could not prepare a statement.
-    pub(super) fn failed(&mut self, serial: u64) {
-        self.known.remove(&serial);
-        if self.last == Last::Statement(serial) {
-            self.last = Last::Nothing;
-        }
-    }
-
     pub(super) fn find(&self, id: u32, dialect: Dialect) -> Found {
         if dialect.mariadb && id == LAST {
             return match self.last {
@@ -415,6 +407,7 @@ impl<S> Statements<S> {
         self.known.get_mut(&serial)
     }
 
+    /// The client has closed the statement, or the server could not prepare it.
     pub(super) fn close(&mut self, serial: u64) {
         if let Some(id) = self.known.remove(&serial).and_then(|statement| statement.id) {
             self.by_id.remove(&id);

@@ -209,7 +209,7 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         self.farewell |= FAREWELLS.contains(&error.errno);
         if let Some(Reply { kind: Kind::Prepare, statement: Some((serial, _)), .. }) = self.front() {
             let serial = *serial;
-            self.statements.failed(serial);
+            self.statements.close(serial);
         }
         self.ends(len, Outcome::Error(error.sqlstate()), to_upstream)
     }
@@ -283,15 +283,15 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
             format!("the server asked for the file `{name}` of this client, and the statement may not load one"),
             "only LOAD DATA LOCAL brings a file, where policy allows it",
         );
-        let mut error = Vec::new();
-        put_error(&mut error, packet.seq, &refusal);
-        if self.declined.len() < DECLINED_MAX {
-            self.declined.push(refusal);
-        }
         // An empty packet is the end of the file; the server's answer to that is nobody's business.
         put_packet(to_upstream, seq, &[]);
         if !heard {
             return Ok(UpstreamStep::Swallow(len));
+        }
+        let mut error = Vec::new();
+        put_error(&mut error, packet.seq, &refusal);
+        if self.declined.len() < DECLINED_MAX {
+            self.declined.push(refusal);
         }
         if let Some(reply) = self.front() {
             reply.voice = Voice::Silent;

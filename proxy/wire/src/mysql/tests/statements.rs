@@ -254,3 +254,17 @@ fn results_of_a_procedure_come_in_binary_one_behind_the_other() {
     assert_eq!(trunk.heard(), answer);
     assert_eq!(trunk.outcomes, [(3, Outcome::Complete("OK 0".into()))]);
 }
+
+/// A fuzzer's find: a server that fails a preparation which it has already answered left a number without a statement,
+/// and its execution waited for an answer that nobody owed.
+#[test]
+fn a_preparation_that_fails_among_its_definitions_leaves_nothing() {
+    let mut trunk = Trunk::new(facts(DEPRECATED, false));
+    trunk.client_says(&prepare("select secret")).unwrap();
+    let mut payloads = prepared(DEPRECATED, 5, 2, 1);
+    payloads.truncate(2);
+    payloads.push(error(1064, "42000"));
+    trunk.upstream_says(&reply(&payloads)).unwrap();
+    trunk.client_says(&execute(5, 0, b"")).unwrap();
+    assert_eq!(trunk.judged, ["unseen unknown 0"]);
+}
