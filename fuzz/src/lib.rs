@@ -17,6 +17,11 @@
 
 pub mod conversation;
 pub mod mutate;
+pub mod mysql_client;
+pub mod mysql_conversation;
+pub mod mysql_seeds;
+pub mod mysql_session;
+pub mod mysql_trunk;
 pub mod policy;
 pub mod rng;
 pub mod seeds;
@@ -83,8 +88,15 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: &[Target] =
-    &[wire_client::TARGET, wire_session::TARGET, wire_startup::TARGET, sql::TARGET, policy::TARGET];
+pub const TARGETS: &[Target] = &[
+    wire_client::TARGET,
+    wire_session::TARGET,
+    wire_startup::TARGET,
+    mysql_client::TARGET,
+    mysql_session::TARGET,
+    sql::TARGET,
+    policy::TARGET,
+];
 
 /// The target of this name.
 pub fn target(name: &str) -> Option<&'static Target> {

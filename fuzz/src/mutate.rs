@@ -1,6 +1,7 @@
 //! Changes inputs: bytes, words, and whole frames where an input is made of frames.
 
 use crate::conversation::{SIDE_BIT, frame_len};
+use crate::mysql_conversation::packet_len;
 use crate::rng::Rng;
 
 /// How inputs are built.
@@ -12,6 +13,47 @@ pub enum Form {
     Frames,
     /// Frames, each behind a byte that says who sends it.
     Conversation,
+    /// MySQL's packets behind a byte that says what was agreed on.
+    Packets,
+    /// The same, each packet behind a byte that says who sends it.
+    PacketConversation,
+}
+
+impl Form {
+    /// Bytes in front of the first item.
+    fn prefix(self) -> usize {
+        usize::from(matches!(self, Form::Packets | Form::PacketConversation))
+    }
+
+    /// Bytes of an item in front of its frame.
+    fn head(self) -> usize {
+        usize::from(matches!(self, Form::Conversation | Form::PacketConversation))
+    }
+
+    /// Where the kind of a message stands in its frame.
+    fn kind_at(self) -> usize {
+        if self.prefix() == 1 { 4 } else { 0 }
+    }
+
+    fn frame_len(self, input: &[u8]) -> usize {
+        if self.prefix() == 1 { packet_len(input) } else { frame_len(input) }
+    }
+
+    /// Writes the length that an item has into its frame.
+    fn repair(self, item: &mut [u8]) {
+        let head = self.head();
+        if self.prefix() == 1 {
+            let len = u32::try_from(item.len().saturating_sub(head + 4)).unwrap_or(u32::MAX);
+            if let Some(field) = item.get_mut(head..head + 3) {
+                field.copy_from_slice(&len.to_le_bytes()[..3]);
+            }
+            return;
+        }
+        let len = u32::try_from(item.len().saturating_sub(head + 1)).unwrap_or(u32::MAX);
+        if let Some(field) = item.get_mut(head + 1..head + 5) {
+            field.copy_from_slice(&len.to_be_bytes());
+        }
+    }
 }
 
 /// Numbers that lengths and counts go wrong at.
@@ -80,7 +122,8 @@ impl Mutator<'_> {
                 out.splice(at..at, copy.repeat(1 + rng.below(most)));
             }
             6 => {
-                let edge = rng.pick(EDGES).copied().unwrap_or(0).to_be_bytes();
+                let edge = rng.pick(EDGES).copied().unwrap_or(0);
+                let edge = if self.form.prefix() == 1 { edge.to_le_bytes() } else { edge.to_be_bytes() };
                 let edge = if rng.one_in(2) { &edge[..] } else { &edge[2..] };
                 let end = (at + edge.len()).min(out.len());
                 out.splice(at..end, edge.iter().copied());
@@ -128,29 +171,31 @@ impl Mutator<'_> {
                 items.extend(others.into_iter().skip(rng.below(4)));
             }
             6 if at < items.len() => {
-                let kind = usize::from(self.form == Form::Conversation);
+                let kind = self.form.head() + self.form.kind_at();
                 let word = rng.pick(self.dictionary).and_then(|word| word.first()).copied().unwrap_or(b'Q');
                 if let Some(byte) = items[at].get_mut(kind) {
                     *byte = word;
                 }
             }
-            _ if self.form == Form::Conversation && at < items.len() => {
+            _ if self.form.head() == 1 && at < items.len() => {
                 if let Some(direction) = items[at].first_mut() {
                     *direction ^= SIDE_BIT;
                 }
             }
             _ => {}
         }
-        *out = items.concat();
+        out.truncate(self.form.prefix());
+        out.extend(items.concat());
     }
 
     /// The input cut at its frames.
-    fn items(&self, mut input: &[u8]) -> Vec<Vec<u8>> {
-        let head = usize::from(self.form == Form::Conversation);
+    fn items(&self, input: &[u8]) -> Vec<Vec<u8>> {
+        let mut input = input.get(self.form.prefix()..).unwrap_or_default();
+        let head = self.form.head();
         let mut items = Vec::new();
         while !input.is_empty() {
             let rest = input.get(head..).unwrap_or_default();
-            let (item, later) = input.split_at((head + frame_len(rest)).min(input.len()));
+            let (item, later) = input.split_at((head + self.form.frame_len(rest)).min(input.len()));
             items.push(item.to_vec());
             input = later;
         }
@@ -159,15 +204,12 @@ impl Mutator<'_> {
 
     /// The same frames with lengths that fit their bodies.
     fn repaired(&self, input: &[u8]) -> Vec<u8> {
-        let head = usize::from(self.form == Form::Conversation);
         let mut items = self.items(input);
         for item in &mut items {
-            let len = u32::try_from(item.len().saturating_sub(head + 1)).unwrap_or(u32::MAX);
-            if let Some(field) = item.get_mut(head + 1..head + 5) {
-                field.copy_from_slice(&len.to_be_bytes());
-            }
+            self.form.repair(item);
         }
-        items.concat()
+        let prefix = input.get(..self.form.prefix()).unwrap_or_default();
+        [prefix, &items.concat()].concat()
     }
 }
 
@@ -194,8 +236,16 @@ mod tests {
             frame(b'Q', b"select 22\0"),
         ]
         .concat();
-        for form in [Form::Bytes, Form::Frames, Form::Conversation] {
-            let input = if form == Form::Frames { frames.clone() } else { conversation.clone() };
+        let packets: Vec<u8> = (0..9_u8).flat_map(|len| [&[len, 0, 0, 0][..], &vec![3; len.into()]].concat()).collect();
+        let sided: Vec<u8> =
+            (0..9_u8).flat_map(|len| [&[b'>', len, 0, 0, 0][..], &vec![3; len.into()]].concat()).collect();
+        for form in [Form::Bytes, Form::Frames, Form::Conversation, Form::Packets, Form::PacketConversation] {
+            let input = match form {
+                Form::Frames => frames.clone(),
+                Form::Packets => [&[7], packets.as_slice()].concat(),
+                Form::PacketConversation => [&[7], sided.as_slice()].concat(),
+                Form::Bytes | Form::Conversation => conversation.clone(),
+            };
             let mutator = Mutator { form, dictionary: &[b"word"], bytes_max: 300 };
             let run = |seed| {
                 let mut rng = Rng::new(seed);

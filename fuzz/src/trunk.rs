@@ -47,7 +47,7 @@ impl Chunking {
         }
     }
 
-    fn next_len(&mut self, rest: usize) -> usize {
+    pub(crate) fn next_len(&mut self, rest: usize) -> usize {
         match self {
             Chunking::Whole => rest,
             Chunking::Bytes => 1,
@@ -58,7 +58,7 @@ impl Chunking {
 
 /// What happens to a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Plan {
+pub(crate) enum Plan {
     Pass,
     Shape,
     Count,
@@ -67,7 +67,7 @@ enum Plan {
 }
 
 impl Plan {
-    fn of(text: &[u8]) -> Plan {
+    pub(crate) fn of(text: &[u8]) -> Plan {
         let has = |word: &[u8]| text.windows(word.len()).any(|part| part == word);
         if has(b"never") {
             Plan::RefuseToPrepare
@@ -124,6 +124,10 @@ pub enum Event {
     Portal(Option<Vec<u8>>, u32, usize),
     /// A function to call.
     Function(u32),
+    /// Something that is not SQL.
+    Command(weir_wire::Command),
+    /// The client wants to be somebody else.
+    ChangeUser,
     /// A setting that the server reports.
     Setting(Vec<u8>, Vec<u8>),
     /// An execution has ended, having released so many rows.
@@ -374,11 +378,7 @@ impl Trunk {
         text.to_vec()
     }
 
-    fn judge(
-        &mut self,
-        frame: &[u8],
-        run: Run<'_, Text, weir_wire::pg::Binding>,
-    ) -> Result<(), WireError> {
+    fn judge(&mut self, frame: &[u8], run: Run<'_, Text, weir_wire::pg::Binding>) -> Result<(), WireError> {
         let (text, event) = match run {
             Run::Text { text } => (self.text(&text), Event::Text(text.to_vec())),
             Run::Portal { statement, binding, rows_max } => {
