@@ -144,6 +144,7 @@ impl Greeting {
         let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse::<u32>().ok());
         let (major, minor, patch) = (numbers.next()??, numbers.next()??, numbers.next()??);
         let known = major < 1000 && minor < 100 && patch < 100;
-        known.then_some(major * 10_000 + minor * 100 + patch)
+        // Not `then_some`: it would multiply before it asks.
+        known.then(|| major * 10_000 + minor * 100 + patch)
     }
 }

@@ -87,6 +87,15 @@ fn greetings_of_real_servers() {
     assert!(mysql.capabilities.has(Capabilities::ZSTD.with(Capabilities::OPTIONAL_RESULTSET_METADATA)));
 }
 
+#[test]
+fn versions_that_are_none() {
+    let number = |version: &str| Greeting { version: version.into(), ..greeting(MYSQL_GREETING) }.version_number();
+    assert_eq!(number("8.4.0"), Some(80_400));
+    for odd in ["", "8", "8.4", "8.100.0", "4294967295.0.0", "99999999999.1.1", "x.1.2", "8..0"] {
+        assert_eq!(number(odd), None, "{odd}");
+    }
+}
+
 /// Rebuilt with what the server itself has, a greeting is the server's, byte for byte.
 #[test]
 fn a_greeting_differs_from_the_servers_in_its_capabilities_only() {
