@@ -217,14 +217,10 @@ impl Leg {
                 Ok(&buffer.0[..end])
             });
         }
-        // A frame longer than one read grows in place until it is whole: nothing looks at it before.
+        // A frame longer than one read grows in place until it is whole: nothing looks at it before. What is kept while
+        // its turn is waited for was looked at already, so something new must come in any case.
         loop {
             let start = self.kept.len();
-            if start >= self.need && start > KEPT_BYTES_COPIED {
-                buffer.1 = std::mem::take(&mut self.kept);
-                self.need = 0;
-                return Poll::Ready(Ok(&buffer.1));
-            }
             self.kept.resize(start + READ_BYTES, 0);
             let mut read = ReadBuf::new(&mut self.kept[start..]);
             let polled = self.stream.poll_read(cx, &mut read);
@@ -338,6 +334,35 @@ impl Leg {
                 })
             })
             .await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A client may send on while what it sent before waits; that nothing new is there must not look like a read.
+    #[tokio::test]
+    async fn what_is_kept_is_not_read_again_without_anything_new() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let mut leg = Leg::new(Stream::Plain(socket));
+        for kept in [10, KEPT_BYTES_COPIED, KEPT_BYTES_COPIED + 1, 3 * READ_BYTES] {
+            leg.keep(&vec![7; kept], 0);
+            let read = poll_fn(|cx| {
+                Poll::Ready(ReadBuffer::lend(|buffer| leg.poll_read(cx, buffer).map(|bytes| bytes.unwrap().len())))
+            });
+            assert_eq!(read.await, Poll::Pending, "{kept} bytes are kept");
+            assert_eq!(leg.kept_len(), kept);
+            peer.write_all(b"more").await.unwrap();
+            let read =
+                poll_fn(|cx| ReadBuffer::lend(|buffer| leg.poll_read(cx, buffer).map(|bytes| bytes.unwrap().len())));
+            assert_eq!(read.await, kept + 4);
         }
     }
 }

@@ -83,12 +83,14 @@ pub(super) struct Relay<E> {
 
 impl<E: SessionEngine> Relay<E> {
     pub(super) fn new(client: Leg, upstream: Leg, engine: E, gate: Gate, unsent_bytes_max: usize) -> Relay<E> {
+        // What came behind the login is looked at before anything else is read.
+        let client_wait = (client.kept_len() > 0).then_some(Wait::Cancellation);
         Relay {
             client,
             upstream,
             engine,
             gate,
-            client_wait: None,
+            client_wait,
             upstream_wait: None,
             to_upstream: Vec::new(),
             to_client: Vec::new(),
