@@ -485,6 +485,8 @@ impl Mind {
     /// The catalog was read again.
     pub fn renewed(&mut self) {
         self.renew = false;
+        // From its end: a load that takes long must not be asked for again by the very statement that waited for it.
+        self.looked_again = self.looked_again.map(|_| Instant::now());
         self.changes.0 = self.changes.1;
         self.feed.took_in(self.changes.1);
         self.rebind();
