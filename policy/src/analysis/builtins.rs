@@ -30,6 +30,15 @@ pub(super) enum Passing {
     Summed,
 }
 
+/// How a function puts its arguments where they can be read without being returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    /// Each value that it is given.
+    Values,
+    /// One value: the statement ends with it, in the text of an error.
+    OneValue,
+}
+
 /// Whether the server ships a function of this name.
 pub(super) fn is_function(engine: Engine, name: &str) -> bool {
     static POSTGRES: OnceLock<HashSet<&'static str>> = OnceLock::new();
@@ -60,9 +69,9 @@ pub(super) fn reach(engine: Engine, name: &str) -> Option<Reach> {
 
 /// Whether a built-in function puts its arguments where they can be read without being returned: a setting of the session,
 /// a message to other sessions, the text of an error.
-pub(super) fn publishes(engine: Engine, name: &str) -> bool {
+pub(super) fn publishes(engine: Engine, name: &str) -> Option<Published> {
     match engine {
-        Engine::Postgres => postgres::publishes(name),
+        Engine::Postgres => postgres::publishes(name).then_some(Published::Values),
         Engine::Mysql => mysql::publishes(name),
     }
 }

@@ -8,7 +8,7 @@ use sqlparser::ast::{
 };
 
 use super::bridge;
-use super::builtins::{self, Passing, Reach};
+use super::builtins::{self, Passing, Published, Reach};
 use super::candidates::{self, Call};
 use super::found::Found;
 use super::lexer::Token;
@@ -100,12 +100,17 @@ impl Walker<'_> {
             None => {}
         }
         let reached = self.reached_by(schema.as_deref(), &name, constants.as_deref());
-        if builtins::publishes(self.engine(), &name) {
+        if let (Engine::Mysql, Some(published)) = (self.engine(), builtins::publishes(self.engine(), &name)) {
+            // No row shows it, so that it is counted before the statement runs.
+            self.copy_flow(&flow, None, published == Published::OneValue);
+        } else if builtins::publishes(self.engine(), &name).is_some() {
             // Whatever becomes of the result: the value is where a later SHOW or another session reads it.
             self.release_flow(&pack(&flow, false));
         }
         let windowed = function.over.is_some();
+        let stored = self.engine() == Engine::Mysql && schema.is_some();
         let flow = match builtins::passing(self.engine(), &name) {
+            _ if stored => flow,
             Passing::Summed if self.context.catalog.functions(&name).is_empty() => {
                 self.mark_used(&flow);
                 Flow::default()
@@ -229,6 +234,9 @@ pub(super) fn reach(
             }
         } else if call.schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp")) {
             found.gap("unknown-function", &call.name, Coverage::Opaque);
+        } else if engine == Engine::Mysql && call.schema.is_some() {
+            // With a database written, it is a stored function's name, whatever the server ships.
+            found.gap("unknown-function", &call.name, Coverage::Partial);
         } else if !builtins::is_function(engine, &call.name) && builtins::reach(engine, &call.name).is_none() {
             found.gap("unknown-function", &call.name, Coverage::Partial);
         }
@@ -381,7 +389,7 @@ pub(super) fn is_plain_block(unit: &Unit<'_>, range: Range<usize>, context: &Con
         && candidates::calls(&block, whole).iter().all(|call| {
             builtins::is_function(Engine::Postgres, &call.name)
                 && !is_special(&call.name, context)
-                && !builtins::publishes(Engine::Postgres, &call.name)
+                && builtins::publishes(Engine::Postgres, &call.name).is_none()
         })
 }
 

@@ -263,6 +263,9 @@ impl Walker<'_> {
             }
         }
         if let Some(into) = &select.into {
+            if self.engine() == Engine::Mysql {
+                self.found.refuse();
+            }
             for target in &into.targets {
                 self.copy_target(target, into.temporary);
             }
@@ -362,7 +365,7 @@ impl Walker<'_> {
             self.mark_used(&flow);
             if self.found.random && self.engine() == Engine::Mysql {
                 // MariaDB names the value of a group that it finds twice in the error.
-                self.release_flow(&flow);
+                self.copy_flow(&flow, None, true);
             }
         }
         scope.grouped.set(is_grouped(group_by));

@@ -174,7 +174,10 @@ impl Bridge<'_, '_> {
         let text = self.unit.text;
         let tokens = &self.unit.tokens[..end];
         let previous = at.checked_sub(1).filter(|before| *before >= first).map(|before| tokens[before]);
-        let named = previous.filter(|before| before.kind == Kind::Word).map(|before| before.identifier(text));
+        // `db.convert(…)` is somebody's own.
+        let qualified = at >= first + 2 && tokens[at - 2].is_punct(text, ".");
+        let named =
+            previous.filter(|before| before.kind == Kind::Word && !qualified).map(|before| before.identifier(text));
         let next_is =
             |words: &[&str]| tokens.get(at + 1).is_some_and(|next| words.iter().any(|word| next.is_word(text, word)));
         let begins_query = next_is(&["select", "with", "values", "table"]);
@@ -414,7 +417,11 @@ impl Bridge<'_, '_> {
                 self.word(at, "end");
                 Some(at + 1)
             }
-            "into" if !after(&["insert", "replace", "low_priority", "high_priority", "delayed", "ignore"]) => {
+            // Within parentheses no server takes it: nobody reads the statement as if one did.
+            "into"
+                if self.mysql.open.is_empty()
+                    && !after(&["insert", "replace", "low_priority", "high_priority", "delayed", "ignore"]) =>
+            {
                 self.into(at, end)
             }
             "limit" => Some(self.limit(at, end)),

@@ -1,6 +1,6 @@
 //! MySQL's and MariaDB's.
 
-use super::{Passing, Reach};
+use super::{Passing, Published, Reach};
 
 /// Names that `SELECT name()` finds on a fresh MySQL 9.7 or MariaDB 10.11, those of later releases that the manuals
 /// name, and the functions that are grammar. A name that is neither here nor in the catalog is somebody's own, or
@@ -17,29 +17,29 @@ pub(super) fn reach(name: &str) -> Option<Reach> {
     }
 }
 
-/// See [`super::publishes`]. These put their arguments into error texts, or into tables that other sessions read.
-pub(super) fn publishes(name: &str) -> bool {
-    matches!(
-        name,
+/// See [`super::publishes`].
+pub(super) fn publishes(name: &str) -> Option<Published> {
+    match name {
+        // The statement ends with an error that names a value.
         "extractvalue"
-            | "updatexml"
-            | "get_lock"
-            | "gtid_subset"
-            | "gtid_subtract"
-            | "wait_for_executed_gtid_set"
-            | "binlog_gtid_pos"
-            | "master_gtid_wait"
-            | "uuid_to_bin"
-            | "bin_to_uuid"
-            | "st_latfromgeohash"
-            | "st_longfromgeohash"
-            | "st_pointfromgeohash"
-            | "st_geomfromgeojson"
-            | "string_to_vector"
-            | "to_vector"
-            | "last_insert_id"
-            | "setval"
-    )
+        | "updatexml"
+        | "gtid_subset"
+        | "gtid_subtract"
+        | "wait_for_executed_gtid_set"
+        | "binlog_gtid_pos"
+        | "master_gtid_wait"
+        | "uuid_to_bin"
+        | "bin_to_uuid"
+        | "st_latfromgeohash"
+        | "st_longfromgeohash"
+        | "st_pointfromgeohash"
+        | "st_geomfromgeojson"
+        | "string_to_vector"
+        | "to_vector" => Some(Published::OneValue),
+        // Names of locks stand where other sessions read them; a counter is asked for by a later statement.
+        "get_lock" | "last_insert_id" | "setval" => Some(Published::Values),
+        _ => None,
+    }
 }
 
 /// See [`super::passing`].

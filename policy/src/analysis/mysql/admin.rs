@@ -59,6 +59,12 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
             // A word, never a literal: gaps stand in records.
             let word = cursor.peek().filter(Token::is_identifier);
             let subject = word.map_or_else(|| "statement".to_owned(), |word| folded(word, cursor.unit));
+            let runs = cursor.unit.tokens[whole.clone()]
+                .iter()
+                .any(|token| candidates::is_any(cursor.unit, token, &["execute", "prepare", "call"]));
+            if runs {
+                opaque(found, &subject);
+            }
             reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", &subject);
         }
     }
