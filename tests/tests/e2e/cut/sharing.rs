@@ -181,7 +181,7 @@ fn a_reloaded_policy_keeps_what_was_counted(engine: Engine) {
     let weir = own_weir(engine, 500);
     let mut alice = Client::login(engine, weir.address(), "alice", "support");
     assert_eq!(page(&mut alice, 1, 100).fine().rows.len(), 100);
-    std::fs::write(weir.policy_path(), Budgeted::hourly(150).yaml()).unwrap();
+    std::fs::write(weir.policy_path(), Budgeted::hourly(150).on(engine).yaml()).unwrap();
     weir.signal("HUP");
     weir.audit_event("the policy that was loaded again", |event| {
         event["kind"] == "policy" && event.to_string().contains("loaded") && event["seq"].as_u64() > Some(1)
