@@ -21,6 +21,7 @@ pub mod mysql_client;
 pub mod mysql_conversation;
 pub mod mysql_seeds;
 pub mod mysql_session;
+pub mod mysql_startup;
 pub mod mysql_trunk;
 pub mod policy;
 pub mod rng;
@@ -92,6 +93,7 @@ pub const TARGETS: &[Target] = &[
     wire_client::TARGET,
     wire_session::TARGET,
     wire_startup::TARGET,
+    mysql_startup::TARGET,
     mysql_client::TARGET,
     mysql_session::TARGET,
     sql::TARGET,
