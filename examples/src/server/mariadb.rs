@@ -65,8 +65,12 @@ impl Mariadb {
              grant all on *.* to {SETUP}@'127.0.0.1' with grant option;\n"
         );
         let first = scratch.write_secret("mariadb.sql", &first)?;
-        std::fs::create_dir(&data).context("cannot make the data directory")?;
-        for path in [&data, &log, &first] {
+        // Of its own: a server that starts deletes the temporary tables that others have in the same place.
+        let temporary = scratch.path().join("mariadb.tmp");
+        for directory in [&data, &temporary] {
+            std::fs::create_dir(directory).context("cannot make a directory of the server's")?;
+        }
+        for path in [&data, &temporary, &log, &first] {
             give(path, account)?;
         }
         let data_argument = format!("--datadir={}", text(&data)?);
@@ -77,6 +81,7 @@ impl Mariadb {
         // The socket stands where only the server's account gets to; clients come over the port.
         let mut arguments = vec!["--no-defaults".to_owned(), data_argument.clone(), format!("--port={port}")];
         arguments.extend(SETTINGS.map(str::to_owned));
+        arguments.push(format!("--tmpdir={}", text(&temporary)?));
         for (option, name) in [("socket", "socket"), ("pid-file", "pid")] {
             arguments.push(format!("--{option}={}", text(&data.join(name))?));
         }

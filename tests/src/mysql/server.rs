@@ -121,7 +121,9 @@ impl MySql {
         let user = server_user();
         let scratch = Scratch::new("mysql");
         let (data, files) = (scratch.path().join("data"), scratch.path().join("files"));
-        for directory in [&data, &files] {
+        // Of its own: a server that starts deletes the temporary tables that others have in the same place.
+        let temporary = scratch.path().join("tmp");
+        for directory in [&data, &files, &temporary] {
             std::fs::create_dir(directory).expect("our own directory");
             process::own(directory, user);
         }
@@ -137,6 +139,7 @@ impl MySql {
             format!("--socket={}", socket.display()),
             format!("--pid-file={}", scratch.path().join("pid").display()),
             format!("--secure-file-priv={}", files.display()),
+            format!("--tmpdir={}", temporary.display()),
             format!("--port={port}"),
         ]);
         match flavour {
