@@ -185,8 +185,10 @@ impl Mind {
 
     /// Where the columns of a result come from, as far as the server tells.
     pub fn origins(&mut self, shape: &dyn Shape) -> Vec<Origin> {
-        let catalog = &self.bound().view.catalog;
+        self.bound();
+        let catalog = &self.bound.view.catalog;
         let origin = |column| match shape.origin(column) {
+            ColumnOrigin::Name { relation, .. } if self.names.is_own(relation) => Origin { oid: 0, attribute: 0 },
             ColumnOrigin::Unknown => Origin { oid: 0, attribute: 0 },
             ColumnOrigin::Number { relation, attribute } => Origin { oid: relation, attribute },
             ColumnOrigin::Name { schema, relation, column } => named_origin(catalog, schema, relation, column),

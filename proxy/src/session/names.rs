@@ -245,6 +245,11 @@ impl Names {
         self.temporary.iter().chain(&self.born).cloned().collect()
     }
 
+    /// Whether this is certainly the name of a relation of the session's own, which hides any other of that name.
+    pub fn is_own(&self, relation: &str) -> bool {
+        self.is_pristine() && self.temporary.iter().any(|own| own == relation)
+    }
+
     /// Names that statements of a text give to relations of their own, for those behind them.
     /// With the place of the statement that gives each.
     pub fn temporary_within(&self, analysis: &Analysis) -> Vec<(usize, String)> {
