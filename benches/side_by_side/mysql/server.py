@@ -3,7 +3,18 @@
 import shutil
 import subprocess
 
-from servers import CATALOG_USER, CONNECTIONS_MAX, DATABASE, PASSWORD, USER, Server, SetupError, free_port, lent_by_root, run_as
+from servers import (
+    CATALOG_USER,
+    CONNECTIONS_MAX,
+    DATABASE,
+    PASSWORD,
+    USER,
+    Server,
+    SetupError,
+    free_port,
+    lent_by_root,
+    run_as,
+)
 
 ACCOUNTS = [USER]
 # What Weir's own account needs: docs/configuration.md.
