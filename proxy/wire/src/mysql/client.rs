@@ -211,6 +211,7 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
             Request::Fetch { id, .. } => {
                 named = Some(id);
                 reply = Reply::new(Kind::Fetch, packet.seq_last);
+                reply.cursor_of = Some(id);
                 if let Found::Known(serial) = self.statements.find(id, dialect) {
                     reply.statement = Some((serial, 0));
                 }
@@ -245,6 +246,7 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         let execute = Execute::read(&payload)?;
         let dialect = self.dialect();
         reply.wants_cursor = execute.wants_cursor();
+        reply.cursor_of = reply.wants_cursor.then_some(execute.id);
         if let Found::Known(serial) = self.statements.find(execute.id, dialect)
             && let Some(statement) = self.statements.get_mut(serial)
         {

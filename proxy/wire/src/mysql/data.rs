@@ -102,7 +102,9 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         let Some(reply) = self.front() else { return Err(unexpected("no reply is due")) };
         let binary = matches!(reply.kind, Kind::Results(Format::Binary) | Kind::Fetch);
         let is_stream = reply.kind == Kind::Stream;
-        let in_pieces = !reply.is_heard() || reply.run.as_ref().is_none_or(Execution::streams);
+        // Not the first of a result which somebody wants to review: that may lead to its being counted.
+        let in_pieces = !reply.is_heard()
+            || reply.run.as_ref().is_none_or(|run| run.streams() && (reply.has_begun || !run.wants_shape()));
         let mut seq = reply.seq;
         let mut len = 0;
         let mut rows = 0;
@@ -173,6 +175,7 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         let cursor = self.cursor();
         let Some(reply) = self.front() else { return Err(unexpected("no reply is due")) };
         reply.seq = seq;
+        reply.has_begun = true;
         if reply.shape.is_none() {
             reply.shape = cursor;
         }

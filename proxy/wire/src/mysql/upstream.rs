@@ -146,6 +146,7 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         if matches!(reply.kind, Kind::Results(_)) && end.status & STATUS_MORE_RESULTS != 0 {
             reply.index = reply.index.saturating_add(1);
             reply.shape = None;
+            reply.has_begun = false;
             reply.phase = Phase::First;
             return Ok(if reply.is_heard() { UpstreamStep::ResultEnd(len) } else { UpstreamStep::Swallow(len) });
         }
@@ -173,16 +174,14 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         }
         let swallow = !reply.is_heard();
         let cut = matches!(reply.voice, Voice::Silent | Voice::Cut(_));
-        if let Some((serial, execution)) = reply.statement {
-            if !matches!(outcome, Outcome::Error(_))
-                && let Some(statement) = self.statements.get_mut(serial)
-            {
-                statement.executed(execution);
-            }
-            let open = self.statements.get(serial).is_some_and(|statement| statement.cursor.is_some());
-            if cut && (reply.kind == Kind::Fetch || open) {
-                self.close_cursor(serial, to_upstream);
-            }
+        if let Some((serial, execution)) = reply.statement
+            && !matches!(outcome, Outcome::Error(_))
+            && let Some(statement) = self.statements.get_mut(serial)
+        {
+            statement.executed(execution);
+        }
+        if let Some(id) = reply.cursor_of.filter(|_| cut) {
+            self.close_cursor(id, reply.statement, to_upstream);
         }
         let outcome = if cut { Outcome::Cut } else { outcome };
         let finished = reply.run.map(|run| (run, outcome));
@@ -190,10 +189,13 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
     }
 
     /// Nobody reads on from a cursor that was cut.
-    fn close_cursor(&mut self, serial: u64, to_upstream: &mut Vec<u8>) {
-        let Some(statement) = self.statements.get_mut(serial) else { return };
-        statement.resets();
-        let Some(id) = statement.id else { return };
+    fn close_cursor(&mut self, id: u32, statement: Option<(u64, u64)>, to_upstream: &mut Vec<u8>) {
+        let mut id = id;
+        if let Some(statement) = statement.and_then(|(serial, _)| self.statements.get_mut(serial)) {
+            statement.resets();
+            // What was prepared last may have changed since.
+            id = statement.id.unwrap_or(id);
+        }
         let mut payload = vec![STMT_RESET];
         payload.extend_from_slice(&id.to_le_bytes());
         self.inject(&payload, to_upstream);

@@ -44,6 +44,27 @@ fn a_row_of_16_mib_streams_in_pieces() {
     }
 }
 
+/// What is reviewed may turn out to be counted, and only whole rows can be.
+#[test]
+fn the_first_row_of_each_result_is_whole_where_it_is_reviewed() {
+    let mut trunk = Trunk::new(facts(DEPRECATED, false));
+    trunk.client_says(&query("select shape; select shape")).unwrap();
+    let row = row(&"x".repeat(100));
+    let mut payloads = head(DEPRECATED, STRING);
+    payloads.extend([row.clone(), row.clone(), end(DEPRECATED, AUTOCOMMIT | MORE)]);
+    let (first, mut seq) = (reply(&payloads), 1);
+    for result in [first.clone(), reply_from(6, &payloads)] {
+        let heads = reply_from(seq, &payloads[..2]).len();
+        trunk.upstream_says(&result[..heads + 50]).unwrap();
+        assert!(!trunk.engine.is_in_mid_message(), "the first row waits until it is whole");
+        trunk.upstream_says(&result[heads + 50..heads + 150]).unwrap();
+        assert!(trunk.engine.is_in_mid_message(), "the second does not");
+        trunk.upstream_says(&result[heads + 150..]).unwrap();
+        seq = 6;
+    }
+    assert_eq!(trunk.heard(), [first, reply_from(6, &payloads)].concat());
+}
+
 #[test]
 fn a_row_of_16_mib_is_counted_whole() {
     for (capabilities, len) in LENGTHS {

@@ -170,6 +170,19 @@ fn a_cut_while_a_cursor_is_read_closes_it() {
     }
 }
 
+/// What was prepared out of sight has a cursor as well.
+#[test]
+fn a_cursor_of_an_unseen_statement_is_closed_by_its_number() {
+    let mut trunk = Trunk::new(facts(DEPRECATED, false));
+    trunk.counts_all = true;
+    trunk.cut_after = 1;
+    trunk.client_says(&fetch(99, 9)).unwrap();
+    trunk.sent();
+    trunk.upstream_says(&reply(&[binary_row(1), binary_row(2), end(DEPRECATED, CURSOR)])).unwrap();
+    assert_eq!(trunk.sent(), reset(99));
+    assert_cut(&packets(&trunk.heard()), 1);
+}
+
 /// A row that streams has begun to leave before it is whole: the error comes behind it.
 #[test]
 fn a_cut_inside_of_a_row_waits_for_its_end() {

@@ -37,6 +37,7 @@ pub(super) struct Exec {
     holds: bool,
     streams: bool,
     loads: bool,
+    wants_shape: bool,
     rows: usize,
 }
 
@@ -45,7 +46,7 @@ impl Execution for Exec {
         self.streams
     }
     fn wants_shape(&self) -> bool {
-        true
+        self.wants_shape
     }
     fn holds(&self) -> bool {
         self.holds
@@ -194,7 +195,8 @@ impl Trunk {
             return self.engine.refuse(frame, &Trunk::refusal(), up, down);
         }
         let secret = self.counts_all || contains(&text, b"secret");
-        let execution = Exec { holds: secret, streams: !secret, loads: contains(&text, b"local"), rows: 0 };
+        let (loads, wants_shape) = (contains(&text, b"local"), secret || contains(&text, b"shape"));
+        let execution = Exec { holds: secret, streams: !secret, loads, wants_shape, rows: 0 };
         self.engine.forward(frame, execution, &mut self.to_upstream)
     }
 

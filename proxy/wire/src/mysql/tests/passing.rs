@@ -186,7 +186,7 @@ fn rows_that_nobody_asked_for_end_the_session() {
         reply(&[vec![0, 0]]),
     ] {
         let mut trunk = Trunk::new(facts(CLASSIC, false));
-        trunk.client_says(&query("select 1")).unwrap();
+        trunk.client_says(&query("select shape")).unwrap();
         assert!(trunk.upstream_says(&said).is_err(), "{said:?}");
         assert_eq!(trunk.engine.abandon().len() + trunk.outcomes.len(), 1);
     }
