@@ -72,8 +72,8 @@ def log_in(target):
     return Session(target.port, USER, PASSWORD, DATABASE)
 
 
-def bulk(sql, expected_rows):
-    """`expected_rows`: settings → how many there are."""
+def bulk(sql, expected_rows, times=1):
+    """`expected_rows`: settings → how many there are. `times`: processor time is told in hundredths of a second."""
     known = {}
 
     def run(target, settings):
@@ -88,10 +88,11 @@ def bulk(sql, expected_rows):
             raise RuntimeError(f"{rows} rows came, {expected_rows(settings)} were expected")
         session = log_in(target)
         try:
-            seconds = session.drain(sql, size)
+            seconds = sum(session.drain(sql, size) for _ in range(times))
         finally:
             session.close()
-        return {"mb_per_s": size / 1e6 / seconds, "ops": size / 1e6, "rows": rows, "seconds": seconds}
+        megabytes = times * size / 1e6
+        return {"mb_per_s": megabytes / seconds, "ops": megabytes, "rows": times * rows, "seconds": seconds}
 
     return run
 
@@ -129,7 +130,13 @@ def workloads():
         of("sensitive-64", "look-up of a customer, prepared, 64 clients", "tps", "statement", look_ups(64)),
         of("connect", "connections, with a password", "tps", "connection", connects),
         of("bulk-select", "every customer, SELECT", "mb_per_s", "MB", bulk("SELECT * FROM customers", customers)),
-        of("bulk-plain", "every row of a table that no policy names", "mb_per_s", "MB", bulk("SELECT * FROM sbtest1", plain)),
+        of(
+            "bulk-plain",
+            "every row of a table that no policy names",
+            "mb_per_s",
+            "MB",
+            bulk("SELECT * FROM sbtest1", plain, times=8),
+        ),
     ]
 
 
