@@ -28,6 +28,8 @@ const MORE_DATA: u8 = 0x01;
 const SWITCH: u8 = 0xFE;
 /// `caching_sha2_password`: the answer to the nonce was enough.
 const FAST_OK: &[u8] = &[0x03];
+/// Shortest password under a server's RSA key, bytes: a key of 1024 bits, which is shorter than any server's.
+const CIPHERTEXT_LEN_MIN: usize = 128;
 /// `caching_sha2_password`: the password itself is needed.
 const FULL: &[u8] = &[0x04];
 
@@ -231,7 +233,9 @@ impl Exchange {
             (Some(&MORE_DATA), State::Server) => {
                 self.state = match (self.method, payload.get(1..)) {
                     (Method::CachingSha2, Some(FAST_OK)) => State::Server,
-                    (Method::CachingSha2, Some(FULL)) if self.differs() => State::Password,
+                    (Method::CachingSha2, Some(FULL)) if self.differs() || self.legs.client == Protection::Plain => {
+                        State::Password
+                    }
                     (Method::Clear, _) => State::Answer,
                     (Method::CachingSha2 | Method::Sha256, _) if !self.differs() => State::Answer,
                     // No such request belongs to the plugin, but a client under TLS may take anything like a request
@@ -269,15 +273,28 @@ impl Exchange {
         self.client_seq = self.client_seq.wrapping_add(1);
         match self.state {
             State::Ciphertext => Ok(self.decrypt(len, payload)),
-            State::Password if payload == self.method.key_request() => {
+            State::Password
+                if self.legs.client == Protection::Plain
+                    && payload.len() < CIPHERTEXT_LEN_MIN
+                    && payload != self.method.key_request()
+                    && has_password(payload) =>
+            {
+                // MariaDB's client does so where it would have taken TLS and none was offered.
+                Ok(self.refused(Refusal::new(
+                    "28000",
+                    "the client sends its password in clear without TLS, which weir does not pass on",
+                    "connect to weir with TLS, or tell the client that there is none (mariadb: --skip-ssl)",
+                )))
+            }
+            State::Password if payload == self.method.key_request() && self.differs() => {
                 self.state = State::OwnKey;
                 Ok(AuthStep::NeedsKey(len))
             }
             // A client without TLS that has a key already; it is Weir's if the operator gave it out.
-            State::Password if self.legs.client == Protection::Plain && has_password(payload) => {
+            State::Password if self.differs() && self.legs.client == Protection::Plain && has_password(payload) => {
                 Ok(self.decrypt(len, payload))
             }
-            State::Password => {
+            State::Password if self.differs() => {
                 self.put_password(Secret::new(payload.to_vec()), to_upstream);
                 Ok(AuthStep::Next(len))
             }

@@ -242,7 +242,7 @@ fn a_password_under_a_key_that_is_not_weirs_is_refused() {
         let mut play = Play::on("caching_sha2_password", b"hash", UPSTREAM_TLS);
         play.server(b"\x01\x04");
         // Without asking: a client that keeps the server's public key.
-        assert!(matches!(play.client(b"ciphertext"), AuthStep::Decrypt { .. }));
+        assert!(matches!(play.client(&[7; 256]), AuthStep::Decrypt { .. }));
         let mut out = Vec::new();
         let refusal = play.exchange.decrypted(plaintext.as_ref(), &mut out).unwrap_err();
         assert!(out.is_empty() && refusal.message.contains("another key"));
@@ -476,5 +476,20 @@ proptest! {
                 _ => {}
             }
         }
+    }
+}
+
+/// What MariaDB's client does where it would have taken TLS: nobody past Weir sees it.
+#[test]
+fn a_clear_password_without_tls_goes_nowhere() {
+    for legs in [PLAIN, UPSTREAM_TLS] {
+        let mut play = Play::on("caching_sha2_password", b"hash", legs);
+        play.server(b"\x01\x04");
+        match play.client(PASSWORD) {
+            AuthStep::Refused(refusal) => assert!(refusal.message.contains("in clear"), "{refusal:?}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(play.clear_texts_upstream(), 0);
+        assert!(play.upstream_got.is_empty());
     }
 }
