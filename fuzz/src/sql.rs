@@ -1,6 +1,9 @@
 //! Statements: the lexer, the shape and the analysis of any text.
 //!
-//! The first byte says how the session reads strings: odd means `standard_conforming_strings = on`.
+//! The first byte says how the session reads: odd means `standard_conforming_strings = on`, and its highest bit that
+//! it is one of MySQL's or MariaDB's (see [`mysql`]).
+
+mod mysql;
 
 use std::sync::LazyLock;
 
@@ -18,7 +21,7 @@ pub const TARGET: Target = Target {
     check,
     form: Form::Bytes,
     dictionary: WORDS,
-    seeds: seeds::statements,
+    seeds: statements,
     input_bytes_max: 8192,
     memory_bytes_max: (48 << 20, 2048),
     time_ms_max: 1000,
@@ -180,31 +183,101 @@ const WORDS: &[&[u8]] = &[
     b"\xc3\xa9",
     b"\xe2\x80\x8b",
     b"\xe2\x80\xae",
+    b"`",
+    b"``",
+    b"`customers`",
+    b"support.",
+    b"\"a\"",
+    b"\\",
+    b"#",
+    b"-- ",
+    b"/*!",
+    b"/*!50000 ",
+    b"/*!99999 ",
+    b"/*!090000 ",
+    b"/*M!100100 ",
+    b"/*+ set_var(sql_mode='') */",
+    b"_utf8mb4'",
+    b"_binary ",
+    b"0x41",
+    b"0b1",
+    b"@a",
+    b"@'",
+    b"@`",
+    b"@@",
+    b"@@global.",
+    b"?",
+    b":=",
+    b"<=>",
+    b"&&",
+    b"\\N",
+    b"{d '",
+    b"}",
+    b"1.e",
+    b"t.1a",
+    b" rlike ",
+    b" div ",
+    b" xor ",
+    b" regexp ",
+    b"replace into ",
+    b"handler customers read first",
+    b" into outfile '",
+    b" into @v",
+    b"load data infile 'a' into table ",
+    b" lock in share mode",
+    b"set sql_mode = ",
+    b"prepare s from ",
+    b"execute immediate ",
+    b"set statement max_statement_time = 1 for ",
+    b"begin not atomic ",
+    b" for system_time all",
+    b"call p_all()",
+    b"group_concat(",
+    b" separator ','",
+    b"show create table ",
+    b"use archive;",
+    b"describe ",
 ];
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(support_desk::catalog);
 static SEARCH_PATH: LazyLock<Vec<String>> = LazyLock::new(support_desk::search_path);
 
+fn statements() -> Vec<(String, Vec<u8>)> {
+    let mut all = seeds::statements();
+    all.extend(mysql::statements());
+    all
+}
+
 fn check(input: &[u8]) -> Traces {
     let (flags, text) = input.split_first().map_or((1, input), |(flags, text)| (*flags, text));
-    let lex = LexSettings::postgres(flags & 1 == 1);
+    let lex = if flags & mysql::FLAG == 0 { LexSettings::postgres(flags & 1 == 1) } else { mysql::settings(flags) };
     let shape = shape(text, lex);
     literals_lie_in_order(text, &shape, lex);
     let analysis = analysed(text, lex);
     assert!(!analysis.statements.is_empty(), "no statement");
     for statement in &analysis.statements {
-        says_what_it_knows(statement, shape.literals.len());
+        says_what_it_knows(statement, shape.literals.len(), lex);
     }
     assert!(analysis.redacted.len() <= REDACTED_BYTES_MAX, "{} bytes of redacted text", analysis.redacted.len());
     assert!(!analysis.redacted.chars().any(char::is_control), "a control character in `{:?}`", analysis.redacted);
-    redacted_of_literals(text, &shape, &analysis);
+    redacted_of_literals(text, &shape, &analysis, lex);
     literals_change_nothing(text, &shape, &analysis, lex);
     traces(&analysis)
 }
 
 fn analysed(text: &[u8], lex: LexSettings) -> Analysis {
-    let context = Context { lex, catalog: &CATALOG, search_path: &SEARCH_PATH, temporary: &[] };
-    analyse(text, &context)
+    let search_path: &[String] = match lex {
+        LexSettings::Postgres { .. } => &SEARCH_PATH,
+        LexSettings::Mysql(_) => &mysql::SEARCH_PATH,
+    };
+    analyse(text, &Context { lex, catalog: catalog(lex), search_path, temporary: &[] })
+}
+
+fn catalog(lex: LexSettings) -> &'static Catalog {
+    match lex {
+        LexSettings::Postgres { .. } => &CATALOG,
+        LexSettings::Mysql(_) => &mysql::CATALOG,
+    }
 }
 
 fn literals_lie_in_order(text: &[u8], shape: &Shape, lex: LexSettings) {
@@ -223,7 +296,7 @@ fn literals_lie_in_order(text: &[u8], shape: &Shape, lex: LexSettings) {
     }
 }
 
-fn says_what_it_knows(statement: &StatementAnalysis, literals: usize) {
+fn says_what_it_knows(statement: &StatementAnalysis, literals: usize, lex: LexSettings) {
     assert!(
         statement.coverage == Coverage::Full || !statement.gaps.is_empty(),
         "coverage is {:?} and nobody says why",
@@ -235,7 +308,7 @@ fn says_what_it_knows(statement: &StatementAnalysis, literals: usize) {
     };
     for usage in &statement.uses {
         assert!(
-            usage.oid == 0 || CATALOG.by_oid(usage.oid).is_some(),
+            usage.oid == 0 || catalog(lex).by_oid(usage.oid).is_some(),
             "an oid that the catalog does not have: {usage:?}"
         );
         assert!(usage.pin.iter().flatten().all(points), "a pin points nowhere: {usage:?}");
@@ -245,17 +318,21 @@ fn says_what_it_knows(statement: &StatementAnalysis, literals: usize) {
     }
     for act in &statement.acts {
         if let SessionAct::Prepare { body, .. } | SessionAct::DeclareCursor { body, .. } = act {
-            says_what_it_knows(body, literals);
+            says_what_it_knows(body, literals, lex);
         }
     }
 }
 
 /// No word of a literal stands in the redacted text, unless the text says it elsewhere, too.
-fn redacted_of_literals(text: &[u8], shape: &Shape, analysis: &Analysis) {
+fn redacted_of_literals(text: &[u8], shape: &Shape, analysis: &Analysis, lex: LexSettings) {
     const WORD_CHARS_MIN: usize = 4;
     let lower = text.to_ascii_lowercase();
     // An escaped identifier stands decoded in the redacted text, and may happen to be a literal's word.
-    if lower.windows(3).any(|part| part == b"u&\"") {
+    let decodes = match lex {
+        LexSettings::Postgres { .. } => lower.windows(3).any(|part| part == b"u&\""),
+        LexSettings::Mysql(_) => lower.contains(&b'@') && lower.contains(&b'\\'),
+    };
+    if decodes {
         return;
     }
     let mut outside = lower.clone();
@@ -309,6 +386,14 @@ fn exchanged(text: &[u8], shape: &Shape, kept: bool, lex: LexSettings) -> Vec<u8
         let raw = &text[literal.range.clone()];
         out.extend_from_slice(&text[at..literal.range.start]);
         at = literal.range.end;
+        if let LexSettings::Mysql(_) = lex {
+            let stays = (literal.kept && !kept) || literal_value(text, literal, lex).is_none();
+            match mysql::other(raw, literal.kind).filter(|_| !stays) {
+                Some(other) => out.extend_from_slice(other.as_bytes()),
+                None => out.extend_from_slice(raw),
+            }
+            continue;
+        }
         let (before, after) = match literal.kind {
             _ if (literal.kept && !kept) || literal_value(text, literal, lex).is_none() => ("", ""),
             // A string without an end makes another text of everything behind it.
@@ -316,7 +401,8 @@ fn exchanged(text: &[u8], shape: &Shape, kept: bool, lex: LexSettings) -> Vec<u8
             // What may follow a number depends on how it is written.
             LiteralKind::Number if !raw.iter().all(u8::is_ascii_digit) => ("", ""),
             LiteralKind::Number => ("7", "7"),
-            LiteralKind::Bits => ("", ""),
+            // PostgreSQL's are kept, or there are none.
+            LiteralKind::Bits | LiteralKind::String(Quoting::Charset) => ("", ""),
             LiteralKind::String(Quoting::Escape) => ("E'", "'"),
             LiteralKind::String(Quoting::Unicode) => ("U&'", "'"),
             LiteralKind::String(Quoting::Dollar) => ("$$", "$$"),

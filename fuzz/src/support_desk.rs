@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use weir_policy::catalog::{Catalog, Column, Function, Relation, RelationKind};
+use weir_policy::catalog::{Catalog, Column, Function, Relation, RelationKind, column_types};
 use weir_policy::relation::{Engine, RelationId};
+
+/// VARCHAR, in a column's definition of MySQL's.
+const STRING: u32 = 253;
 
 /// The schema path of its sessions.
 pub fn search_path() -> Vec<String> {
@@ -50,6 +53,64 @@ pub fn catalog() -> Catalog {
         function("f_native", "c", None),
     ];
     Catalog::new(Engine::Postgres, "support", 1, relations, functions)
+}
+
+/// The same desk on MySQL, where schemas are databases.
+pub fn mysql_catalog() -> Catalog {
+    let mut relations = vec![
+        relation(10, "support", "customers", RelationKind::Table, &["id", "name", "email", "phone"]),
+        relation(11, "support", "tickets", RelationKind::Table, &["id", "customer_id", "subject", "body", "status"]),
+        relation(12, "billing", "cards", RelationKind::Table, &["id", "customer_id", "pan", "holder"]),
+        relation(13, "archive", "customers", RelationKind::Table, &["id", "plan", "month"]),
+        relation(16, "support", "notes", RelationKind::Table, &["id", "note"]),
+        relation(17, "information_schema", "TABLES", RelationKind::Table, &["TABLE_SCHEMA", "TABLE_NAME"]),
+        view(
+            30,
+            "v_contacts",
+            &["id", "who", "mail"],
+            "select `c`.`id` AS `id`,`c`.`name` AS `who`,`c`.`email` AS `mail` from `support`.`customers` `c`",
+            10,
+        ),
+        view(
+            31,
+            "v_dir",
+            &["c0", "c1"],
+            "select `v_contacts`.`id` AS `c0`,`v_contacts`.`mail` AS `c1` from `support`.`v_contacts`",
+            30,
+        ),
+        view(
+            32,
+            "v_people",
+            &["people"],
+            "select group_concat(`c`.`email` separator ',') AS `people` from `support`.`customers` `c`",
+            10,
+        ),
+        view(33, "v_odd", &["a", "b"], "select something `not` SQL from", 12),
+    ];
+    for relation in &mut relations {
+        relation.id.engine = Engine::Mysql;
+        relation.id.database = "".into();
+        if relation.kind == RelationKind::View {
+            relation.id.schema = "support".into();
+        }
+        for column in &mut relation.columns {
+            column.type_oid = if column.name.ends_with("id") { column_types::LONG } else { STRING };
+        }
+    }
+    let mut functions = vec![
+        function("f_mail", "SQL", Some("RETURN (SELECT email FROM customers WHERE id = i)")),
+        function("p_all", "SQL", Some("SELECT * FROM customers")),
+        function(
+            "p_range",
+            "SQL",
+            Some("BEGIN SET @q = concat('SELECT id FROM cust','omers'); PREPARE s FROM @q; EXECUTE s; END"),
+        ),
+        function("p_hidden", "SQL", None),
+    ];
+    for function in &mut functions {
+        function.schema = "support".into();
+    }
+    Catalog::new(Engine::Mysql, "", 1, relations, functions)
 }
 
 fn relation(oid: u32, schema: &str, name: &str, kind: RelationKind, columns: &[&str]) -> Relation {
