@@ -208,6 +208,9 @@ pub enum SessionAct {
         /// Name, folded as the server folds it.
         name: String,
     },
+    /// SHOW WARNINGS, SHOW ERRORS, GET DIAGNOSTICS: what the statement before could not convert, value by value. See
+    /// [`Binding::warned`](crate::binding::Binding::warned).
+    ReadsWarnings,
     /// LOAD DATA LOCAL: the server will ask the client for a file that the text names, and put its lines into a table.
     LoadLocal,
     /// Anything that changes the catalog (DDL), so that the snapshot must be renewed.

@@ -81,6 +81,40 @@ impl Binding {
         merged
     }
 
+    /// What warnings of a statement expose, once somebody asks for them: MySQL names in them each value that it could
+    /// not convert, of what the statement let out and of what it only compared. Every row is taken for a record.
+    pub fn warned(&self, before: &Exposure) -> Exposure {
+        let row = |exposed: &Exposed| Exposed {
+            access: Access::Read,
+            manner: Manner::Rows,
+            whole: false,
+            pin: None,
+            reads: 1,
+            key: None,
+            key_released: false,
+            ..exposed.clone()
+        };
+        let mut warned = Exposure {
+            touched: Vec::new(),
+            accesses: BTreeSet::from([Access::Read]),
+            coverage: Coverage::Full,
+            opaque: before.opaque.clone(),
+            rows_max: None,
+            returns: true,
+            views: BTreeSet::new(),
+            plain: false,
+        };
+        for exposed in before.touched.iter().map(row) {
+            match warned.touched.iter_mut().find(|known| same(known) == same(&exposed)) {
+                Some(known) => either(known, &exposed),
+                None => warned.touched.push(exposed),
+            }
+        }
+        warned.touched.sort_by_cached_key(same);
+        warned.plain = self.is_plain(&warned);
+        warned
+    }
+
     /// What the exposure must be when the server says that the result has these columns: `Some` where it names a
     /// sensitive column that the exposure does not release.
     pub fn tighten(&self, exposure: &Exposure, origins: &[Origin]) -> Option<Exposure> {

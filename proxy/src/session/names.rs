@@ -368,7 +368,8 @@ impl Names {
             SessionAct::Deallocate { name } if surely => forget(&mut self.prepared, name.as_deref()),
             SessionAct::CloseCursor { name } if surely => forget(&mut self.cursors, name.as_deref()),
             SessionAct::Deallocate { .. } | SessionAct::CloseCursor { .. } => {}
-            SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. } | SessionAct::LoadLocal => {}
+            SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. } => {}
+            SessionAct::LoadLocal | SessionAct::ReadsWarnings => {}
             SessionAct::Discard { all } => {
                 if surely && *all {
                     self.prepared.clear();

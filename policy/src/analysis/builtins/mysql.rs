@@ -35,7 +35,13 @@ pub(super) fn publishes(name: &str) -> Option<Published> {
         | "st_pointfromgeohash"
         | "st_geomfromgeojson"
         | "string_to_vector"
-        | "to_vector" => Some(Published::OneValue),
+        | "to_vector"
+        | "st_distance"
+        | "st_length" => Some(Published::OneValue),
+        // Their options.
+        _ if name.starts_with("st_") && ["fromtext", "fromtxt", "fromwkb"].iter().any(|end| name.ends_with(end)) => {
+            Some(Published::OneValue)
+        }
         // Names of locks stand where other sessions read them; a counter is asked for by a later statement.
         "get_lock" | "last_insert_id" | "setval" => Some(Published::Values),
         _ => None,

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::Token as ParserToken;
+
 use super::super::Context;
 use super::super::candidates::{self, Candidate};
 use super::super::cursor::Cursor;
@@ -42,7 +45,9 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
             found.acts.push(SessionAct::Commit);
             touch(cursor.unit, whole, context, found, Access::Read);
         }
-        "unlock" | "help" | "purge" | "signal" | "resignal" | "get" | "shutdown" | "restart" => {}
+        // The texts of warnings hold values: see SHOW WARNINGS.
+        "get" => found.acts.push(SessionAct::ReadsWarnings),
+        "unlock" | "help" | "purge" | "signal" | "resignal" | "shutdown" | "restart" => {}
         "reset" => {
             // RESET PERSIST, RESET QUERY CACHE; RESET MASTER and REPLICA forget where they stood.
         }
@@ -56,9 +61,9 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         }
         _ => {
             found.verb = Verb::Unknown;
-            // A word, never a literal: gaps stand in records.
-            let word = cursor.peek().filter(Token::is_identifier);
-            let subject = word.map_or_else(|| "statement".to_owned(), |word| folded(word, cursor.unit));
+            // A word of SQL: gaps stand in records, and the text may be that of a literal.
+            let word = cursor.peek().filter(Token::is_identifier).map(|word| folded(word, cursor.unit));
+            let subject = word.filter(|word| is_keyword(word)).unwrap_or_else(|| "statement".to_owned());
             let runs = cursor.unit.tokens[whole.clone()]
                 .iter()
                 .any(|token| candidates::is_any(cursor.unit, token, &["execute", "prepare", "call"]));
@@ -68,6 +73,10 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
             reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", &subject);
         }
     }
+}
+
+fn is_keyword(word: &str) -> bool {
+    matches!(ParserToken::make_word(word, None), ParserToken::Word(word) if word.keyword != Keyword::NoKeyword)
 }
 
 /// Every name is a use of this kind, from which nothing leaves.

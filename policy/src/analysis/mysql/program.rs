@@ -13,7 +13,7 @@ use super::super::lexer::{Kind, Token};
 use super::super::reading::{self, Fate};
 use super::super::shape::Unit;
 use super::opaque;
-use crate::statement::{Access, Coverage, Extent, Verb};
+use crate::statement::{Access, Coverage, Extent, SessionAct, Verb};
 
 /// Blocks in blocks are followed this deep.
 const NESTING_MAX: usize = 32;
@@ -399,7 +399,11 @@ fn leaf(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut
     if is(first, &["return"]) {
         return reading::expressions(unit, first + 1..range.end, context, found, ("return", Fate::Leave));
     }
-    if is(first, &["fetch", "open", "close", "leave", "iterate", "signal", "resignal", "get"]) {
+    if is(first, &["get"]) {
+        found.acts.push(SessionAct::ReadsWarnings);
+        return;
+    }
+    if is(first, &["fetch", "open", "close", "leave", "iterate", "signal", "resignal"]) {
         return;
     }
     if is(first, &["prepare", "execute"]) {

@@ -8,7 +8,7 @@ use super::super::reading::{self, Fate};
 use super::super::uses::{self, Draft};
 use super::{admin, opaque};
 use crate::relation::RelationName;
-use crate::statement::{Access, Extent, SessionAct, Source, Verb};
+use crate::statement::{Access, Coverage, Extent, SessionAct, Source, Verb};
 
 /// Words that begin a statement that has a plan.
 const PLANNED: [&str; 8] = ["select", "with", "values", "table", "insert", "replace", "update", "delete"];
@@ -72,6 +72,18 @@ pub(super) fn show(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         found.verb = Verb::Select;
         return;
     }
+    let counted = cursor.is("count");
+    if counted {
+        cursor.at += 1;
+        cursor.parenthesised();
+    }
+    if cursor.is("warnings") || cursor.is("errors") {
+        // A value that is no number or no date, where one was wanted, is named here, whatever became of it there.
+        if !counted {
+            found.acts.push(SessionAct::ReadsWarnings);
+        }
+        return;
+    }
     if (cursor.is("binlog") || cursor.is("relaylog")) && cursor.is_at(1, "events") {
         opaque(found, "show binlog events");
         return;
@@ -86,6 +98,9 @@ pub(super) fn show(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         reading::expressions(cursor.unit, at + 1..cursor.end, context, found, ("show", Fate::Stay));
         // The columns of the answer have names that no relation has.
         found.gaps.retain(|gap| gap.code != "unknown-column");
+        if found.gaps.is_empty() {
+            found.coverage = Coverage::Full;
+        }
         found.verb = Verb::Session;
     }
 }

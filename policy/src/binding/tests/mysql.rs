@@ -117,3 +117,25 @@ fn statements_of_mysql_expose_what_they_let_out() {
     assert_eq!(exposed_in(&["archive"], "select * from customers"), "plain");
     assert_eq!(exposed_in(&[], "select email from support.customers"), "read customers{email} hidden key[1]");
 }
+
+#[test]
+fn warnings_tell_values_of_what_was_only_compared() {
+    let (set, _) = PolicySet::load(POLICY, "policy.yaml").unwrap();
+    let catalog = catalog();
+    let (binding, _) = set.bind(&catalog);
+    let context = Context {
+        lex: LexSettings::of(Engine::Mysql),
+        catalog: &catalog,
+        search_path: &["support".to_owned()],
+        temporary: &[],
+    };
+    let warned = |sql: &str| {
+        let analysis = analyse(sql.as_bytes(), &context);
+        words(&binding.warned(&binding.exposure(&analysis.statements[0])))
+    };
+    assert_eq!(warned("select count(*) from customers where email + 0"), "read customers{email}");
+    assert_eq!(warned("select id, email from customers where id = 7"), "read customers{email}");
+    assert_eq!(warned("update customers set email = 5"), "read customers{}");
+    assert_eq!(warned("select count(*) from customers where id = 7"), "plain");
+    assert_eq!(warned("select 1"), "plain");
+}
