@@ -14,7 +14,7 @@ use crate::statement::{Access, Coverage, Extent, SessionAct, Source, Verb};
 const PLANNED: [&str; 8] = ["select", "with", "values", "table", "insert", "replace", "update", "delete"];
 
 /// EXPLAIN and its synonyms. The optimiser reads tables of one row while it plans, and shows their values in the plan or
-/// in its warnings: what a SELECT would let out is taken to leave, a row of it for a row of the plan.
+/// in its warnings: what a SELECT would let out or compare is taken to leave, a row of it for a row of the plan.
 pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
     let first = cursor.at;
     let analyzes = cursor.take("analyze");
@@ -52,6 +52,10 @@ pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
             let copied = std::mem::take(&mut draft.copied);
             uses::merge(&mut draft.used, &copied);
         }
+    }
+    for draft in found.drafts.iter_mut().filter(|draft| draft.access == Access::Read) {
+        let used = draft.used.clone();
+        uses::merge(&mut draft.released, &used);
     }
     found.extent = Extent::Unbounded;
     found.verb = Verb::Explain;
