@@ -23,8 +23,8 @@ pub(super) const STMT_RESET: u8 = 0x1A;
 
 /// A flag of COM_STMT_EXECUTE: the number of values follows even where the statement has no parameters.
 pub(super) const PARAMETER_COUNT_AVAILABLE: u8 = 0x08;
-/// The flags of COM_STMT_EXECUTE that ask for a cursor.
-const CURSOR_FLAGS: u8 = 0x07;
+/// The flag of COM_STMT_EXECUTE that asks for a cursor. The manual has others; neither server opens one for them.
+const CURSOR_TYPE_READ_ONLY: u8 = 0x01;
 
 /// Query attributes of one text. The server's own bound is the packet; nobody writes that many, and each one costs
 /// Weir as much time as it costs the server.
@@ -137,7 +137,7 @@ impl<'b> Execute<'b> {
 
     /// Whether a cursor is asked for, so that the rows come when they are fetched.
     pub(super) fn wants_cursor(&self) -> bool {
-        self.flags & CURSOR_FLAGS != 0
+        self.flags & CURSOR_TYPE_READ_ONLY != 0
     }
 }
 

@@ -151,14 +151,15 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
             return Ok(if reply.is_heard() { UpstreamStep::ResultEnd(len) } else { UpstreamStep::Swallow(len) });
         }
         let opened = reply.wants_cursor && end.status & STATUS_CURSOR_EXISTS != 0;
-        let fetched = reply.kind == Kind::Fetch;
+        let (fetched, has_begun) = (reply.kind == Kind::Fetch, reply.has_begun);
         let shape = reply.shape.clone();
         if let Some((serial, _)) = reply.statement.filter(|_| opened)
             && let Some(statement) = self.statements.get_mut(serial)
         {
             statement.cursor = shape;
         }
-        let suspended = opened || (fetched && end.status & STATUS_LAST_ROW_SENT == 0);
+        // MySQL says so, too, of an EXPLAIN whose rows have come.
+        let suspended = (opened && !has_begun) || (fetched && end.status & STATUS_LAST_ROW_SENT == 0);
         self.ends(len, if suspended { Outcome::Suspended } else { complete(affected) }, to_upstream)
     }
 

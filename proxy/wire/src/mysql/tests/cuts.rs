@@ -170,6 +170,24 @@ fn a_cut_while_a_cursor_is_read_closes_it() {
     }
 }
 
+/// Seen of MySQL 9.7 and MariaDB 10.11: a cursor that was asked for need not be opened, and rows may follow all the
+/// same; only the lowest flag asks for one.
+#[test]
+fn a_cursor_that_is_not_opened_brings_rows() {
+    for capabilities in [CLASSIC, DEPRECATED] {
+        for (flags, status) in [(1, AUTOCOMMIT), (1, AUTOCOMMIT | CURSOR), (2, AUTOCOMMIT), (0xFE, AUTOCOMMIT | CURSOR)]
+        {
+            let mut trunk = Trunk::new(facts(capabilities, false));
+            trunk.client_says(&execute(9, flags, b"")).unwrap();
+            let mut payloads = head(capabilities, LONGLONG);
+            payloads.extend([binary_row(1), binary_row(2), end(capabilities, status)]);
+            trunk.upstream_says(&reply(&payloads)).unwrap();
+            assert_eq!(trunk.outcomes, [(2, Outcome::Complete("EOF".into()))]);
+            assert!(trunk.engine.is_quiet());
+        }
+    }
+}
+
 /// What was prepared out of sight has a cursor as well.
 #[test]
 fn a_cursor_of_an_unseen_statement_is_closed_by_its_number() {
