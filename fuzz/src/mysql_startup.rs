@@ -2,7 +2,8 @@
 //!
 //! The first byte says which part is meant: 0 the greeting, 1 the login, 2 the exchange, 3 a change of the user, 4 OK
 //! and ERR. The second byte is its setting: which server, which legs have TLS, which plugin the login named. In an
-//! exchange the rest is packets: a byte with the side in its highest bit and the length in the others, then the payload.
+//! exchange the rest is packets: a byte with the side in its highest bit and the length in the others, then the payload;
+//! a length of 127 stands for 256 bytes that nobody can read.
 
 use weir_wire::mysql::auth::{AuthStep, Exchange, Legs, Start, Turn};
 use weir_wire::mysql::capability::{Capabilities, LocalFiles, Protection, Terms};
@@ -217,6 +218,9 @@ const PLUGINS: [Option<&str>; 6] = [
     Some("something_else"),
 ];
 
+/// As long as a password under a key of 2048 bits.
+const CIPHERTEXT: &[u8] = &[7; 256];
+
 /// What each side has been told so far.
 struct Told {
     seq: u8,
@@ -251,18 +255,21 @@ fn exchange(bytes: &[u8], setting: u8, traces: &mut Traces) {
         Ok(begun) => begun,
         Err(refusal) => return traces.add("not begun", kind(&refusal)),
     };
-    let unprotected = legs.client == Protection::Tls && legs.upstream == Protection::Plain;
+    let both = legs.client == Protection::Tls && legs.upstream == Protection::Tls;
     let whole = matches!(plugin, Some("sha256_password" | "mysql_clear_password"));
-    assert!(!(unprotected && whole && first.bytes() == b"first"), "a password goes upstream in clear");
+    assert!(!(!both && whole && first.bytes() == b"first"), "a password goes upstream in clear");
     let (mut client, mut upstream) = (Told { seq: 2, payloads: Vec::new() }, Told { seq: 3, payloads: Vec::new() });
     let mut path = vec![b'0' + setting % 4];
     let mut rest = bytes;
     while let Some((mark, after)) = rest.split_first() {
-        let (payload, after) = after.split_at(usize::from(mark & 0x7F).min(after.len()));
+        let (payload, after) = match mark & 0x7F {
+            0x7F => (CIPHERTEXT, after),
+            len => after.split_at(usize::from(len).min(after.len())),
+        };
         rest = after;
         let from_client = mark & 0x80 != 0;
-        // The client was asked for its password by a server that has no TLS.
-        let asked = unprotected && client.payloads.last().is_some_and(|last| last == b"\x01\x04");
+        // The client was asked for its password, and not both legs have TLS.
+        let asked = !both && client.payloads.last().is_some_and(|last| last == b"\x01\x04");
         let mut packet = Vec::new();
         let side = if from_client { &mut client } else { &mut upstream };
         put_packet(&mut packet, side.seq, payload);
@@ -326,7 +333,7 @@ fn exchange(bytes: &[u8], setting: u8, traces: &mut Traces) {
         client.hear(&to_client);
         let heard = upstream.payloads.len();
         upstream.hear(&to_upstream);
-        if asked && from_client && payload.len() > 1 {
+        if asked && from_client && payload.len() > 1 && payload != CIPHERTEXT {
             let leaked = upstream.payloads[heard..].iter().any(|sent| sent == payload);
             assert!(!leaked, "a password passes in clear");
         }
@@ -336,7 +343,6 @@ fn exchange(bytes: &[u8], setting: u8, traces: &mut Traces) {
         }
     }
     // A plugin that wants clear text was passed on only where both legs are protected.
-    let both = legs.client == Protection::Tls && legs.upstream == Protection::Tls;
     let clear = client.payloads.iter().any(|told| told.starts_with(b"\xfemysql_clear_password\0"));
     assert!(both || !clear, "a client is asked for its password in clear");
     path.push(match exchange.turn() {
@@ -405,9 +411,9 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     let talk = |name: &str, setting: u8, packets: &[(bool, &[u8])]| {
         let mut bytes = Vec::new();
         for (from_client, payload) in packets {
-            let len = u8::try_from(payload.len()).unwrap_or(0x7F).min(0x7F);
+            let len = u8::try_from(payload.len()).unwrap_or(0x7F);
             bytes.push(len | if *from_client { 0x80 } else { 0 });
-            bytes.extend_from_slice(payload);
+            bytes.extend_from_slice(if len == 0x7F { &[] } else { payload });
         }
         named(name, 2, setting, &bytes)
     };
@@ -447,7 +453,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
         talk(
             "sha2-full-plain",
             sha2,
-            &[(server, b"\x01\x04"), (client, b"\x02"), (server, b"\x01key"), (client, b"cipher"), (server, OK)],
+            &[(server, b"\x01\x04"), (client, b"\x02"), (server, b"\x01key"), (client, CIPHERTEXT), (server, OK)],
         ),
         talk(
             "sha2-to-rsa",
@@ -457,15 +463,16 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
         talk(
             "sha2-from-rsa",
             sha2 | 2,
-            &[(server, b"\x01\x04"), (client, b"\x02"), (client, b"cipher.."), (server, OK)],
+            &[(server, b"\x01\x04"), (client, b"\x02"), (client, CIPHERTEXT), (server, OK)],
         ),
-        talk("sha2-other-key", sha2 | 2, &[(server, b"\x01\x04"), (client, b"cipher")]),
+        talk("sha2-other-key", sha2 | 2, &[(server, b"\x01\x04"), (client, b"\x02"), (client, b"cipher")]),
+        talk("sha2-kept-key", sha2 | 2, &[(server, b"\x01\x04"), (client, CIPHERTEXT), (server, OK)]),
         talk("sha2-odd-request", sha2 | 1, &[(server, b"\x01\x04\0"), (client, b"secret\0")]),
         talk("sha256-first", sha256 | 1, &[(server, b"\x01key."), (server, OK)]),
         talk(
             "sha256-behind-a-switch",
             native | 2,
-            &[(server, b"\xfesha256_password\0n\0"), (client, b"\x01"), (client, b"cipher..")],
+            &[(server, b"\xfesha256_password\0n\0"), (client, b"\x01"), (client, CIPHERTEXT)],
         ),
         talk("clear-text", native, &[(server, b"\xfemysql_clear_password\0")]),
         talk(
@@ -484,6 +491,7 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
         talk("query-before-login", native, &[(client, b"\x03select 1")]),
         talk("local-file-before-login", native, &[(server, b"\xfb/etc/passwd")]),
         talk("unknown-plugin", 5 << 2, &[]),
+        talk("password-without-tls", sha2, &[(server, b"\x01\x04"), (client, b"secret\0")]),
         // Each of these was found by a run.
         named(
             "nonce-cut-without-plugins",

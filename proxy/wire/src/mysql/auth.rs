@@ -28,10 +28,10 @@ const MORE_DATA: u8 = 0x01;
 const SWITCH: u8 = 0xFE;
 /// `caching_sha2_password`: the answer to the nonce was enough.
 const FAST_OK: &[u8] = &[0x03];
-/// Shortest password under a server's RSA key, bytes: a key of 1024 bits, which is shorter than any server's.
-const CIPHERTEXT_LEN_MIN: usize = 128;
 /// `caching_sha2_password`: the password itself is needed.
 const FULL: &[u8] = &[0x04];
+/// Shortest password under a server's RSA key, bytes: a key of 1024 bits, which is shorter than any server's.
+const CIPHERTEXT_LEN_MIN: usize = 128;
 
 /// What an exchange begins with.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ enum State {
     Server,
     /// An answer of the client that passes as it is.
     Answer,
-    /// The client's password, or its request for a key; the legs differ.
+    /// The client's password, or its request for a key; the legs differ, or the client's has no TLS.
     Password,
     /// The trunk's public key.
     OwnKey,
@@ -178,6 +178,9 @@ impl Exchange {
             state: State::Server,
             rounds: 0,
         };
+        if method == Method::Sha256 && exchange.is_bare(start.auth_response) {
+            return Err(bare_password());
+        }
         let mut first = Secret::new(start.auth_response.to_vec());
         if method == Method::Sha256 && exchange.differs() && has_password(start.auth_response) {
             if start.legs.client == Protection::Plain {
@@ -273,19 +276,7 @@ impl Exchange {
         self.client_seq = self.client_seq.wrapping_add(1);
         match self.state {
             State::Ciphertext => Ok(self.decrypt(len, payload)),
-            State::Password
-                if self.legs.client == Protection::Plain
-                    && payload.len() < CIPHERTEXT_LEN_MIN
-                    && payload != self.method.key_request()
-                    && has_password(payload) =>
-            {
-                // MariaDB's client does so where it would have taken TLS and none was offered.
-                Ok(self.refused(Refusal::new(
-                    "28000",
-                    "the client sends its password in clear without TLS, which weir does not pass on",
-                    "connect to weir with TLS, or tell the client that there is none (mariadb: --skip-ssl)",
-                )))
-            }
+            State::Password if self.is_bare(payload) => Ok(self.refused(bare_password())),
             State::Password if payload == self.method.key_request() && self.differs() => {
                 self.state = State::OwnKey;
                 Ok(AuthStep::NeedsKey(len))
@@ -374,6 +365,15 @@ impl Exchange {
         self.legs.client != self.legs.upstream
     }
 
+    /// Whether a client without TLS sends its password in clear all the same. MariaDB's does, where it would have taken
+    /// TLS and none was offered.
+    fn is_bare(&self, payload: &[u8]) -> bool {
+        self.legs.client == Protection::Plain
+            && payload.len() < CIPHERTEXT_LEN_MIN
+            && payload != self.method.key_request()
+            && has_password(payload)
+    }
+
     fn count(&mut self) -> Result<(), WireError> {
         self.rounds += 1;
         if self.rounds > ROUNDS_MAX {
@@ -422,7 +422,7 @@ impl Exchange {
         self.nonce = data.strip_suffix(&[0]).filter(|nonce| nonce.len() == NONCE_LEN).unwrap_or(data).to_vec();
         self.put_client(payload, out);
         self.state = match method {
-            Method::Sha256 if self.differs() => State::Password,
+            Method::Sha256 if self.differs() || self.legs.client == Protection::Plain => State::Password,
             _ => State::Answer,
         };
         Ok(AuthStep::Next(len))
@@ -465,6 +465,14 @@ impl Exchange {
         }
         Secret::new(password.iter().zip(nonce.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect())
     }
+}
+
+fn bare_password() -> Refusal {
+    Refusal::new(
+        "28000",
+        "the client sends its password in clear without TLS, which weir does not pass on",
+        "connect to weir with TLS, or tell the client that there is none (mariadb: --skip-ssl)",
+    )
 }
 
 /// The first packet, whole, with the sequence id that it must have.
