@@ -1,49 +1,20 @@
-//! Decoding: the steps of the PostgreSQL engine over what clients and servers really send.
+//! The steps of the PostgreSQL engine over what clients and servers really send.
 
 use weir_wire::pg::frame::put_frame;
 use weir_wire::pg::row::{canonical, values_at};
 use weir_wire::pg::startup::read_first;
 use weir_wire::pg::{Limits, PgEngine, RowShape};
-use weir_wire::{ClientStep, Engine, Execution, Prepared, UpstreamStep};
 
+use super::{FRAME_BYTES_MAX, PIPELINE_MAX, Plain, READ_BYTES, Statement, converse, count_rows};
 use crate::measure::{Bench, Per};
 
 /// What a session of the product uses.
-const LIMITS: Limits = Limits { frame_bytes_max: 64 << 20, pipeline_max: 10_000 };
-/// One read of a session.
-const READ_BYTES: usize = 128 * 1024;
-
-#[derive(Clone, Debug)]
-struct Statement;
-
-impl Prepared for Statement {
-    fn wants_values(&self) -> bool {
-        true
-    }
-}
-
-#[derive(Debug)]
-struct Plain;
-
-impl Execution for Plain {
-    fn streams(&self) -> bool {
-        true
-    }
-    fn wants_shape(&self) -> bool {
-        false
-    }
-    fn holds(&self) -> bool {
-        false
-    }
-}
+const LIMITS: Limits = Limits { frame_bytes_max: FRAME_BYTES_MAX, pipeline_max: PIPELINE_MAX };
 
 type Session = PgEngine<Statement, Plain>;
 
-/// Everything about the wire.
-pub(crate) fn run(bench: &mut Bench) {
-    if !bench.wants("decode") {
-        return;
-    }
+/// Everything about PostgreSQL's wire.
+pub(super) fn run(bench: &mut Bench) {
     rows(bench);
     let mut session = prepared_session();
     let (ask, answer) = (prepared_ask(), prepared_answer());
@@ -114,21 +85,6 @@ fn rows(bench: &mut Bench) {
     });
 }
 
-fn count_rows(session: &mut Session, read: &[u8], to_upstream: &mut Vec<u8>) -> usize {
-    let mut used = 0;
-    let mut total = 0;
-    while used < read.len() {
-        match session.upstream_step(&read[used..], to_upstream) {
-            Ok(UpstreamStep::Rows { len, rows }) => {
-                used += len;
-                total += rows;
-            }
-            other => panic_on(&format!("{other:?}")),
-        }
-    }
-    total
-}
-
 fn start_query(session: &mut Session, to_upstream: &mut Vec<u8>) {
     converse(session, &frame(b'Q', b"select 1\0"), &described());
     to_upstream.clear();
@@ -150,49 +106,6 @@ fn prepared_ask() -> Vec<u8> {
 
 fn prepared_answer() -> Vec<u8> {
     [frame(b'2', b""), described(), point_row(), done()].concat()
-}
-
-/// What a session's hot path does with the bytes of both sides; returns how many bytes would be sent.
-fn converse(session: &mut Session, ask: &[u8], answer: &[u8]) -> usize {
-    let mut to_upstream = Vec::with_capacity(512);
-    let mut used = 0;
-    while used < ask.len() {
-        let rest = &ask[used..];
-        let len = match session.client_step(rest, &mut to_upstream).expect("the client keeps to the protocol") {
-            ClientStep::Pass(len) => {
-                to_upstream.extend_from_slice(&rest[..len]);
-                len
-            }
-            ClientStep::Prepare { len, .. } => {
-                session.learn(&rest[..len], Statement, &mut to_upstream).expect("there is room");
-                len
-            }
-            ClientStep::Judge { len, .. } => {
-                session.forward(&rest[..len], Plain, &mut to_upstream).expect("there is room");
-                len
-            }
-            other => panic_on(&format!("{other:?}")),
-        };
-        used += len;
-    }
-    let mut sent = to_upstream.len();
-    used = 0;
-    while used < answer.len() {
-        let step = session.upstream_step(&answer[used..], &mut to_upstream).expect("the server keeps to the protocol");
-        let len = match step {
-            UpstreamStep::Pass(len) | UpstreamStep::Shape(len) | UpstreamStep::ResultEnd(len) => len,
-            UpstreamStep::Rows { len, .. } | UpstreamStep::Finished { len, .. } | UpstreamStep::Idle { len, .. } => len,
-            other => panic_on(&format!("{other:?}")),
-        };
-        used += len;
-        sent += len;
-    }
-    sent
-}
-
-fn panic_on(step: &str) -> ! {
-    eprintln!("weir-benches: the engine took an unexpected step: {step}");
-    std::process::exit(1)
 }
 
 fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
