@@ -524,7 +524,7 @@ const OK: &[u8] = b"\0\0\0\x02\x40\0\0\0\x05\x01\x03\x02d1";
 
 fn greeting_of(version: &str, basic: u32, extended: u32, plugin: &str) -> Vec<u8> {
     let [a, b, c, d] = basic.to_le_bytes();
-    let mut payload = [b"\x0a", version.as_bytes(), b"\0\x07\0\0\001234567\0"].concat();
+    let mut payload = [b"\x0a", version.as_bytes(), b"\0\x07\0\0\x0001234567\0"].concat();
     payload.extend_from_slice(&[a, b, 45, 2, 0, c, d, 21, 0, 0, 0, 0, 0, 0]);
     payload.extend_from_slice(&extended.to_le_bytes());
     payload.extend_from_slice(b"890123456789\0");
