@@ -262,7 +262,7 @@ fn check(input: &[u8]) -> Traces {
     assert!(!analysis.redacted.chars().any(char::is_control), "a control character in `{:?}`", analysis.redacted);
     redacted_of_literals(text, &shape, &analysis, lex);
     literals_change_nothing(text, &shape, &analysis, lex);
-    traces(&analysis)
+    traces(&analysis, lex)
 }
 
 fn analysed(text: &[u8], lex: LexSettings) -> Analysis {
@@ -419,11 +419,11 @@ fn exchanged(text: &[u8], shape: &Shape, kept: bool, lex: LexSettings) -> Vec<u8
     out
 }
 
-fn traces(analysis: &Analysis) -> Traces {
+fn traces(analysis: &Analysis, lex: LexSettings) -> Traces {
     let mut traces = Traces::default();
     traces.add("statements", analysis.statements.len().min(4));
     for statement in &analysis.statements {
-        let verb = format!("{:?}", statement.verb);
+        let verb = format!("{:?} {:?}", lex.engine(), statement.verb);
         traces.add(&verb, (statement.coverage, statement.uses.len().min(6)));
         traces.add(&verb, &statement.accesses);
         traces.add(&verb, format!("{:?}", statement.extent).split('(').next());
