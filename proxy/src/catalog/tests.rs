@@ -59,6 +59,19 @@ pub(super) fn catalogs_of(
     refresh_secs: u64,
     tls: &str,
 ) -> Read {
+    let (config, folder) = config_of(engine, address, user, password, refresh_secs, tls);
+    Read { catalogs: Catalogs::new(&config).unwrap(), _folder: folder }
+}
+
+/// The configuration behind, and the folder that the password is in.
+pub(super) fn config_of(
+    engine: &str,
+    address: SocketAddr,
+    user: &str,
+    password: &str,
+    refresh_secs: u64,
+    tls: &str,
+) -> (Config, Scratch) {
     let folder = Scratch::new("catalog");
     folder.write("password", password);
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
@@ -71,8 +84,7 @@ pub(super) fn catalogs_of(
              [upstream.catalog]\nuser = '{user}'\npassword_file = 'password'\nrefresh_secs = {refresh_secs}\n"
         ),
     );
-    let config = Config::load(&folder.path().join("weir.toml")).unwrap();
-    Read { catalogs: Catalogs::new(&config).unwrap(), _folder: folder }
+    (Config::load(&folder.path().join("weir.toml")).unwrap(), folder)
 }
 
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {

@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use weir_wire::mysql::error::{ERR, ErrPacket, read_error};
 use weir_wire::mysql::packet::{Packet, Scan, put_packet};
-use weir_wire::refusal::WireSide;
+use weir_wire::refusal::{WireError, WireSide};
 
 use crate::catalog::account::words;
 
-/// Longest message of a server, bytes: the longest definition that is asked for, four bytes a character, many times over.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest message of a server, bytes: the longest definition that is asked for, four bytes a character, twice over.
+const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest message of a login, bytes: a public key has a tenth of it.
+const LOGIN_BYTES_MAX: usize = 64 * 1024;
 /// All that one connection may bring: a catalog of a million columns is a quarter of it.
 const BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// What is read at once, bytes.
@@ -30,6 +32,7 @@ pub(super) struct Channel {
     /// Number that the next packet must have, whoever sends it.
     seq: u8,
     bytes: u64,
+    message_bytes_max: usize,
 }
 
 /// Why an answer is not one.
@@ -62,7 +65,8 @@ impl From<Failure> for String {
 
 impl Channel {
     pub(super) fn new(stream: impl Duplex + 'static) -> Channel {
-        Channel { stream: Box::new(stream), buffer: Vec::new(), start: 0, seq: 0, bytes: 0 }
+        let stream = Box::new(stream);
+        Channel { stream, buffer: Vec::new(), start: 0, seq: 0, bytes: 0, message_bytes_max: LOGIN_BYTES_MAX }
     }
 
     /// The stream again, to be encrypted; `None` where the server has sent more than was read. What was not encrypted
@@ -74,6 +78,11 @@ impl Channel {
     /// Goes on over another stream, with this number.
     pub(super) fn resumed(stream: impl Duplex + 'static, seq: u8) -> Channel {
         Channel { seq, ..Channel::new(stream) }
+    }
+
+    /// The login is over: what follows are answers.
+    pub(super) fn open(&mut self) {
+        self.message_bytes_max = MESSAGE_BYTES_MAX;
     }
 
     /// Number that the next packet must have.
@@ -102,7 +111,7 @@ impl Channel {
     pub(super) async fn receive(&mut self) -> Result<Cow<'_, [u8]>, Failure> {
         let from = loop {
             let unread = self.buffer.get(self.start..).unwrap_or_default();
-            match scan(unread)? {
+            match scan(unread, self.message_bytes_max)? {
                 Scan::More(_) => self.fill().await?,
                 Scan::Whole(packet) => {
                     if packet.seq != self.seq {
@@ -115,7 +124,7 @@ impl Channel {
                 }
             }
         };
-        match scan(self.buffer.get(from..).unwrap_or_default())? {
+        match scan(self.buffer.get(from..).unwrap_or_default(), self.message_bytes_max)? {
             Scan::Whole(packet) => Ok(packet.payload()),
             Scan::More(_) => Err(Failure::broken("a packet was lost")),
         }
@@ -139,8 +148,13 @@ impl Channel {
     }
 }
 
-fn scan(unread: &[u8]) -> Result<Scan<'_>, Failure> {
-    Packet::scan(unread, MESSAGE_BYTES_MAX, WireSide::Upstream).map_err(|error| Failure::broken(error.to_string()))
+fn scan(unread: &[u8], bytes_max: usize) -> Result<Scan<'_>, Failure> {
+    Packet::scan(unread, bytes_max, WireSide::Upstream).map_err(|error| match error {
+        WireError::TooLong { length, .. } => {
+            Failure::broken(format!("the server announced a message of {length} bytes"))
+        }
+        other => Failure::broken(other.to_string()),
+    })
 }
 
 /// The failure that a payload is, where it begins like one.

@@ -55,12 +55,12 @@ const FULL_IS_NEEDED: &[u8] = &[0x04];
 const PUBLIC_KEY_REQUEST: &[u8] = &[0x02];
 
 /// Who logs in, and what is known of the other end.
-struct Login<'a> {
-    user: &'a str,
-    password: Secret,
-    leg: Leg,
+pub(super) struct Login<'a> {
+    pub(super) user: &'a str,
+    pub(super) password: Secret,
+    pub(super) leg: Leg,
     /// The other end is on this machine: nobody stands between.
-    is_local: bool,
+    pub(super) is_local: bool,
 }
 
 /// Logs in over a new socket; the greeting is as the server sent it, before TLS.
@@ -113,6 +113,7 @@ pub(super) async fn log_in(account: &Account, socket: TcpStream) -> Result<(Chan
         .converse(&mut channel, plugin, &greeting.nonce)
         .await
         .map_err(|failure| format!("`{}` cannot log in: {}", login.user, String::from(failure)))?;
+    channel.open();
     Ok((channel, greeting))
 }
 
@@ -130,7 +131,7 @@ async fn encrypt(channel: Channel, tls: &UpstreamTls, at: &str) -> Result<Channe
 
 impl Login<'_> {
     /// Answers what the server asks until it says yes or no.
-    async fn converse(&self, channel: &mut Channel, first: &str, nonce: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn converse(&self, channel: &mut Channel, first: &str, nonce: &[u8]) -> Result<(), Failure> {
         let mut plugin = first.to_owned();
         let mut nonce = nonce.to_vec();
         let mut awaits_key = false;

@@ -20,8 +20,8 @@ const READS_MAX: usize = 3;
 const MERGES_MAX: usize = 1000;
 /// Engines whose rows are on another server, or in a file.
 const FOREIGN_ENGINES: [&str; 4] = ["FEDERATED", "CONNECT", "SPIDER", "SPHINX"];
-/// The engine whose tables are others put together.
-const MERGE_ENGINE: &str = "MRG_MyISAM";
+/// The engine whose tables are others put together, in either server's spelling.
+const MERGE_ENGINE: &str = "MRG_MYISAM";
 
 const FACTS: &str = "
 select @@global.sql_mode, @@global.lower_case_table_names, @@global.character_set_client, @@global.init_connect <> ''";
@@ -134,7 +134,7 @@ struct RawRelation {
 
 fn relation(row: &Row<'_>) -> Result<RawRelation, String> {
     let engine = row.text(3).unwrap_or_default();
-    let is_merge = engine == MERGE_ENGINE;
+    let is_merge = engine.eq_ignore_ascii_case(MERGE_ENGINE);
     let kind = match row.name(2)? {
         // What a MERGE table shows is in others, as with a view.
         "VIEW" => RelationKind::View,
