@@ -118,6 +118,15 @@ impl MySql {
 
     /// A server of this product.
     pub fn start_as(flavour: Flavour) -> MySql {
+        MySql::start_with(flavour, None)
+    }
+
+    /// A server of one's own that serves TLS, with this certificate and key, beside plain connections.
+    pub fn start_tls(certificate: &Path, key: &Path) -> MySql {
+        MySql::start_with(Flavour::chosen(), Some((certificate, key)))
+    }
+
+    fn start_with(flavour: Flavour, tls: Option<(&Path, &Path)>) -> MySql {
         let user = server_user();
         let scratch = Scratch::new("mysql");
         let (data, files) = (scratch.path().join("data"), scratch.path().join("files"));
@@ -163,6 +172,14 @@ impl MySql {
             }
         }
         initialise(flavour, &data, &settings, user);
+        if let Some((certificate, key)) = tls {
+            for (from, option) in [(certificate, "ssl-cert"), (key, "ssl-key")] {
+                let to = scratch.path().join(option);
+                std::fs::copy(from, &to).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
+                process::own(&to, user);
+                settings.push(format!("--{option}={}", to.display()));
+            }
+        }
         let (program, mut arguments) = flavour.program(match flavour {
             Flavour::MariaDb => "mariadbd",
             Flavour::MySql9 => "mysqld",

@@ -7,6 +7,7 @@ mod both_legs;
 mod certificates;
 mod client_leg;
 mod keeping;
+mod mysql;
 mod upstream_leg;
 
 use std::io::{BufRead, BufReader, Read, Write};
