@@ -15,10 +15,10 @@ check: ## Formatting, lints and unit tests: what a change must pass first
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --lib --bins
 
-test: ## Everything: installs what is missing, then check, then real clients against a real PostgreSQL
+test: ## Everything: installs what is missing, then check, then real clients against a real PostgreSQL and MariaDB
 	tests/run.sh
 
-test-mysql9: ## What `test` does with MariaDB, with a MySQL 9 out of Debian sid (as root the first time: debootstrap)
+test-mysql9: ## What `test` does with MariaDB, with a MySQL 9 out of Debian sid (root the first time, for debootstrap)
 	tests/mysql9.sh install
 	tests/run.sh --mysql9
 

@@ -47,6 +47,8 @@ pub trait Server {
     fn running(&self, mark: &str) -> usize;
     /// Adds customers after the fixture's, up to this number, in the fixture's manner.
     fn more_customers(&self, database: &str, up_to: u64);
+    /// Ends the connection that runs a statement with this mark; `hard`, in the way that hurts most: the process.
+    fn end_connection(&self, mark: &str, hard: bool);
 }
 
 impl Server for Postgres {
@@ -77,6 +79,16 @@ impl Server for Postgres {
     fn more_customers(&self, database: &str, up_to: u64) {
         Postgres::more_customers(self, database, up_to);
     }
+
+    fn end_connection(&self, mark: &str, hard: bool) {
+        let of = format!("from pg_stat_activity where query like '%{mark}%' and pid <> pg_backend_pid()");
+        if hard {
+            let pid = self.value("support", &format!("select pid {of}"));
+            crate::process::signal(pid.parse().expect("a number"), "KILL");
+        } else {
+            self.value("support", &format!("select pg_terminate_backend(pid) {of}"));
+        }
+    }
 }
 
 impl Server for MySql {
@@ -102,6 +114,16 @@ impl Server for MySql {
 
     fn more_customers(&self, database: &str, up_to: u64) {
         MySql::more_customers(self, database, up_to);
+    }
+
+    fn end_connection(&self, mark: &str, hard: bool) {
+        if hard {
+            crate::process::signal(self.pid(), "KILL");
+        } else {
+            let of = format!("where info like '%{mark}%' and id <> connection_id()");
+            let id = self.value("", &format!("select id from information_schema.processlist {of}"));
+            self.administrator("").query(&format!("kill {id}")).fine();
+        }
     }
 }
 
@@ -150,6 +172,33 @@ impl Client {
         }
     }
 
+    /// Logs in; the error is what the other side said, or why it said no more.
+    pub fn try_login(
+        engine: Engine,
+        address: SocketAddr,
+        user: &str,
+        database: &str,
+        password: &str,
+    ) -> Result<Client, Answer> {
+        let lost = |end: String| Answer { rows: Vec::new(), error: None, lost: Some(end) };
+        match engine {
+            Engine::Postgres => {
+                let fields = [("user", user), ("database", database)];
+                raw::Raw::try_login(address, &fields, password).map(Client::Postgres).map_err(|failure| match failure {
+                    raw::Failure::Server(error) => Answer { error: Some(error.into()), ..Answer::nothing() },
+                    other => lost(format!("{other:?}")),
+                })
+            }
+            Engine::MySql => {
+                let login = mysql::raw::Login::new(user, database).password(password);
+                mysql::raw::Raw::try_login(address, &login).map(Client::MySql).map_err(|failure| match failure {
+                    mysql::reply::Failure::Server(error) => Answer { error: Some(error.into()), ..Answer::nothing() },
+                    other => lost(format!("{other:?}")),
+                })
+            }
+        }
+    }
+
     /// A statement as text.
     pub fn query(&mut self, sql: &str) -> Answer {
         match self {
@@ -163,6 +212,35 @@ impl Client {
         match self {
             Client::Postgres(client) => client.extended(&numbered(sql), parameters).into(),
             Client::MySql(client) => client.extended(sql, parameters).into(),
+        }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        match self {
+            Client::Postgres(client) => client.send(bytes),
+            Client::MySql(client) => client.send(bytes),
+        }
+    }
+
+    /// Says that this is the end, and waits for nothing.
+    pub fn send_goodbye(&mut self) {
+        match self {
+            Client::Postgres(client) => client.send(&crate::frames::terminate()),
+            Client::MySql(client) => client.send(&mysql::packets::quit()),
+        }
+    }
+
+    /// Prepares a statement and has it run, and waits for no row of it.
+    pub fn send_prepared(&mut self, sql: &str) {
+        match self {
+            Client::Postgres(client) => {
+                client.send(&[crate::frames::extended(sql, &[]), crate::frames::sync()].concat());
+            }
+            Client::MySql(client) => {
+                let prepared = client.prepare(sql).unwrap_or_else(|failure| panic!("{sql}: {failure:?}"));
+                client.send(&mysql::packets::execute(prepared.id, 0, &[]));
+            }
         }
     }
 
@@ -263,6 +341,15 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Answer {
+    fn nothing() -> Answer {
+        Answer { rows: Vec::new(), error: None, lost: None }
+    }
+
+    /// Whether it ended because nothing came for long.
+    pub fn silent(&self) -> bool {
+        self.lost.as_deref() == Some("Silent")
+    }
+
     /// First column of each row.
     pub fn column(&self) -> Vec<String> {
         self.rows.iter().filter_map(|row| row.first().cloned()).collect()
@@ -282,24 +369,36 @@ impl Answer {
     }
 }
 
-impl From<raw::Reply> for Answer {
-    fn from(reply: raw::Reply) -> Answer {
-        let error = reply.errors().into_iter().next().map(|error| Refused {
+impl From<raw::ServerError> for Refused {
+    fn from(error: raw::ServerError) -> Refused {
+        Refused {
             denied: error.sqlstate == DENIED,
             message: [error.message, error.detail, error.hint].join(" "),
             code: error.sqlstate,
-        });
+        }
+    }
+}
+
+impl From<mysql::reply::ServerError> for Refused {
+    fn from(error: mysql::reply::ServerError) -> Refused {
+        Refused {
+            denied: (error.code, error.sqlstate.as_str()) == DENIED_MYSQL,
+            code: format!("{}/{}", error.code, error.sqlstate),
+            message: error.message,
+        }
+    }
+}
+
+impl From<raw::Reply> for Answer {
+    fn from(reply: raw::Reply) -> Answer {
+        let error = reply.errors().into_iter().next().map(Refused::from);
         Answer { rows: reply.texts(), error, lost: reply.end.map(|end| format!("{end:?}")) }
     }
 }
 
 impl From<mysql::reply::Reply> for Answer {
     fn from(reply: mysql::reply::Reply) -> Answer {
-        let error = reply.error.clone().map(|error| Refused {
-            denied: (error.code, error.sqlstate.as_str()) == DENIED_MYSQL,
-            code: format!("{}/{}", error.code, error.sqlstate),
-            message: error.message,
-        });
+        let error = reply.error.clone().map(Refused::from);
         Answer { rows: reply.texts(), error, lost: reply.end.map(|end| format!("{end:?}")) }
     }
 }

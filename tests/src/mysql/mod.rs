@@ -5,4 +5,5 @@ pub mod auth;
 pub mod packets;
 pub mod raw;
 pub mod reply;
+pub mod rogue;
 pub mod server;

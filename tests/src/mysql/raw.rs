@@ -389,6 +389,9 @@ impl Raw {
         for (list, count) in lists.iter_mut().zip([parameters, columns]) {
             for _ in 0..count {
                 let packet = self.receive()?;
+                if packet.payload.first() == Some(&0xff) {
+                    return Err(Failure::Server(ServerError::read(&packet.payload)));
+                }
                 let column = Column::read(&packet.payload);
                 list.push(column.ok_or_else(|| Failure::Broken(format!("no definition: {packet:?}")))?);
             }
@@ -486,6 +489,10 @@ impl Raw {
         let count = Cursor(&packet.payload).lenenc().ok_or_else(broken)?;
         for _ in 0..count {
             let packet = self.note(reply)?;
+            if packet.payload.first() == Some(&0xff) {
+                reply.error = Some(ServerError::read(&packet.payload));
+                return Ok(());
+            }
             let column = Column::read(&packet.payload);
             result.columns.push(column.ok_or_else(|| Failure::Broken(format!("no definition: {packet:?}")))?);
         }
@@ -539,6 +546,11 @@ impl Raw {
     /// Disappears without a word: a reset where something was left to read.
     pub fn vanish(self) {
         let _ = self.wire.socket().shutdown(Shutdown::Both);
+    }
+
+    /// Says that nothing more follows from us.
+    pub fn close_sending(&mut self) {
+        let _ = self.wire.socket().shutdown(Shutdown::Write);
     }
 
     /// Changes how long a reply may take.
