@@ -1,8 +1,10 @@
 //! What policy lets pass, passes byte for byte: recordings on both sides of Weir are compared.
 //!
-//! Weir owns three things and no more: the start-up packet, which it rebuilds (same fields), BackendKeyData (its
+//! Of PostgreSQL's protocol Weir owns three things and no more: the start-up packet, which it rebuilds (same fields), BackendKeyData (its
 //! own cancel keys), and, where a sensitive relation is read without the client asking for a description, a
 //! Describe of its own whose reply it swallows.
+
+mod mysql;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
