@@ -208,6 +208,21 @@ pub fn sessions() -> Named<Script> {
         ("local-unasked", s(0).query("select 1").upstream(file).upstream(b"").ok(DONE).query("do 1").ok(DONE)),
         ("local-unasked-in-a-pipeline", s(0).query("select 1").query("select 2").upstream(file)),
         ("somebody-else", s(0).query("do 1").query("refuse").command(0x11, b"root\0").upstream(b"\0\0\0\x02\0\0\0")),
+        // Each of these was found by a run.
+        (
+            "preparation-fails-late",
+            s(0).prepare("select secret")
+                .upstream(b"\0\x01\0\0\0\x01\0\x02\0\0\0\0")
+                .column()
+                .error(1064)
+                .execute(1, 0, TWO_PARAMETERS)
+                .error(1243),
+        ),
+        ("local-asked-twice", s(0).query("select 1").upstream(file).upstream(file).ok(DONE)),
+        (
+            "somebody-else-in-one-turn",
+            s(0).query("do 1").query("refuse").command(0x11, b"root\0").ok(DONE).upstream_raw(b"\0\0\0\0"),
+        ),
         ("farewell", s(0).again().error(1927)),
         ("rows-unasked", s(0).again().rows(1)),
         ("rows-behind-the-end", s(0).query("select 1").described(DONE).end(DONE).rows(1)),
