@@ -69,7 +69,10 @@ impl Spelling {
 
     /// Of a MySQL session that begins with this character set. Without `facts` any mode may be in force.
     pub fn mysql(facts: Option<&MysqlFacts>, server: MysqlLex, charset: Option<&str>) -> Spelling {
-        let default_mode = facts.map(|facts| facts.sql_mode.clone());
+        // What the server runs by itself at the start of a session may have set another.
+        let default_mode = facts.filter(|facts| !facts.has_init_connect).map(|facts| facts.sql_mode.clone());
+        // Where the client named a collation that the server does not have, the server's own holds.
+        let charset = charset.or(facts.map(|facts| facts.character_set_client.as_str()));
         let charset = charset.map_or(Charset::Ambiguous, Charset::of_mysql);
         let server = MysqlLex { utf8: charset == Charset::Utf8, ..server };
         let mut spelling =
