@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, FromTable, InsertAliases, ObjectName, OrderByExpr, TableFactor,
-    TableWithJoins, Update,
+    Assignment, AssignmentTarget, Delete, FromTable, InsertAliases, ObjectName, OrderByExpr, Query, SetExpr,
+    TableFactor, TableWithJoins, Update,
 };
 
+use super::expand::is_view;
 use super::lineage::{Walker, parts};
 use super::modify::{scope_with, written};
-use super::scope::{Ctes, Item, Rows, Scope};
-use super::uses::{Draft, Flow, add, merge};
+use super::scope::{Column, Ctes, Item, Rows, Scope, single};
+use super::uses::{Atom, Draft, Flow, Pack, add, merge};
+use crate::relation::RelationName;
 use crate::statement::{Access, Columns};
 
 impl Walker<'_> {
@@ -24,12 +26,12 @@ impl Walker<'_> {
     }
 
     /// ON DUPLICATE KEY UPDATE: its expressions see the row that is there, the row that was to be inserted, and the
-    /// tables that this one was selected from. `sources`: the first of their uses.
+    /// tables that this one was selected from. `sources`: the first of their uses, and those that are tables by name.
     pub(super) fn duplicate(
         &mut self,
         assignments: &[Assignment],
         alias: Option<&InsertAliases>,
-        sources: usize,
+        (sources, selected): (usize, Vec<Item>),
         scope: &Scope<'_>,
     ) {
         let there = scope.items.first().map(|item| item.rows.all()).unwrap_or_default();
@@ -46,9 +48,41 @@ impl Walker<'_> {
                 usage: None,
             });
         }
+        inner.items.extend(selected);
         self.found.beyond = sources..self.found.drafts.len();
         self.assignments(assignments, false, &[], &inner);
         self.found.beyond = 0..0;
+    }
+
+    /// Tables of the FROM clause of an INSERT … SELECT, which its ON DUPLICATE KEY UPDATE may name.
+    pub(super) fn selected_from(&self, source: Option<&Query>, sources: usize) -> Vec<Item> {
+        let Some(SetExpr::Select(select)) = source.map(|source| &*source.body) else { return Vec::new() };
+        let factors = select
+            .from
+            .iter()
+            .flat_map(|table| std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)));
+        factors
+            .filter_map(|factor| {
+                let TableFactor::Table { name, alias, args: None, .. } = factor else { return None };
+                let mut names = self.spelled(name);
+                let own = names.pop()?;
+                let written = RelationName { schema: names.pop(), name: own };
+                let mut drafts = self.found.drafts.iter().enumerate().skip(sources);
+                let (usage, draft) = drafts.find(|(_, draft)| draft.written == written && draft.relation.is_some())?;
+                let relation = self.context.catalog.relations().get(draft.relation?)?;
+                let columns = relation.columns.iter().map(|column| {
+                    let atom = Atom { usage, column: Some(column.name.clone()), pack: Pack::Single };
+                    Column::new(Some(self.folded(&column.name)), single(atom))
+                });
+                let rows = Rows { columns: columns.collect(), open: None, unordered: false };
+                let alias = match alias {
+                    Some(alias) => alias.name.value.as_str().into(),
+                    None => self.folded(&written.name),
+                };
+                // What a view shows comes from elsewhere too.
+                (!is_view(relation)).then_some(Item { alias: Some(alias), schema: None, rows, usage: None })
+            })
+            .collect()
     }
 
     pub(super) fn update_mysql(&mut self, update: &Update, ctes: &Ctes<'_>) -> Rows {

@@ -80,7 +80,8 @@ impl Walker<'_> {
                 }
             }
             Some(OnInsert::DuplicateKeyUpdate(assignments)) => {
-                self.duplicate(assignments, insert.insert_alias.as_ref(), sources, &scope)
+                let selected = self.selected_from(insert.source.as_deref(), sources);
+                self.duplicate(assignments, insert.insert_alias.as_ref(), (sources, selected), &scope)
             }
             Some(_) => self.found.refuse(),
             None => {}

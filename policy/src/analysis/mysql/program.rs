@@ -37,7 +37,9 @@ pub(in crate::analysis) struct Program {
 pub(super) fn begins(unit: &Unit<'_>, start: usize, end: usize) -> Option<usize> {
     let is = |at: usize, words: &[&str]| at < end && candidates::is_any(unit, &unit.tokens[at], words);
     if is(start, &["create"]) {
-        return created(unit, start, end);
+        // Whatever a name in it is called: no header holds a semicolon.
+        let ends = |body: &usize| unit.tokens[start..*body].iter().any(|token| token.is_punct(unit.text, ";"));
+        return created(unit, start, end).filter(|body| *body < end && !ends(body));
     }
     if is(start, &["alter"]) {
         let kind = (start + 1..end.min(start + 16)).find(|at| is(*at, &["event", "table", "view", "user"]))?;
@@ -54,7 +56,7 @@ pub(super) fn begins(unit: &Unit<'_>, start: usize, end: usize) -> Option<usize>
 /// The body of CREATE PROCEDURE, FUNCTION, TRIGGER, EVENT.
 fn created(unit: &Unit<'_>, start: usize, end: usize) -> Option<usize> {
     const KINDS: [&str; 8] = ["procedure", "function", "trigger", "event", "package", "table", "view", "index"];
-    const FURTHER: [&str; 6] = ["user", "role", "database", "schema", "server", "tablespace"];
+    const FURTHER: [&str; 7] = ["user", "role", "database", "schema", "server", "tablespace", "sequence"];
     let is = |at: usize, words: &[&str]| at < end && candidates::is_any(unit, &unit.tokens[at], words);
     let kind = (start + 1..end.min(start + 24)).find(|at| is(*at, &KINDS) || is(*at, &FURTHER))?;
     if is(kind, &["trigger"]) {
