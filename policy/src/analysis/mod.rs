@@ -24,6 +24,7 @@ mod lineage;
 mod literals;
 mod modify;
 mod mysql;
+mod output;
 mod parse;
 mod pins;
 mod postgres;
