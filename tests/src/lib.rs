@@ -1,5 +1,7 @@
-//! The harness of the end-to-end tests: a throw-away PostgreSQL, a `weir` in front of it, clients that speak the
-//! protocol byte by byte, and taps that record what passes.
+//! The harness of the end-to-end tests: a throw-away PostgreSQL and MariaDB (or MySQL 9), a `weir` in front of them,
+//! clients that speak the protocols byte by byte, and taps that record what passes.
+//!
+//! What is the same for both protocols is tested with [`engine::Client`], what is one protocol's own with its client.
 //!
 //! What must never happen here: a process that outlives the test run ([`process::Tied`] ends with us, however we
 //! end), a wait without a deadline ([`wait::until`]), and a helper that hides an unexpected reply: every one of

@@ -2,6 +2,7 @@
 //! lies.
 
 pub mod auth;
+pub mod login;
 pub mod packets;
 pub mod raw;
 pub mod reply;

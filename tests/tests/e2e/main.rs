@@ -1,4 +1,4 @@
-//! The end-to-end tests, in one binary so that they share one PostgreSQL.
+//! The end-to-end tests, in one binary so that they share one server of each kind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod bad_input;

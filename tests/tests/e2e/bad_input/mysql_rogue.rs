@@ -160,7 +160,7 @@ fn lies_about_a_preparation_are_no_harm() {
         payload.extend_from_slice(&[0, 0, 0]);
         payload
     };
-    let lies = vec![
+    let lies = [
         ("many", packets::packets(1, &prepared(65_535, 65_535))),
         ("short", packets::packets(1, &prepared(1, 1)[..7])),
         ("rows", answer(&[vec![1], column("id"), eof(2), row(&["1"]), eof(2)])),
