@@ -82,11 +82,11 @@ impl<'t> Unit<'t> {
     /// The word at this token, in lower case where its case means nothing.
     pub(super) fn word(&self, at: usize) -> Cow<'_, [u8]> {
         let raw = self.tokens.get(at).map(|token| token.raw(self.text)).unwrap_or_default();
-        let folds = match self.settings.engine() {
+        let folds = || match self.settings.engine() {
             Engine::Postgres => true,
             Engine::Mysql => mysql::folds(self.text, &self.tokens, at),
         };
-        if folds && raw.iter().any(u8::is_ascii_uppercase) {
+        if raw.iter().any(u8::is_ascii_uppercase) && folds() {
             Cow::Owned(raw.to_ascii_lowercase())
         } else {
             Cow::Borrowed(raw)
