@@ -9,13 +9,14 @@ use weir_policy::catalog::{Column, Function, Relation, RelationKind};
 use weir_policy::relation::{Engine, RelationId};
 
 use super::connection::{Connection, Row};
-use super::{fingerprint, is_mariadb, view_text};
+use super::{is_mariadb, view_text};
 use crate::catalog::content::{Content, Facts, MysqlFacts, Shared};
 
 /// Longest definition of a view or body of a routine that is read, characters; what is longer counts as unreadable.
 const DEFINITION_CHARACTERS_MAX: usize = 1024 * 1024;
-/// How often everything is read again when the catalog changes meanwhile: `information_schema` has no snapshots.
-const READS_MAX: usize = 3;
+/// The server's own schemas. Its tables of statistics grow and shrink all the time, and an estimate that moves makes a
+/// new version of the snapshot; none is kept of them.
+const OWN_SCHEMAS: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 /// MERGE tables whose parts are asked for one by one; nobody has made many since partitions exist.
 const MERGES_MAX: usize = 1000;
 /// Engines whose rows are on another server, or in a file.
@@ -50,23 +51,9 @@ const ROUTINES: &str = "
 select r.routine_schema, r.routine_name, r.external_language, left(r.routine_definition, {limit} + 1)
 from information_schema.routines r";
 
-/// Reads everything. `information_schema` is not one moment's: where the catalog changed meanwhile it is read again.
+/// Reads everything. `information_schema` has no snapshots: what is changed meanwhile may be seen in part. What is then
+/// missing counts as unknown; whoever made the change through Weir asks again, and the next comparison sees the others.
 pub(in crate::catalog) async fn load(connection: &mut Connection) -> Result<Content, String> {
-    let mut before = fingerprint(connection).await?;
-    let mut reads = 0;
-    loop {
-        let content = read(connection).await?;
-        let after = fingerprint(connection).await?;
-        reads += 1;
-        // Still moving: the next comparison finds it different, and whoever changes it through Weir asks again.
-        if after == before || reads >= READS_MAX {
-            return Ok(content);
-        }
-        before = after;
-    }
-}
-
-async fn read(connection: &mut Connection) -> Result<Content, String> {
     let facts = facts(connection).await?;
     let mut relations = Relations::new(connection.rows(RELATIONS, relation).await?);
     relations.add_columns(connection.rows(COLUMNS, column).await?)?;
@@ -144,15 +131,19 @@ fn relation(row: &Row<'_>) -> Result<RawRelation, String> {
         // Also what is kept in memory, and tables with a history.
         _ => RelationKind::Table,
     };
-    let rows: Option<u64> = row.number(4)?;
-    let holds_rows = kind == RelationKind::Table;
+    let name = name(row)?;
+    let (mut rows, mut bytes): (Option<u64>, Option<u64>) = (row.number(4)?, row.number(5)?);
+    if OWN_SCHEMAS.iter().any(|own| name.0.eq_ignore_ascii_case(own)) {
+        (rows, bytes) = (None, None);
+    }
+    // An empty table is known to be one: the engines count as they write. Unknown is NULL.
+    let rows_min = u64::from(kind == RelationKind::Table);
     Ok(RawRelation {
-        name: name(row)?,
+        name,
         kind,
         is_merge,
-        // An empty table is known to be one: the engines count as they write. Unknown is NULL.
-        rows_estimate: rows.map_or(0, |rows| if holds_rows { rows.max(1) } else { rows }),
-        row_bytes_mean: row.number(5)?.map_or(0, |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX)),
+        rows_estimate: rows.map_or(0, |rows| rows.max(rows_min)),
+        row_bytes_mean: bytes.map_or(0, |bytes| u32::try_from(bytes).unwrap_or(u32::MAX)),
     })
 }
 
