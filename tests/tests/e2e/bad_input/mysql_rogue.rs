@@ -238,7 +238,9 @@ fn lies_in_a_login_are_told_in_words() {
         client.patience(Duration::from_secs(15));
         client.greet().expect("a greeting");
         let failure = client.authenticate(&Login::new("carol", "support")).expect_err("no login");
-        assert!(matches!(failure, Failure::Server(_) | Failure::Closed), "{name}: {failure:?}");
+        // What a plugin says is the client's to judge: `more` is no key to seal a password with.
+        let judged = name == "more for ever" && matches!(failure, Failure::Broken(_));
+        assert!(judged || matches!(failure, Failure::Server(_) | Failure::Closed), "{name}: {failure:?}");
         assert_unhurt(&weir);
     }
 }

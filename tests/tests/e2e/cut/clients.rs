@@ -13,11 +13,11 @@ use weir_tests::tools::{self, point, point_mysql};
 use super::desk;
 
 fn check(command: Command) {
-    check_on(Engine::Postgres, command, DENIED);
+    check_on(Engine::Postgres, command, &format!("received 500 {DENIED} usable"));
 }
 
 /// Runs a program that reads until it is cut and prints `received N CODE usable`.
-fn check_on(engine: Engine, mut command: Command, code: &str) {
+fn check_on(engine: Engine, mut command: Command, expected: &str) {
     let desk = desk(engine, &Budgeted::hourly(500));
     for account in ["alice", "bob"] {
         // The same person's second run reads the same customers again, and not one more.
@@ -28,7 +28,7 @@ fn check_on(engine: Engine, mut command: Command, code: &str) {
             }
             let output = run(&mut command, b"", Duration::from_secs(120)).ok();
             let last = output.lines().last().unwrap_or_default();
-            assert_eq!(last, format!("received 500 {code} usable"), "{account}: {output}");
+            assert_eq!(last, expected, "{account}: {output}");
         }
         assert_eq!(released(desk.weir(), account).records, 500);
     }
@@ -63,13 +63,13 @@ fn node_cursor() {
 }
 
 /// How MySQL's drivers tell of the cut: by number and SQLSTATE where they know both.
-const DENIED_MYSQL: &str = "1142 42000";
+const CUT: &str = "received 500 1142 42000 usable";
 
 #[test]
 fn mysql_pymysql_stream() {
     let mut python = tools::python();
     python.arg(tools::test_file("drivers/cut_pymysql.py"));
-    check_on(Engine::MySql, python, "1142");
+    check_on(Engine::MySql, python, "received 500 1142 usable");
 }
 
 #[test]
@@ -80,14 +80,15 @@ fn mysql_connector_python_in_pieces() {
     }
     let mut python = tools::python();
     python.arg(tools::test_file("drivers/cut_connector.py"));
-    check_on(Engine::MySql, python, DENIED_MYSQL);
+    // It reads a row ahead, and forgets that one when an error comes instead of the next.
+    check_on(Engine::MySql, python, "received 499 1142 42000 usable");
 }
 
 #[test]
 fn mysql_mysql2_stream() {
     let mut node = tools::node();
     node.arg(tools::test_file("drivers/cut_mysql2.js"));
-    check_on(Engine::MySql, node, DENIED_MYSQL);
+    check_on(Engine::MySql, node, CUT);
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn mysql_mysqljs_stream() {
     if MySql::shared().flavour() == Flavour::MariaDb {
         let mut node = tools::node();
         node.arg(tools::test_file("drivers/cut_mysqljs.js"));
-        check_on(Engine::MySql, node, "1142");
+        check_on(Engine::MySql, node, "received 500 1142 usable");
     }
 }
 
@@ -104,5 +105,5 @@ fn mysql_mysqljs_stream() {
 fn mysql_connector_j_fetch_size() {
     let mut java = tools::java_mariadb();
     java.arg(tools::test_file("drivers/CutMariaDb.java"));
-    check_on(Engine::MySql, java, DENIED_MYSQL);
+    check_on(Engine::MySql, java, CUT);
 }
