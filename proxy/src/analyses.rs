@@ -110,7 +110,9 @@ impl Understood {
         };
         let acts = || analysis.statements.iter().flat_map(|statement| &statement.acts);
         let changes_session = analysis.touches_names || acts().any(changes_session);
-        let uses_names = acts().any(|act| matches!(act, SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. }));
+        let uses_names = acts().any(|act| {
+            matches!(act, SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. } | SessionAct::ReadsWarnings)
+        });
         let pins =
             analysis.statements.iter().flat_map(|statement| &statement.uses).filter_map(|used| used.pin.as_ref());
         let pins_parameters = pins.flatten().any(|operand| matches!(operand, Operand::Param(_)));
@@ -202,6 +204,12 @@ impl Understood {
     /// Whether one of its statements asks for a file of the client.
     pub fn loads_local(&self) -> bool {
         self.analysis.statements.iter().any(|statement| statement.acts.contains(&SessionAct::LoadLocal))
+    }
+
+    /// Whether it puts the session back to its start.
+    pub fn starts_over(&self) -> bool {
+        let mut acts = self.analysis.statements.iter().flat_map(|statement| &statement.acts);
+        acts.any(|act| matches!(act, SessionAct::Discard { all: true }))
     }
 
     /// What it does, by its first statement.

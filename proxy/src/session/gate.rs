@@ -14,6 +14,7 @@ use weir_audit_store::event::{Body, Completion, Decision as Decided, Denial as D
 use weir_audit_store::{StoreError, Urgency};
 use weir_policy::exposure::Exposure;
 use weir_policy::meter::{ChargedLine, LeaseLine, RowBatch, Then};
+use weir_policy::relation::Engine;
 use weir_policy::rule::OnStoreFailure;
 use weir_policy::statement::Verb;
 use weir_policy::verdict::{Decision, Denial, Outcome as Came};
@@ -510,14 +511,16 @@ impl Gate {
     pub fn finished(&mut self, mut execution: Execution, outcome: &Outcome, engine: &mut impl SessionEngine) {
         match outcome {
             Outcome::Skipped => {}
-            Outcome::Complete(_) | Outcome::Suspended => self.change(&execution.understood, Applied::Surely, engine),
-            Outcome::Error(_) | Outcome::Cut => self.change(&execution.understood, Applied::Perhaps, engine),
+            Outcome::Complete(_) | Outcome::Suspended => self.change(&execution, Applied::Surely, engine),
+            Outcome::Error(_) | Outcome::Cut => self.change(&execution, Applied::Perhaps, engine),
         }
         let (ended, sqlstate, tag) = match outcome {
             Outcome::Complete(tag) => (Ended::Complete, None, Some(tag.clone())),
             Outcome::Suspended => (Ended::Complete, None, Some("suspended".to_owned())),
-            // query_canceled: by the client, a time-out of the server, an operator.
-            Outcome::Error(sqlstate) if sqlstate == "57014" => (Ended::Cancelled, Some(sqlstate.clone()), None),
+            // query_canceled, or query_interrupted: by the client, a time-out of the server, an operator.
+            Outcome::Error(sqlstate) if matches!(sqlstate.as_str(), "57014" | "70100") => {
+                (Ended::Cancelled, Some(sqlstate.clone()), None)
+            }
             Outcome::Error(sqlstate) => (Ended::Error, Some(sqlstate.clone()), None),
             Outcome::Cut => (Ended::Cut, None, None),
             Outcome::Skipped => (Ended::Error, None, Some("skipped".to_owned())),
@@ -571,17 +574,29 @@ impl Gate {
         std::mem::take(&mut execution.charged)
     }
 
-    fn change(&mut self, understood: &Understood, applied: Applied, engine: &mut impl SessionEngine) {
-        self.mind.apply(understood, applied);
+    fn change(&mut self, execution: &Execution, applied: Applied, engine: &mut impl SessionEngine) {
+        let understood = &execution.understood;
+        self.mind.apply(understood, &execution.exposure, applied);
         match forgets_portals(&understood.analysis) {
             Forgets::Nothing => {}
             Forgets::Some(names) => names.iter().for_each(|name| engine.forget_portal(Some(name))),
             Forgets::All => engine.forget_portal(None),
         }
+        // MySQL's protocol numbers its statements, and SQL cannot reach them.
+        if self.mind.engine() == Engine::Mysql && !understood.starts_over() {
+            return;
+        }
         match forgets(&understood.analysis) {
             Forgets::Nothing => {}
             Forgets::Some(names) => names.iter().for_each(|name| engine.forget(Some(name))),
             Forgets::All => engine.forget(None),
+        }
+    }
+
+    /// What the engine has declined by itself.
+    pub fn note_declined(&self, refusals: Vec<Refusal>) {
+        for refusal in refusals {
+            self.declined("protocol", refusal);
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Mind {
     changes: (u64, u64),
     looked_again: Option<Instant>,
     kept_bytes: KeptBytes,
+    /// What the last statement that ran exposed: its warnings can be asked for.
+    warned: Option<Arc<Exposure>>,
 }
 
 /// Policy, catalog and session state, put together once for many statements.
@@ -153,6 +155,7 @@ impl Mind {
             changes: (changes, changes),
             looked_again: None,
             kept_bytes: KeptBytes::default(),
+            warned: None,
         };
         for (name, value) in opening.settings {
             mind.setting(name, value);
@@ -188,7 +191,9 @@ impl Mind {
         self.bound();
         let catalog = &self.bound.view.catalog;
         let origin = |column| match shape.origin(column) {
-            ColumnOrigin::Name { relation, .. } if self.names.is_own(relation) => Origin { oid: 0, attribute: 0 },
+            ColumnOrigin::Name { schema, relation, .. } if self.names.is_own(schema, relation) => {
+                Origin { oid: 0, attribute: 0 }
+            }
             ColumnOrigin::Unknown => Origin { oid: 0, attribute: 0 },
             ColumnOrigin::Number { relation, attribute } => Origin { oid: relation, attribute },
             ColumnOrigin::Name { schema, relation, column } => named_origin(catalog, schema, relation, column),
@@ -221,6 +226,7 @@ impl Mind {
         let mut readings = Vec::new();
         for lex in self.spelling.lexes() {
             readings.extend(self.names.paths().into_iter().map(|path| Reading {
+                temporary: self.names.temporary(&path),
                 terms: Terms {
                     lex: *lex,
                     path,
@@ -228,7 +234,6 @@ impl Mind {
                     catalog: view.catalog.version(),
                     database: Arc::clone(view.catalog.database()),
                 },
-                temporary: self.names.temporary(),
                 guarded: false,
             }));
         }
@@ -296,7 +301,8 @@ impl Mind {
         }
         let mut readings = now.to_vec();
         for path in self.names.paths_within(&base.analysis) {
-            let further = Reading { terms: Terms { path, ..first.terms.clone() }, ..first.clone() };
+            let temporary = self.names.temporary(&path);
+            let further = Reading { terms: Terms { path, ..first.terms.clone() }, temporary, ..first.clone() };
             if !readings.contains(&further) {
                 readings.push(further);
             }
@@ -324,8 +330,9 @@ impl Mind {
             return self.bound.readings.as_slice().into();
         };
         let under = |terms: &Terms| {
+            let temporary = self.names.temporary(&terms.path);
             let terms = Terms { lex: terms.lex, path: Arc::clone(&terms.path), ..now.terms.clone() };
-            Reading { terms, ..now.clone() }
+            Reading { terms, temporary, ..now.clone() }
         };
         then.iter().map(under).collect::<Vec<_>>().into()
     }
@@ -357,6 +364,10 @@ impl Mind {
             let mut parts: Vec<Arc<Exposure>> = meanings.map(part).collect();
             for act in &statement.acts {
                 own &= !matches!(act, SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. });
+                if *act == SessionAct::ReadsWarnings {
+                    let earlier = base.exposures.iter().take(index).chain(&self.warned);
+                    parts.extend(earlier.map(|exposure| Arc::new(binding.warned(exposure))));
+                }
                 parts.extend(self.behind_name(act, &understood, engine));
             }
             if rebound {
@@ -429,6 +440,11 @@ impl Mind {
         }
     }
 
+    /// What is spoken.
+    pub fn engine(&self) -> Engine {
+        self.spelling.lex().engine()
+    }
+
     /// Something of which there is no text.
     pub fn unseen(&self, code: &'static str, subject: String) -> Arc<Understood> {
         Arc::new(Understood::unseen(code, subject, &self.bound.binding))
@@ -439,8 +455,12 @@ impl Mind {
         Arc::new(Understood::reset(&self.bound.binding))
     }
 
-    /// Applies what a text changed.
-    pub fn apply(&mut self, understood: &Understood, applied: Applied) {
+    /// Applies what a text changed, which exposed this.
+    pub fn apply(&mut self, understood: &Understood, exposure: &Arc<Exposure>, applied: Applied) {
+        let mut acts = understood.analysis.statements.iter().flat_map(|statement| &statement.acts);
+        if !acts.any(|act| *act == SessionAct::ReadsWarnings) {
+            self.warned = Some(Arc::clone(exposure));
+        }
         let catalog = self.bound.view.catalog.version();
         self.names.apply(&understood.analysis, applied, catalog);
         for other in &understood.others {

@@ -47,7 +47,8 @@ pub struct Names {
     engine: Engine,
     prepared: Bodies,
     cursors: Bodies,
-    temporary: Vec<String>,
+    /// With the path that was in force when it was made, on MySQL: there it hides what has its name in that database only.
+    temporary: Vec<(Option<Arc<[String]>>, String)>,
     /// Relations that this transaction made and that only it can see yet.
     born: Vec<String>,
     path: Setting<Arc<[String]>>,
@@ -240,21 +241,27 @@ impl Names {
         paths
     }
 
-    /// Names that mean this session's own relations.
-    pub fn temporary(&self) -> Vec<String> {
-        self.temporary.iter().chain(&self.born).cloned().collect()
+    /// Names that mean this session's own relations while this path is in force.
+    pub fn temporary(&self, path: &Arc<[String]>) -> Vec<String> {
+        let made = self.temporary.iter().filter(|(then, _)| then.as_ref().is_none_or(|then| then == path));
+        made.map(|(_, name)| name).chain(&self.born).cloned().collect()
     }
 
     /// Whether this is certainly the name of a relation of the session's own, which hides any other of that name.
-    pub fn is_own(&self, relation: &str) -> bool {
-        self.is_pristine() && self.temporary.iter().any(|own| own == relation)
+    pub fn is_own(&self, schema: &str, relation: &str) -> bool {
+        let is_it = |(then, own): &(Option<Arc<[String]>>, String)| {
+            own == relation && then.as_ref().is_none_or(|then| then.iter().eq([schema]))
+        };
+        self.is_pristine() && self.temporary.iter().any(is_it)
     }
 
     /// Names that statements of a text give to relations of their own, for those behind them.
     /// With the place of the statement that gives each.
     pub fn temporary_within(&self, analysis: &Analysis) -> Vec<(usize, String)> {
         let mut made = Vec::new();
-        if analysis.statements.len() < 2 {
+        let acts = || analysis.statements.iter().flat_map(|statement| &statement.acts);
+        let moves = acts().any(|act| matches!(act, SessionAct::Set { name, .. } if self.is_database(name)));
+        if analysis.statements.len() < 2 || moves {
             return made;
         }
         for (index, statement) in analysis.statements.iter().enumerate() {
@@ -384,12 +391,18 @@ impl Names {
                 }
             }
             SessionAct::CreateTemporary { name } => {
-                if !self.temporary.contains(name) && self.temporary.len() < NAMES_MAX {
-                    self.temporary.push(name.clone());
+                let made = match (self.engine, self.path.now.as_slice()) {
+                    (Engine::Postgres, _) => (None, name.clone()),
+                    (Engine::Mysql, [path]) => (Some(Arc::clone(path)), name.clone()),
+                    // In which database is not certain: then it hides nothing.
+                    (Engine::Mysql, _) => return,
+                };
+                if !self.temporary.contains(&made) && self.temporary.len() < NAMES_MAX {
+                    self.temporary.push(made);
                 }
             }
             SessionAct::DropTemporary { name } => {
-                self.temporary.retain(|known| known != name);
+                self.temporary.retain(|(_, known)| known != name);
                 self.born.retain(|known| known != name);
             }
             SessionAct::CatalogChanged => self.ddl = true,
@@ -642,12 +655,26 @@ mod tests {
             names.apply(&read(other), Applied::Surely, 1);
         }
         names.apply(&read("create table y (id int)"), Applied::Perhaps, 1);
-        assert_eq!(names.temporary(), ["t", "u"]);
+        let own = |names: &Names| names.temporary(&names.paths()[0]);
+        assert_eq!(own(&names), ["t", "u"]);
         assert!(names.idle(Transaction::Open, Transaction::Idle), "the catalog has changed");
-        assert_eq!(names.temporary(), ["t"]);
+        assert_eq!(own(&names), ["t"]);
         assert!(!names.idle(Transaction::Idle, Transaction::Idle));
         names.apply(&read("discard all"), Applied::Surely, 1);
-        assert!(names.temporary().is_empty());
+        assert!(own(&names).is_empty());
+    }
+
+    #[test]
+    fn a_relation_of_mysql_hides_another_in_its_own_database_only() {
+        let mut names = Names::mysql("play", "alice".into());
+        names.act(&SessionAct::CreateTemporary { name: "customers".to_owned() }, Applied::Surely, 1);
+        assert_eq!(names.temporary(&names.paths()[0]), ["customers"]);
+        assert!(names.is_own("play", "customers") && !names.is_own("support", "customers"));
+        let moved = SessionAct::Set { name: "database".to_owned(), value: Some("support".to_owned()), local: false };
+        names.act(&moved, Applied::Surely, 1);
+        assert!(names.temporary(&names.paths()[0]).is_empty());
+        names.act(&SessionAct::CreateTemporary { name: "orders".to_owned() }, Applied::Perhaps, 1);
+        assert!(!names.is_pristine() && !names.is_own("support", "orders"));
     }
 
     #[test]

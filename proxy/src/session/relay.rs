@@ -355,6 +355,7 @@ impl<E: SessionEngine> Relay<E> {
                 }
             }
         }
+        self.gate.note_declined(self.engine.take_declined());
         for skipped in self.engine.take_skipped() {
             self.gate.finished(skipped, &Outcome::Skipped, &mut self.engine);
         }
