@@ -83,7 +83,7 @@ fn tests_of_files_are_run() {
     let (code, told, _) = weir(&["test", example]);
     assert_eq!(code, 0, "{told}");
     assert!(told.contains("ok    a look-up passes\n") && told.ends_with(" passed, 0 failed\n"), "{told}");
-    let wrong = std::fs::read_to_string(example).unwrap().replace("after: 50,", "after: 51,");
+    let wrong = std::fs::read_to_string(example).unwrap().replacen("after: 50,", "after: 51,", 1);
     let wrong = folder.write("wrong.yaml", wrong).display().to_string();
     let (code, told, why) = weir(&["test", &wrong]);
     assert_eq!((code, &*why), (FINDING, "1 test(s) of the policy failed"));
