@@ -136,8 +136,6 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         let execute = Execute::read(&payload)?;
         let known = match self.statements.find(execute.id, self.dialect()) {
             Found::Known(serial) => self.statements.get(serial),
-            // Every preparation passes here, so the server does not have it either, and says so.
-            Found::Unknown if execute.id != LAST => return self.awaits(Kind::Ok, packet),
             Found::Refused | Found::Unknown => None,
         };
         let Some(statement) = known else {
