@@ -35,8 +35,10 @@ pub(super) enum Method {
 impl Method {
     fn of(plugin: &str) -> Option<Method> {
         Some(match plugin {
-            // No name: the server takes its own, and asks for it.
-            "" | "mysql_native_password" | "client_ed25519" | "parsec" => Method::Challenge,
+            // No name, or the one that MariaDB's C library gives for a plugin that it does not have, with no answer:
+            // the server takes its own, and asks for it.
+            "" | "dummy_fallback_auth" => Method::Challenge,
+            "mysql_native_password" | "client_ed25519" | "parsec" => Method::Challenge,
             "caching_sha2_password" => Method::CachingSha2,
             "sha256_password" => Method::Sha256,
             "mysql_clear_password" | "dialog" | "authentication_openid_connect_client" => Method::Clear,
