@@ -24,14 +24,15 @@ const FRAME_BYTES_MIN: usize = 16 * 1024;
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
 /// Requests of the MySQL protocol that are not SQL and do not pass unless they are named.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "binlog-dump",
     "binlog-dump-gtid",
     "clone",
     "debug",
+    "refresh",
     "register-replica",
     "shutdown",
-    "stmt-bulk-execute",
+    "subscribe-group-replication-stream",
     "table-dump",
 ];
 

@@ -163,7 +163,8 @@ fn what_is_wrong_is_told_with_its_place() {
         "[upstream.catalog]",
         "[allow]\ncommands = [\"query\"]\n[upstream.catalog]",
         "13:13: `allow.commands` names `query`, which is no command that weir refuses by itself (hint: name some of \
-         binlog-dump, binlog-dump-gtid, clone, debug, register-replica, shutdown, stmt-bulk-execute, table-dump)",
+         binlog-dump, binlog-dump-gtid, clone, debug, refresh, register-replica, shutdown, \
+         subscribe-group-replication-stream, table-dump)",
     );
     check(
         "upstream = \"db\"",

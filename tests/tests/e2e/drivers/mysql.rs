@@ -23,7 +23,7 @@ impl Allowed {
     fn options(self) -> WeirOptions {
         let mut options = WeirOptions::allow_all();
         if self == Allowed::Yes {
-            options.allow = vec!["local_infile = true".to_owned(), "commands = [\"stmt-bulk-execute\"]".to_owned()];
+            options.allow = vec!["local_infile = true".to_owned()];
         }
         options
     }
