@@ -21,7 +21,7 @@ use super::found::Found;
 use super::lexer::{Kind, Token};
 use super::reading::{self, Fate};
 use super::shape::Unit;
-use crate::statement::{Coverage, SessionAct, Verb};
+use crate::statement::{Access, Columns, Coverage, SessionAct, Verb};
 
 /// Statements of a text: token ranges, empty ones left out.
 pub(super) fn split(unit: &Unit<'_>) -> Vec<Range<usize>> {
@@ -74,17 +74,59 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
     if program::begins(unit, range.start, range.end) == Some(range.start) {
         return program::run(unit, range, context, found, depth);
     }
-    match word.as_str() {
+    let before = found.drafts.len();
+    read(&word, &mut cursor, context, found, depth);
+    let named = |at: usize, name: &str| {
+        unit.tokens[at].is_identifier() && unit.tokens[at].identifier(unit.text).eq_ignore_ascii_case(name)
+    };
+    if word != "set" && range.clone().any(|at| named(at, "optimizer_trace")) {
+        // It tells what the last statements compared.
+        found.gap("server-state", "optimizer_trace", Coverage::Opaque);
+    }
+    let is_change = matches!(word.as_str(), "insert" | "replace" | "update" | "delete" | "handler" | "with");
+    if is_change && (found.verb != Verb::Select || word == "handler") && assigns(unit, range) {
+        if word == "handler" {
+            found.gap("variable", "handler", Coverage::Opaque);
+        }
+        remember_rows(found, before);
+    }
+}
+
+/// Whether a variable of the session is given a value within an expression.
+fn assigns(unit: &Unit<'_>, mut range: Range<usize>) -> bool {
+    let end = range.end;
+    range.any(|at| {
+        unit.tokens[at].kind == Kind::Variable && at + 1 < end && matches!(unit.tokens[at + 1].raw(unit.text), b":=")
+    })
+}
+
+/// A variable may hold a value of every row that a change has looked at, also of what it changes.
+fn remember_rows(found: &mut Found, before: usize) {
+    let drafts: Vec<_> = found.drafts.iter().skip(before).cloned().collect();
+    for mut draft in drafts {
+        draft.access = Access::Read;
+        draft.copied = Columns::All;
+        draft.copied_many = true;
+        draft.pin = None;
+        found.draft(draft);
+    }
+}
+
+/// Gives a statement to the reader of its first word.
+fn read(word: &str, cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    let unit = cursor.unit;
+    let range = cursor.at..cursor.end;
+    match word {
         "select" | "with" | "values" | "table" | "insert" | "replace" | "update" | "delete" => {
             if word == "delete" && cursor.is_at(1, "history") {
                 // DELETE HISTORY FROM t: what it was before is gone.
                 found.verb = Verb::Delete;
                 let table = range.start + 2..range.end;
-                return admin::touch(unit, table, context, found, crate::statement::Access::Write);
+                return admin::touch(unit, table, context, found, Access::Write);
             }
-            reading::query(unit, range, context, found, &word);
+            reading::query(unit, range, context, found, word);
         }
-        "set" => set::read(&mut cursor, context, found, depth),
+        "set" => set::read(cursor, context, found, depth),
         "use" => {
             found.verb = Verb::Session;
             cursor.at += 1;
@@ -92,22 +134,22 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
             found.acts.push(SessionAct::Set { name: "database".to_owned(), value, local: false });
         }
         "begin" | "start" | "commit" | "rollback" | "savepoint" | "release" | "xa" => {
-            transaction(&cursor, context, found)
+            transaction(cursor, context, found)
         }
-        "prepare" | "execute" | "deallocate" => prepared::read(&mut cursor, context, found, depth),
-        "drop" if cursor.is_at(1, "prepare") => prepared::read(&mut cursor, context, found, depth),
-        "handler" => load::handler(&mut cursor, context, found),
-        "load" => load::load(&mut cursor, context, found),
+        "prepare" | "execute" | "deallocate" => prepared::read(cursor, context, found, depth),
+        "drop" if cursor.is_at(1, "prepare") => prepared::read(cursor, context, found, depth),
+        "handler" => load::handler(cursor, context, found),
+        "load" => load::load(cursor, context, found),
         "do" => {
             found.verb = Verb::Call;
             reading::expressions(unit, range.start + 1..range.end, context, found, ("do", Fate::Stay));
         }
-        "call" => prepared::call(&mut cursor, context, found),
-        "explain" | "describe" | "desc" => show::explain(&mut cursor, context, found, depth),
-        "analyze" if !is_maintenance(&cursor) => show::explain(&mut cursor, context, found, depth),
-        "show" => show::show(&mut cursor, context, found),
-        "create" | "alter" | "drop" | "rename" | "truncate" => define::read(&mut cursor, context, found, depth),
-        _ => admin::read(&mut cursor, context, found, &word),
+        "call" => prepared::call(cursor, context, found),
+        "explain" | "describe" | "desc" => show::explain(cursor, context, found, depth),
+        "analyze" if !is_maintenance(cursor) => show::explain(cursor, context, found, depth),
+        "show" => show::show(cursor, context, found),
+        "create" | "alter" | "drop" | "rename" | "truncate" => define::read(cursor, context, found, depth),
+        _ => admin::read(cursor, context, found, word),
     }
 }
 

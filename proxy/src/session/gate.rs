@@ -190,6 +190,7 @@ impl Gate {
         if outdated || (understood.misses_relation && self.mind.may_look_again()) {
             return Judgement::Renew;
         }
+        self.mind.judged();
         self.statements += 1;
         let judged = self.admit(known, understood, values, started);
         telemetry::judged(

@@ -56,6 +56,8 @@ pub struct Mind {
     changes: (u64, u64),
     looked_again: Option<Instant>,
     kept_bytes: KeptBytes,
+    /// Changes that the statement which waits for the catalog must know of: those since are not its own to wait for.
+    awaited: Option<u64>,
     /// What the last statement that ran exposed: its warnings can be asked for.
     warned: Option<Arc<Exposure>>,
 }
@@ -155,6 +157,7 @@ impl Mind {
             changes: (changes, changes),
             looked_again: None,
             kept_bytes: KeptBytes::default(),
+            awaited: None,
             warned: None,
         };
         for (name, value) in opening.settings {
@@ -483,8 +486,17 @@ impl Mind {
     }
 
     /// Whether the catalog must be read before anything else is judged.
-    pub fn must_renew(&self) -> bool {
-        self.bound.binding.is_sensitive() && (self.renew || self.feed.changes() != self.changes.0)
+    pub fn must_renew(&mut self) -> bool {
+        if !self.bound.binding.is_sensitive() {
+            return false;
+        }
+        let awaited = *self.awaited.get_or_insert_with(|| self.feed.changes());
+        self.renew || self.changes.0 < awaited
+    }
+
+    /// A statement has been judged: the next one must know of what was changed until then.
+    pub fn judged(&mut self) {
+        self.awaited = None;
     }
 
     /// A name was not found: true when the catalog should be read again before that is believed.

@@ -288,6 +288,11 @@ impl Names {
     /// Applies the acts of a text that has ended. What it did to names of the protocol is for the engine: see
     /// [`forgets`].
     pub fn apply(&mut self, analysis: &Analysis, applied: Applied, catalog: u64) {
+        if self.engine == Engine::Mysql && self.pristine && runs_unread(analysis) {
+            // What ran may have dropped a relation of the session's own.
+            self.pristine = false;
+            self.version += 1;
+        }
         for statement in &analysis.statements {
             for act in &statement.acts {
                 self.act(act, applied, catalog);
@@ -456,6 +461,16 @@ impl Names {
     fn path_of(&self, value: Option<&str>) -> Arc<[String]> {
         value.map_or_else(|| Arc::clone(&self.path_at_start), |value| parse_search_path(value).into())
     }
+}
+
+/// Whether a text runs statements that do not stand in it: of a routine, or prepared before.
+fn runs_unread(analysis: &Analysis) -> bool {
+    analysis.touches_names
+        || analysis.statements.iter().any(|statement| {
+            statement.verb == Verb::Call
+                || !statement.functions.is_empty()
+                || statement.acts.iter().any(|act| matches!(act, SessionAct::ExecutePrepared { .. }))
+        })
 }
 
 fn path_of_database(database: &str) -> Arc<[String]> {

@@ -53,16 +53,12 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
     if cursor.is("alter") && cursor.find("view").is_some_and(|at| at < cursor.at + 16 && !cursor.is_at(1, "table")) {
         return view(cursor, context, found, depth);
     }
-    admin::touch(cursor.unit, whole.clone(), context, found, Access::Ddl);
-    if cursor.is("alter") && moves_rows(cursor) {
-        // Rows go into another table, or under another name, as they are.
-        for draft in &mut found.drafts {
-            draft.access = Access::Read;
-            draft.copied = Columns::All;
-            draft.copied_many = true;
-        }
-        admin::touch(cursor.unit, whole, context, found, Access::Ddl);
+    if moves_rows(cursor) {
+        // RENAME TABLE does not see relations of the session's own.
+        let everybodys = Context { temporary: &[], ..*context };
+        carry_over(cursor.unit, whole.clone(), &everybodys, found);
     }
+    admin::touch(cursor.unit, whole, context, found, Access::Ddl);
     unnamed(cursor, found);
     found.acts.push(SessionAct::CatalogChanged);
 }
@@ -114,9 +110,41 @@ fn elsewhere(cursor: &Cursor<'_, '_>, found: &mut Found) {
     }
 }
 
-/// ALTER TABLE … EXCHANGE PARTITION, CONVERT PARTITION … TO TABLE, CONVERT TABLE … TO PARTITION.
+/// Whatever is named stands somewhere else afterwards, or will be taken there, where no dataset speaks of it.
+fn carry_over(unit: &Unit<'_>, whole: Range<usize>, context: &Context<'_>, found: &mut Found) {
+    let before = found.drafts.len();
+    admin::touch(unit, whole, context, found, Access::Read);
+    for draft in found.drafts.iter_mut().skip(before) {
+        draft.copied = Columns::All;
+        draft.copied_many = true;
+    }
+}
+
+/// ALTER TABLE … EXCHANGE PARTITION, CONVERT PARTITION … TO TABLE, CONVERT TABLE … TO PARTITION; another name for a table
+/// or a column; a column that is computed from others; ALTER EVENT … DO.
 fn moves_rows(cursor: &Cursor<'_, '_>) -> bool {
-    cursor.find("exchange").is_some()
+    if cursor.is("rename") {
+        return true;
+    }
+    if !cursor.is("alter") {
+        return false;
+    }
+    if cursor.find("event").is_some_and(|at| at < cursor.at + 8) {
+        return cursor.find("do").is_some();
+    }
+    let tokens = &cursor.unit.tokens[..cursor.end];
+    let renames = (cursor.at..cursor.end).any(|at| {
+        candidates::is_any(cursor.unit, &tokens[at], &["rename"])
+            && !tokens.get(at + 1).is_some_and(|next| candidates::is_any(cursor.unit, next, &["index", "key"]))
+    });
+    let computes = (cursor.at..cursor.end).any(|at| {
+        tokens[at].is_word(cursor.unit.text, "as")
+            && tokens.get(at + 1).is_some_and(|next| next.is_punct(cursor.unit.text, "("))
+    });
+    renames
+        || computes
+        || cursor.find("change").is_some()
+        || cursor.find("exchange").is_some()
         || cursor.find("convert").is_some_and(|at| {
             cursor
                 .unit
@@ -148,6 +176,10 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     if kind.is_some_and(|at| cursor.unit.tokens[at].is_word(cursor.unit.text, "view")) {
         cursor.at = start;
         return view(cursor, context, found, depth);
+    }
+    if kind.is_some_and(|at| candidates::is_any(cursor.unit, &cursor.unit.tokens[at], &["trigger", "event"])) {
+        // It runs later, for nobody who could be asked.
+        carry_over(cursor.unit, whole.clone(), context, found);
     }
     admin::touch(cursor.unit, whole, context, found, Access::Ddl);
     found.acts.push(SessionAct::CatalogChanged);
