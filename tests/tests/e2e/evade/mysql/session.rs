@@ -13,6 +13,11 @@ const READ: &str = "select concat('', email) from customers";
 const OWN: super::Step = Say("create database OWN; create table OWN.customers (id int primary key, email varchar(80))");
 
 #[test]
+fn nothing_that_a_variable_remembers_gets_past_the_budget() {
+    check(REMEMBERED);
+}
+
+#[test]
 fn no_play_with_names_gets_past_the_budget() {
     check(NAMES);
 }
@@ -156,5 +161,68 @@ const NAMES: &[Evasion] = &[
         &[Say(
             r"set statement sql_mode = 'NO_BACKSLASH_ESCAPES' for select '\'', email, '\' from articles -- ' from customers",
         )],
+    ),
+];
+
+/// A variable that takes in a value of every row that a statement looks at, and is read in the next.
+const REMEMBERED: &[Evasion] = &[
+    (
+        "by a delete of nothing",
+        Both,
+        &[
+            Say("set @x = ''"),
+            Say("delete from customers where id <= 2000 and (@x := concat(@x, email)) is null"),
+            Say("select @x"),
+        ],
+    ),
+    (
+        "by an update of nothing",
+        Both,
+        &[
+            Say("set @x = ''"),
+            Say("update customers set language = language where id <= 2000 and (@x := concat(@x, email)) is null"),
+            Say("select @x"),
+        ],
+    ),
+    (
+        "by a prepared delete",
+        Both,
+        &[
+            Say("set @x = ''"),
+            Say("prepare s from 'delete from customers where id <= 2000 and (@x := concat(@x, email)) is null'"),
+            Say("execute s"),
+            Say("select @x"),
+        ],
+    ),
+    (
+        "by a handler",
+        MySql9,
+        &[
+            Say("set @x = ''"),
+            Say("handler customers open"),
+            Say("handler customers read first where (@x := concat(@x, email)) is null limit 2000"),
+            Say("select @x"),
+        ],
+    ),
+    (
+        "in a temporary table's shadow of another database",
+        Both,
+        &[
+            OWN,
+            Say("use OWN"),
+            Say("create temporary table customers (id int, email varchar(80))"),
+            Say("use support"),
+            Say(READ),
+        ],
+    ),
+    (
+        "in a temporary table's shadow that a prepared statement takes away",
+        Both,
+        &[
+            Say("create temporary table customers (id int, email varchar(80))"),
+            Say("prepare s from 'drop temporary table customers'"),
+            Say("execute s"),
+            Say(READ),
+        ],
     ),
 ];
