@@ -7,6 +7,8 @@
 //!
 //! What must never happen here: a name that means something else to Weir than to the server, without Weir saying so.
 
+mod setting;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,11 +18,10 @@ use weir_wire::Transaction;
 
 use crate::catalog::parse_search_path;
 
+use setting::{Setting, put};
+
 /// Names of each kind that are remembered; a session that makes more is no longer understood when it uses them.
 const NAMES_MAX: usize = 4096;
-/// States that stand beside each other; beyond them the oldest uncertain one is what is left out, and said to be.
-const CANDIDATES_MAX: usize = 4;
-
 /// What prepared names and cursors stand for, and the version of the catalog that they were read under: more than one
 /// body where it is not certain which.
 type Bodies = HashMap<String, (u64, Vec<Arc<StatementAnalysis>>)>;
@@ -67,64 +68,6 @@ pub struct Names {
     rolling_back: bool,
     /// Bumped by every change, so that what was derived can be kept.
     version: u64,
-}
-
-/// A setting as transactions see it.
-#[derive(Debug)]
-struct Setting<T> {
-    /// In force now; more than one where it is not certain which.
-    now: Vec<T>,
-    /// In force after a commit.
-    after_commit: Vec<T>,
-    /// In force after a rollback.
-    after_rollback: Vec<T>,
-}
-
-impl<T: Clone + PartialEq> Setting<T> {
-    fn new(value: T) -> Setting<T> {
-        Setting { now: vec![value.clone()], after_commit: vec![value.clone()], after_rollback: vec![value] }
-    }
-
-    fn set(&mut self, value: T, local: bool, certain: bool) {
-        put(&mut self.now, value.clone(), certain);
-        if !local {
-            put(&mut self.after_commit, value, certain);
-        }
-    }
-
-    /// Without regard to transactions.
-    fn set_at_once(&mut self, value: T, certain: bool) {
-        for values in [&mut self.now, &mut self.after_commit, &mut self.after_rollback] {
-            put(values, value.clone(), certain);
-        }
-    }
-
-    /// To an unknown savepoint: anything that was in force in this transaction may be again.
-    fn roll_back_to(&mut self) {
-        for value in self.after_rollback.iter().chain(&self.after_commit.clone()) {
-            put(&mut self.now, value.clone(), false);
-        }
-        for value in &self.after_rollback {
-            put(&mut self.after_commit, value.clone(), false);
-        }
-    }
-
-    fn end(&mut self, rolled_back: bool) {
-        let value = if rolled_back { &self.after_rollback } else { &self.after_commit }.clone();
-        *self = Setting { now: value.clone(), after_commit: value.clone(), after_rollback: value };
-    }
-}
-
-fn put<T: PartialEq>(values: &mut Vec<T>, value: T, certain: bool) {
-    if certain {
-        values.clear();
-    }
-    if !values.contains(&value) {
-        if values.len() >= CANDIDATES_MAX {
-            values.remove(0);
-        }
-        values.push(value);
-    }
 }
 
 /// How far the acts of a statement can be relied on.
