@@ -337,7 +337,14 @@ impl Mind {
             let terms = Terms { lex: terms.lex, path: Arc::clone(&terms.path), ..now.terms.clone() };
             Reading { terms, temporary, ..now.clone() }
         };
-        then.iter().map(under).collect::<Vec<_>>().into()
+        let mut readings: Vec<Reading> = then.iter().map(under).collect();
+        if !self.names.is_pristine() {
+            // What hid a relation when it was prepared, or hides one now, may be gone.
+            let guarded: Vec<Reading> =
+                readings.iter().flat_map(|reading| guarded_readings(Some(reading), &self.bound.binding)).collect();
+            readings.extend(guarded);
+        }
+        readings.into()
     }
 
     /// Each statement of a text under everything that may be in force when its turn comes.

@@ -225,4 +225,14 @@ const REMEMBERED: &[Evasion] = &[
             Say(READ),
         ],
     ),
+    (
+        "in a shadow that is gone, prepared by the protocol",
+        Both,
+        &[
+            Say("create temporary table customers (id int, email varchar(80))"),
+            Say("prepare s from 'drop temporary table customers'"),
+            Say("execute s"),
+            Prepared(READ),
+        ],
+    ),
 ];
