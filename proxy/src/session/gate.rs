@@ -4,27 +4,26 @@
 //! before they go to the client. INVARIANT: rows of a sensitive relation are charged, and the record that says so is
 //! durable, before they are released; whatever prevents that ends the result.
 
+mod declined;
+mod ending;
+mod rows;
 mod telling;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir_audit_store::event::{Body, Completion, Decision as Decided, Denial as Denied, Leases, Outcome as Ended};
+use weir_audit_store::event::{Body, Decision as Decided, Denial as Denied, Leases, Outcome as Ended};
 use weir_audit_store::{StoreError, Urgency};
-use weir_policy::exposure::Exposure;
-use weir_policy::meter::{ChargedLine, LeaseLine, RowBatch, Then};
-use weir_policy::relation::Engine;
+use weir_policy::meter::{ChargedLine, LeaseLine};
 use weir_policy::rule::OnStoreFailure;
 use weir_policy::statement::Verb;
-use weir_policy::verdict::{Decision, Denial, Outcome as Came};
-use weir_wire::step::Running;
-use weir_wire::{Command, Outcome, Refusal, Run, Shape, Transaction, Values};
+use weir_policy::verdict::{Decision, Denial};
+use weir_wire::{Refusal, Run, Transaction, Values};
 
 use super::SessionEngine;
 use super::execution::{Execution, Handle, KeyPlan, Known};
 use super::mind::Mind;
-use super::names::{Applied, Forgets, forgets, forgets_portals};
 use crate::analyses::Understood;
 use crate::audit::words;
 use crate::budgets::{self, SharedLedger};
@@ -32,7 +31,7 @@ use crate::config::Durability;
 use crate::route::Route;
 use crate::telemetry;
 
-use telling::{decided, dedup, outcome_word, refusal};
+use telling::{decided, dedup, refusal};
 
 /// SQLSTATE while the audit log cannot be written: `io_error`.
 const NO_RECORD: &str = "58030";
@@ -349,258 +348,6 @@ impl Gate {
         refusal
     }
 
-    /// Rows that are to leave.
-    pub fn release<E: SessionEngine>(
-        &mut self,
-        running: Running<'_, Execution, E::Shape>,
-        bytes: &[u8],
-        rows: usize,
-    ) -> Release {
-        let execution = running.execution;
-        if execution.waits_for > self.mind.shared.recorder.durable() && !self.continues_without_record(execution) {
-            if !self.store_failed {
-                return Release::Part { bytes: 0, wait: execution.waits_for };
-            }
-            return self.cut_without_record(execution, 0);
-        }
-        if execution.reviewed != Some(running.index) {
-            let shape = running.shape.map(|shape| Arc::clone(shape) as Arc<dyn Shape>);
-            match self.review(execution, shape, running.index) {
-                Ok(0) => {}
-                Ok(wait) => {
-                    execution.waits_for = wait;
-                    return Release::Part { bytes: 0, wait };
-                }
-                Err(Some(denial)) => return self.cut(execution, 0, denial),
-                Err(None) => return self.cut_without_record(execution, 0),
-            }
-        }
-        if execution.meter.is_none() {
-            add(&mut execution.rows, rows);
-            add(&mut execution.bytes, bytes.len());
-            return Release::All;
-        }
-        self.charge::<E>(execution, bytes)
-    }
-
-    /// Compares the server's description with the analysis and says what to count; returns a record to wait for.
-    ///
-    /// # Errors
-    /// The denial when the server names what may not leave; nothing when that cannot be recorded.
-    fn review(
-        &mut self,
-        execution: &mut Execution,
-        shape: Option<Arc<dyn Shape>>,
-        index: usize,
-    ) -> Result<u64, Option<Denial>> {
-        let origins = shape.as_ref().map_or_else(Vec::new, |shape| self.mind.origins(&**shape));
-        let bound = self.mind.bound();
-        let binding = Arc::clone(&bound.binding);
-        let mut wait = 0;
-        if execution.wants_shape
-            && let Some(tightened) = binding.tighten(&execution.exposure, &origins)
-        {
-            tracing::info!(statement = %execution.id, "the server's description names more than the text showed");
-            self.replace_meter(execution);
-            execution.exposure = Arc::new(tightened);
-            match self.decide(execution) {
-                Ok(Ok(sequence)) => wait = sequence,
-                Ok(Err(error)) if self.continues_without_record(execution) => {
-                    self.mind.shared.recorder.lose("admission", &error);
-                }
-                Ok(Err(_)) => return Err(None),
-                Err(mut denial) => {
-                    denial.basis.outcome = Came::Cut;
-                    return Err(Some(denial));
-                }
-            }
-        }
-        execution.reviewed = Some(index);
-        if execution.may_be_elsewhere() && self.mind.is_elsewhere(&origins) {
-            self.replace_meter(execution);
-        }
-        if execution.meter.is_some() {
-            let part = part(execution, index);
-            let lanes = binding.lanes(&part, &origins);
-            execution.plan = KeyPlan::new(&lanes, shape, execution, &self.mind.shared.budgets);
-            if let Some(meter) = &mut execution.meter {
-                meter.set_lanes(lanes);
-            }
-        }
-        Ok(if wait > self.mind.shared.recorder.durable() { wait } else { 0 })
-    }
-
-    /// Settles the meter of an execution that is admitted anew.
-    fn replace_meter(&mut self, execution: &mut Execution) {
-        if let Some(mut meter) = execution.meter.take() {
-            execution.charged.extend(words::charges(&meter.take_charged()));
-            let now = self.mind.shared.budgets.clock().now();
-            let settlement = meter.settle(&mut budgets::lock(&self.ledger), now);
-            execution.settled.extend(settlement.lines);
-        }
-    }
-
-    /// Charges the rows one by one, as far as leases and limits allow.
-    fn charge<E: SessionEngine>(&mut self, execution: &mut Execution, bytes: &[u8]) -> Release {
-        self.keys.clear();
-        self.row_bytes.clear();
-        let reads = execution.plan.reads_rows();
-        let mut keys = std::mem::take(&mut self.keys);
-        for row in rows::<E>(bytes) {
-            self.row_bytes.push(u32::try_from(row.len()).unwrap_or(u32::MAX));
-            execution.plan.keys_of(if reads { row } else { &[] }, &mut keys);
-        }
-        self.keys = keys;
-        let Some(meter) = &mut execution.meter else { return Release::All };
-        let now = self.mind.shared.budgets.clock().now();
-        let batch = RowBatch { keys: &self.keys, row_bytes: &self.row_bytes };
-        let (charge, extended) = {
-            let mut ledger = budgets::lock(&self.ledger);
-            let charge = meter.charge(&mut ledger, &batch, now);
-            let extended = match &charge.then {
-                Then::Extend => Some(meter.extend(&mut ledger, now)),
-                _ => None,
-            };
-            (charge, extended)
-        };
-        let released: usize = self.row_bytes.iter().take(charge.rows).map(|bytes| *bytes as usize).sum();
-        add(&mut execution.rows, charge.rows);
-        add(&mut execution.bytes, released);
-        for alert in &charge.alerts {
-            self.mind.alert(execution, alert);
-        }
-        match (charge.then, extended) {
-            (Then::All, _) => Release::All,
-            (Then::Cut(denial), _) | (Then::Extend, Some(Err(denial))) => self.cut(execution, released, denial),
-            (Then::Extend, Some(Ok(leases))) => self.extended(execution, released, &leases),
-            (Then::Extend, None) => self.cut_without_record(execution, released),
-        }
-    }
-
-    /// Records a lease that was extended; its rows wait until that is durable.
-    fn extended(&mut self, execution: &mut Execution, released: usize, leases: &[LeaseLine]) -> Release {
-        let charged = execution.meter.as_mut().map(|meter| meter.take_charged()).unwrap_or_default();
-        match self.record_leases(execution, leases, charged, true, true) {
-            Ok(wait) => {
-                execution.waits_for = wait;
-                Release::Part { bytes: released, wait }
-            }
-            Err(error) if self.continues_without_record(execution) => {
-                self.mind.shared.recorder.lose("lease", &error);
-                // Nothing to wait for: the rest is charged with the next look at it.
-                Release::Part { bytes: released, wait: 0 }
-            }
-            Err(_) => self.cut_without_record(execution, released),
-        }
-    }
-
-    fn cut(&mut self, execution: &mut Execution, bytes: usize, denial: Denial) -> Release {
-        let reference = self.mind.reference();
-        execution.reference = Some(reference.clone());
-        telemetry::cut(&denial.basis.rule);
-        self.mind.alert(execution, &denial.alert());
-        let refusal = refusal(&denial, &reference);
-        execution.cut = Some(denial);
-        Release::Cut { bytes, refusal }
-    }
-
-    fn cut_without_record(&mut self, execution: &mut Execution, bytes: usize) -> Release {
-        Release::Cut { bytes, refusal: self.without_record(&execution.id) }
-    }
-
-    /// An execution has ended.
-    pub fn finished(&mut self, mut execution: Execution, outcome: &Outcome, engine: &mut impl SessionEngine) {
-        match outcome {
-            Outcome::Skipped => {}
-            Outcome::Complete(_) | Outcome::Suspended => self.change(&execution, Applied::Surely, engine),
-            Outcome::Error(_) | Outcome::Cut => self.change(&execution, Applied::Perhaps, engine),
-        }
-        let (ended, sqlstate, tag) = match outcome {
-            Outcome::Complete(tag) => (Ended::Complete, None, Some(tag.clone())),
-            Outcome::Suspended => (Ended::Complete, None, Some("suspended".to_owned())),
-            // query_canceled, or query_interrupted: by the client, a time-out of the server, an operator.
-            Outcome::Error(sqlstate) if matches!(sqlstate.as_str(), "57014" | "70100") => {
-                (Ended::Cancelled, Some(sqlstate.clone()), None)
-            }
-            Outcome::Error(sqlstate) => (Ended::Error, Some(sqlstate.clone()), None),
-            Outcome::Cut => (Ended::Cut, None, None),
-            Outcome::Skipped => (Ended::Error, None, Some("skipped".to_owned())),
-        };
-        self.complete(&mut execution, ended, sqlstate, tag);
-    }
-
-    /// The session is over; what still ran ends here.
-    pub fn abandon(&mut self, executions: Vec<Execution>, ended: Ended) {
-        let parked = self.parked.take().map(|(execution, _)| *execution);
-        for mut execution in executions.into_iter().chain(parked) {
-            self.complete(&mut execution, ended, None, None);
-        }
-    }
-
-    fn complete(&mut self, execution: &mut Execution, ended: Ended, sqlstate: Option<String>, tag: Option<String>) {
-        let ended = if execution.cut.is_some() { Ended::Cut } else { ended };
-        let charged = self.settle(execution);
-        for line in &execution.settled {
-            execution.basis.extend(line.basis.iter().cloned());
-            telemetry::records_released(&line.dataset, line.records);
-        }
-        if let Some(denial) = &execution.cut {
-            execution.basis.push(denial.basis.clone());
-        }
-        dedup(&mut execution.basis);
-        let duration = execution.started.elapsed();
-        let body = Body::Completion(Completion {
-            outcome: ended,
-            rows: execution.rows,
-            bytes: execution.bytes,
-            records: words::counts(&execution.settled),
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            sqlstate,
-            tag,
-        });
-        let mut event = self.mind.event(body, Some(execution));
-        event.charged = charged;
-        event.basis = words::basis(&execution.basis);
-        event.decision = Some(if ended == Ended::Cut { Decided::Cut } else { decided(&execution.basis) });
-        let urgency = if execution.cut.is_some() { Urgency::Durable } else { Urgency::Relaxed };
-        self.mind.shared.recorder.note(&event, urgency);
-        self.rows = self.rows.saturating_add(execution.rows);
-        self.bytes = self.bytes.saturating_add(execution.bytes);
-        telemetry::executed(outcome_word(ended), execution.rows, execution.bytes);
-    }
-
-    /// Gives back what was reserved; returns what was charged and not recorded yet.
-    fn settle(&mut self, execution: &mut Execution) -> Vec<weir_audit_store::event::Charge> {
-        self.replace_meter(execution);
-        std::mem::take(&mut execution.charged)
-    }
-
-    fn change(&mut self, execution: &Execution, applied: Applied, engine: &mut impl SessionEngine) {
-        let understood = &execution.understood;
-        self.mind.apply(understood, &execution.exposure, applied);
-        match forgets_portals(&understood.analysis) {
-            Forgets::Nothing => {}
-            Forgets::Some(names) => names.iter().for_each(|name| engine.forget_portal(Some(name))),
-            Forgets::All => engine.forget_portal(None),
-        }
-        // MySQL's protocol numbers its statements, and SQL cannot reach them.
-        if self.mind.engine() == Engine::Mysql && !understood.starts_over() {
-            return;
-        }
-        match forgets(&understood.analysis) {
-            Forgets::Nothing => {}
-            Forgets::Some(names) => names.iter().for_each(|name| engine.forget(Some(name))),
-            Forgets::All => engine.forget(None),
-        }
-    }
-
-    /// What the engine has declined by itself.
-    pub fn note_declined(&self, refusals: Vec<Refusal>) {
-        for refusal in refusals {
-            self.declined("protocol", refusal);
-        }
-    }
-
     /// The server waits for the next command.
     pub fn idle(&mut self, transaction: Transaction) {
         let before = std::mem::replace(&mut self.transaction, transaction);
@@ -622,67 +369,4 @@ impl Gate {
             "try again later; the operator finds the reason in weir's log",
         )
     }
-
-    fn no_function_calls(&self, oid: u32) -> Refusal {
-        let refusal = Refusal::new(
-            "0A000",
-            format!("the function call message (function {oid}) does not pass weir"),
-            "call the function in SQL; the operator can set allow.function_call",
-        );
-        self.declined("function-call", refusal)
-    }
-
-    /// What a request that is not SQL is taken for, where it may pass at all.
-    fn command(&self, command: Command) -> Result<Arc<Understood>, Refusal> {
-        let (code, name) = match command {
-            Command::ResetConnection => return Ok(self.mind.starts_over()),
-            Command::Named { code, name } => (code, name),
-            Command::Unknown(code) => (code, "unknown"),
-        };
-        if self.allowed_commands.iter().any(|allowed| allowed == name) {
-            return Ok(self.mind.unseen("command", name.to_owned()));
-        }
-        let refusal = Refusal::new(
-            "0A000",
-            format!("the command `{name}` ({code:#04x}) does not pass weir"),
-            "what it brings cannot be counted by person; the operator can name it in allow.commands",
-        );
-        Err(self.declined("command", refusal))
-    }
-
-    /// Records that a request was declined without regard to policy.
-    fn declined(&self, code: &str, refusal: Refusal) -> Refusal {
-        let body = Body::Denial(Denied {
-            code: code.to_owned(),
-            message: refusal.message.clone(),
-            sqlstate: refusal.sqlstate.to_owned(),
-        });
-        let mut event = self.mind.event(body, None);
-        event.decision = Some(Decided::Deny);
-        self.mind.shared.recorder.note(&event, Urgency::Relaxed);
-        refusal
-    }
-}
-
-/// What one result of a text exposes. Where the parts cannot be told apart, all of it.
-fn part(execution: &Execution, index: usize) -> Arc<Exposure> {
-    // After a review only the whole is up to date.
-    let untouched = Arc::ptr_eq(&execution.exposure, &execution.understood.merged);
-    match execution.understood.exposures.get(index) {
-        Some(part) if untouched && execution.understood.exposures.len() > 1 => Arc::clone(part),
-        _ => Arc::clone(&execution.exposure),
-    }
-}
-
-/// The rows of a run, each as it travels.
-fn rows<E: SessionEngine>(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let (row, rest) = bytes.split_at_checked(E::row_len(bytes)?)?;
-        bytes = rest;
-        Some(row)
-    })
-}
-
-fn add(counter: &mut u64, amount: usize) {
-    *counter = counter.saturating_add(u64::try_from(amount).unwrap_or(u64::MAX));
 }

@@ -2,41 +2,38 @@
 //!
 //! INVARIANT: identity is written once, when the session opens. Policy and catalog are looked at anew with each statement.
 
+mod readings;
+mod records;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use weir_audit_store::event::{Alert, Body, Decision, Denial, Person, Session, Severity};
-use weir_audit_store::{Event, Urgency};
-use weir_policy::analysis::{Context, MysqlLex, shape};
+use weir_audit_store::event::{Person, Session};
+use weir_policy::analysis::{MysqlLex, shape};
 use weir_policy::binding::Binding;
 use weir_policy::catalog::{Catalog, RelationKind, Resolution};
 use weir_policy::exposure::{Exposure, Origin};
 use weir_policy::identity::Who;
 use weir_policy::relation::{Engine, RelationName};
 use weir_policy::statement::{Analysis, SessionAct};
-use weir_policy::verdict;
 use weir_wire::{ColumnOrigin, Shape, Transaction};
 
-use super::execution::{Execution, Handle, KeptBytes, Known};
+use readings::guarded_readings;
+
+use super::Shared;
+use super::execution::{KeptBytes, Known};
 use super::names::{Applied, Names};
 use super::spelling::Spelling;
-use super::{SessionEngine, Shared};
 use crate::analyses::{Terms, Understood};
-use crate::audit::words;
 use crate::catalog::{CatalogView, Feed};
 use crate::policies::InForce;
-use crate::telemetry;
 
 /// Between two looks at the catalog because a name was not found in it.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Relations of its own that one text may make before what follows is read as if it had not.
-const MADE_MAX: usize = 8;
 /// Under which a server of MySQL's family reports the default database.
 const REPORTED_DATABASE: &str = "database";
-/// Letters and digits of references: none that is taken for another.
-const REFERENCE_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// One session's knowledge.
 pub struct Mind {
@@ -268,179 +265,6 @@ impl Mind {
         known
     }
 
-    /// What a text means now.
-    pub fn understand(&mut self, text: &[u8], known: &Known, engine: &impl SessionEngine) -> Arc<Understood> {
-        self.bound();
-        if let Some((stamp, understood)) = &*known.last.borrow()
-            && *stamp == self.bound.stamp
-        {
-            return Arc::clone(understood);
-        }
-        if self.spelling.is_ambiguous() && !text.is_ascii() {
-            return self.unseen("client-encoding", "a character may hide a quote".to_owned());
-        }
-        let under = |reading: &Reading, made: &[(usize, String)]| {
-            let mut temporary = reading.temporary.clone();
-            let own = made.iter().map(|(_, name)| name);
-            temporary.extend(own.filter(|name| !reading.guarded || !self.bound.binding.guards(name)).cloned());
-            let lex = reading.terms.lex;
-            let context = Context {
-                lex,
-                catalog: &self.bound.view.catalog,
-                search_path: &reading.terms.path,
-                temporary: &temporary,
-            };
-            let reshaped = (known.lex != lex).then(|| shape(text, lex));
-            let shape = reshaped.as_ref().unwrap_or(&known.shape);
-            self.shared.analyses.understand(text, shape, &reading.terms, &context, &self.bound.binding)
-        };
-        let now = self.readings_of(known);
-        let Some(first) = now.first() else {
-            return self.unseen("search-path", "not known".to_owned());
-        };
-        let base = under(first, &[]);
-        if self.spelling.changes_within(&base.analysis) {
-            return self.unseen("spelling", "the text changes how the rest of it is read".to_owned());
-        }
-        let mut readings = now.to_vec();
-        for path in self.names.paths_within(&base.analysis) {
-            let temporary = self.names.temporary(&path);
-            let further = Reading { terms: Terms { path, ..first.terms.clone() }, temporary, ..first.clone() };
-            if !readings.contains(&further) {
-                readings.push(further);
-            }
-        }
-        if self.names.is_pristine() && changes_names_within(&base.analysis) {
-            readings.extend(guarded_readings(Some(first), &self.bound.binding));
-        }
-        let made = made_within(&base.analysis, &self.names);
-        let rebound = self.bound.binding.is_sensitive() && self.names.uses_rebound(&base.analysis);
-        if readings.len() == 1 && made.is_empty() && !base.uses_names && !rebound {
-            *known.last.borrow_mut() = Some((self.bound.stamp, Arc::clone(&base)));
-            return base;
-        }
-        let understood = self.understand_widely(&base, &readings, &made, engine, rebound, under);
-        if !base.uses_names {
-            *known.last.borrow_mut() = Some((self.bound.stamp, Arc::clone(&understood)));
-        }
-        understood
-    }
-
-    /// The ways in which the names of a text may be meant. What MySQL has prepared keeps the database and the mode of then.
-    /// <https://dev.mysql.com/doc/refman/en/prepare.html>
-    fn readings_of(&self, known: &Known) -> std::borrow::Cow<'_, [Reading]> {
-        let (Some(then), Some(now)) = (&known.prepared_under, self.bound.readings.first()) else {
-            return self.bound.readings.as_slice().into();
-        };
-        let under = |terms: &Terms| {
-            let temporary = self.names.temporary(&terms.path);
-            let terms = Terms { lex: terms.lex, path: Arc::clone(&terms.path), ..now.terms.clone() };
-            Reading { terms, temporary, ..now.clone() }
-        };
-        let mut readings: Vec<Reading> = then.iter().map(under).collect();
-        if !self.names.is_pristine() {
-            // What hid a relation when it was prepared, or hides one now, may be gone.
-            let guarded: Vec<Reading> =
-                readings.iter().flat_map(|reading| guarded_readings(Some(reading), &self.bound.binding)).collect();
-            readings.extend(guarded);
-        }
-        readings.into()
-    }
-
-    /// Each statement of a text under everything that may be in force when its turn comes.
-    fn understand_widely(
-        &self,
-        base: &Arc<Understood>,
-        readings: &[Reading],
-        made: &[(usize, String)],
-        engine: &impl SessionEngine,
-        rebound: bool,
-        under: impl Fn(&Reading, &[(usize, String)]) -> Arc<Understood>,
-    ) -> Arc<Understood> {
-        let binding = &self.bound.binding;
-        let understood: Vec<Vec<Arc<Understood>>> = (0..=made.len())
-            .map(|count| readings.iter().map(|reading| under(reading, made.get(..count).unwrap_or(made))).collect())
-            .collect();
-        let mut own = true;
-        let mut exposures = Vec::with_capacity(base.exposures.len());
-        for (index, statement) in base.analysis.statements.iter().enumerate() {
-            let before = made.iter().filter(|(at, _)| *at < index).count();
-            let meanings = understood.get(before).into_iter().flatten();
-            // Cut in another way a text has other statements: then each may be any of them.
-            let part = |meant: &Arc<Understood>| match meant.exposures.get(index) {
-                Some(part) if meant.exposures.len() == base.exposures.len() => Arc::clone(part),
-                _ => Arc::clone(&meant.merged),
-            };
-            let mut parts: Vec<Arc<Exposure>> = meanings.map(part).collect();
-            for act in &statement.acts {
-                own &= !matches!(act, SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. });
-                if *act == SessionAct::ReadsWarnings {
-                    let earlier = base.exposures.iter().take(index).chain(&self.warned);
-                    parts.extend(earlier.map(|exposure| Arc::new(binding.warned(exposure))));
-                }
-                parts.extend(self.behind_name(act, &understood, engine));
-            }
-            if rebound {
-                let unknown = self.unseen("changed-in-transaction", "a name that it uses".to_owned());
-                parts.push(Arc::clone(&unknown.merged));
-            }
-            exposures.push(match parts.as_slice() {
-                [only] => Arc::clone(only),
-                parts => Arc::new(binding.merge(parts.iter().map(AsRef::as_ref))),
-            });
-        }
-        let others = understood.into_iter().flatten().filter(|other| !Arc::ptr_eq(other, base)).collect();
-        Arc::new(base.with_exposures(exposures, others, own, binding))
-    }
-
-    /// What the statement or cursor exposes that an act runs by name.
-    fn behind_name(
-        &self,
-        act: &SessionAct,
-        readings: &[Vec<Arc<Understood>>],
-        engine: &impl SessionEngine,
-    ) -> Vec<Arc<Exposure>> {
-        let (name, is_cursor) = match act {
-            SessionAct::ExecutePrepared { name } => (name, false),
-            SessionAct::Fetch { name } => (name, true),
-            _ => return Vec::new(),
-        };
-        let binding = &self.bound.binding;
-        let mut found: Vec<Arc<Exposure>> = Vec::new();
-        // Within a text a name may be given and used.
-        let statements = readings.iter().flatten().flat_map(|reading| &reading.analysis.statements);
-        for earlier in statements.flat_map(|statement| &statement.acts) {
-            match earlier {
-                SessionAct::Prepare { name: given, body } if given == name && !is_cursor => {
-                    found.push(Arc::new(binding.exposure(body)));
-                }
-                SessionAct::DeclareCursor { name: given, body } if given == name && is_cursor => {
-                    found.push(Arc::new(binding.exposure(body)));
-                }
-                _ => {}
-            }
-        }
-        let catalog = self.bound.view.catalog.version();
-        let bodies = if is_cursor { self.names.cursor(name) } else { self.names.prepared(name, catalog) };
-        found.extend(bodies.into_iter().flatten().map(|body| Arc::new(binding.exposure(body))));
-        let of_protocol = if is_cursor { engine.portal_named(name) } else { engine.statement_named(name) };
-        if let Some(Handle(known)) = of_protocol {
-            // As it was understood; what has changed since may have given it another meaning.
-            match &*known.last.borrow() {
-                Some((_, understood)) => found.push(Arc::clone(&understood.merged)),
-                None => found.clear(),
-            }
-            let current = known.last.borrow().as_ref().is_some_and(|(stamp, _)| *stamp == self.bound.stamp);
-            if !current {
-                found.push(Arc::clone(&self.unseen("unknown-name", name.clone()).merged));
-            }
-        }
-        if found.is_empty() {
-            found.push(Arc::clone(&self.unseen("unknown-name", name.clone()).merged));
-        }
-        found
-    }
-
     /// A statement whose text is not kept: as it was understood when it was prepared, if nothing has changed since.
     pub fn understand_unkept(&mut self, known: &Rc<Known>) -> Arc<Understood> {
         let stamp = self.bound().stamp;
@@ -532,67 +356,6 @@ impl Mind {
         self.feed.took_in(self.changes.1);
         self.rebind();
     }
-
-    /// Names a statement of this session, uniquely in the log.
-    pub fn statement_id(&self, number: u64) -> String {
-        format!("{}.{number}", self.session.id)
-    }
-
-    /// A reference for something that a client is told of.
-    pub fn reference(&self) -> String {
-        let mut random = [0; 8];
-        // Without random bytes the reference is a poor one; the statement's own id still stands in the record.
-        let _ = aws_lc_rs::rand::fill(&mut random);
-        let letter = |byte: &u8| char::from(REFERENCE_ALPHABET[usize::from(byte & 31)]);
-        let letters: String = random.iter().map(letter).collect();
-        format!("W-{}-{}", &letters[..4], &letters[4..])
-    }
-
-    /// An event of this session.
-    pub fn event(&self, body: Body, execution: Option<&Execution>) -> Event {
-        let mut event = self.shared.recorder.event(body);
-        event.session = Some(self.session.clone());
-        event.person = Some(self.person.clone());
-        if let Some(execution) = execution {
-            let (sha256, len) =
-                execution.known.as_ref().map_or((&[][..], 0), |known| (known.sha256.as_slice(), known.len));
-            event.statement = Some(words::statement(execution.id.clone(), &execution.understood, sha256, len));
-            event.policy = Some(execution.in_force.set.hash().to_owned());
-            event.reference = execution.reference.clone();
-        }
-        event
-    }
-
-    /// Records something of this session that nobody waits for.
-    pub fn note(&self, body: Body) {
-        self.shared.recorder.note(&self.event(body, None), Urgency::Relaxed);
-    }
-
-    /// Records and tells that somebody logged in who must not.
-    pub fn refused_login(&self, refusal: &weir_wire::Refusal) {
-        let denial = Denial {
-            code: "directory-dates".to_owned(),
-            message: refusal.message.clone(),
-            sqlstate: refusal.sqlstate.to_owned(),
-        };
-        let mut event = self.event(Body::Denial(denial), None);
-        event.decision = Some(Decision::Deny);
-        self.shared.recorder.note(&event, Urgency::Durable);
-        telemetry::alerted("directory-dates");
-        let title = format!("{}: {}", self.who.person, refusal.message);
-        let code = "directory-dates".to_owned();
-        self.shared.recorder.alert(&self.event(Body::Alert(Alert { code, title, severity: Severity::High }), None));
-    }
-
-    /// Raises an alert about an execution.
-    pub fn alert(&self, execution: &Execution, alert: &verdict::Alert) {
-        let (code, severity) = words::alert(alert.kind);
-        telemetry::alerted(code);
-        let title = format!("{}: {}", self.who.person, alert.message);
-        let mut event = self.event(Body::Alert(Alert { code: code.to_owned(), title, severity }), Some(execution));
-        event.basis = words::basis(std::slice::from_ref(&alert.basis));
-        self.shared.recorder.alert(&event);
-    }
 }
 
 /// The column of a relation of MySQL that the server names, where the catalog has it.
@@ -616,61 +379,10 @@ fn mysql_lex(version: &str) -> MysqlLex {
     MysqlLex { mariadb, version, ansi_quotes: false, no_backslash_escapes: false, utf8: true }
 }
 
-/// Readings in which whatever has the name of something sensitive is that: one for each schema that holds any.
-fn guarded_readings(first: Option<&Reading>, binding: &Binding) -> Vec<Reading> {
-    /// More schemas than this share a reading.
-    const SCHEMAS_MAX: usize = 8;
-    let Some(first) = first else { return Vec::new() };
-    if first.terms.lex.engine() == Engine::Mysql {
-        // Where a name is looked up is certain; what is not is whether a relation of the session's own hides another.
-        let mut reading = first.clone();
-        reading.temporary.retain(|name| !binding.guards(name));
-        reading.guarded = true;
-        return vec![reading];
-    }
-    let schemas = binding.schemas();
-    let each = if schemas.len() > SCHEMAS_MAX { schemas.len() } else { 1 };
-    let guarded = |schemas: &[Arc<str>]| {
-        let named = schemas.iter().map(|schema| schema.to_string());
-        let server = std::iter::once("pg_catalog".to_owned());
-        let rest = first.terms.path.iter().filter(|schema| *schema != "pg_catalog").cloned();
-        let mut reading = first.clone();
-        reading.terms.path = server.chain(named).chain(rest).collect();
-        reading.temporary.retain(|name| !binding.guards(name));
-        reading.guarded = true;
-        reading
-    };
-    schemas.chunks(each.max(1)).map(guarded).collect()
-}
-
-/// Whether a statement of a text may change what names mean to those behind it.
-fn changes_names_within(analysis: &Analysis) -> bool {
-    analysis.statements.len() > 1
-        && analysis.statements.iter().flat_map(|statement| &statement.acts).any(|act| {
-            !matches!(
-                act,
-                SessionAct::Begin
-                    | SessionAct::ExecutePrepared { .. }
-                    | SessionAct::Fetch { .. }
-                    | SessionAct::CloseCursor { .. }
-                    | SessionAct::DeclareCursor { .. }
-                    | SessionAct::Prepare { .. }
-                    | SessionAct::Deallocate { .. }
-            ) && !matches!(act, SessionAct::Set { name, .. } if name != "search_path" && name != "role" && name != "database")
-        })
-}
-
 /// Whether a text sets a variable of MySQL's for every session to come.
 fn sets_for_all(analysis: &Analysis) -> bool {
     let mut acts = analysis.statements.iter().flat_map(|statement| &statement.acts);
     acts.any(|act| matches!(act, SessionAct::Set { name, .. } if name.starts_with("global.")))
-}
-
-/// Relations of its own that each statement of a text makes.
-fn made_within(analysis: &Analysis, names: &Names) -> Vec<(usize, String)> {
-    let mut made = names.temporary_within(analysis);
-    made.truncate(MADE_MAX);
-    made
 }
 
 /// The search path that a client asks for in its start-up packet: as a parameter of its own, or in `options`, where the

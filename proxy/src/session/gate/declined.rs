@@ -1,0 +1,59 @@
+//! Requests that are not SQL: declined without regard to policy, unless the operator has named them.
+
+use std::sync::Arc;
+
+use weir_audit_store::Urgency;
+use weir_audit_store::event::{Body, Decision as Decided, Denial as Denied};
+use weir_wire::{Command, Refusal};
+
+use super::Gate;
+use crate::analyses::Understood;
+
+impl Gate {
+    /// What the engine has declined by itself.
+    pub fn note_declined(&self, refusals: Vec<Refusal>) {
+        for refusal in refusals {
+            self.declined("protocol", refusal);
+        }
+    }
+
+    pub(super) fn no_function_calls(&self, oid: u32) -> Refusal {
+        let refusal = Refusal::new(
+            "0A000",
+            format!("the function call message (function {oid}) does not pass weir"),
+            "call the function in SQL; the operator can set allow.function_call",
+        );
+        self.declined("function-call", refusal)
+    }
+
+    /// What a request that is not SQL is taken for, where it may pass at all.
+    pub(super) fn command(&self, command: Command) -> Result<Arc<Understood>, Refusal> {
+        let (code, name) = match command {
+            Command::ResetConnection => return Ok(self.mind.starts_over()),
+            Command::Named { code, name } => (code, name),
+            Command::Unknown(code) => (code, "unknown"),
+        };
+        if self.allowed_commands.iter().any(|allowed| allowed == name) {
+            return Ok(self.mind.unseen("command", name.to_owned()));
+        }
+        let refusal = Refusal::new(
+            "0A000",
+            format!("the command `{name}` ({code:#04x}) does not pass weir"),
+            "what it brings cannot be counted by person; the operator can name it in allow.commands",
+        );
+        Err(self.declined("command", refusal))
+    }
+
+    /// Records that a request was declined without regard to policy.
+    pub(super) fn declined(&self, code: &str, refusal: Refusal) -> Refusal {
+        let body = Body::Denial(Denied {
+            code: code.to_owned(),
+            message: refusal.message.clone(),
+            sqlstate: refusal.sqlstate.to_owned(),
+        });
+        let mut event = self.mind.event(body, None);
+        event.decision = Some(Decided::Deny);
+        self.mind.shared.recorder.note(&event, Urgency::Relaxed);
+        refusal
+    }
+}

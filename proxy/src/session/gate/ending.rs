@@ -1,0 +1,109 @@
+//! The end of an execution, however it comes: its meter is settled, its completion recorded, and what its text changed
+//! for later statements is applied.
+
+use weir_audit_store::Urgency;
+use weir_audit_store::event::{Body, Charge, Completion, Decision as Decided, Outcome as Ended};
+use weir_policy::relation::Engine;
+use weir_wire::Outcome;
+
+use super::Gate;
+use super::telling::{decided, dedup, outcome_word};
+use crate::audit::words;
+use crate::session::SessionEngine;
+use crate::session::execution::Execution;
+use crate::session::names::{Applied, Forgets, forgets, forgets_portals};
+use crate::telemetry;
+
+impl Gate {
+    /// An execution has ended.
+    pub fn finished(&mut self, mut execution: Execution, outcome: &Outcome, engine: &mut impl SessionEngine) {
+        match outcome {
+            Outcome::Skipped => {}
+            Outcome::Complete(_) | Outcome::Suspended => self.change(&execution, Applied::Surely, engine),
+            Outcome::Error(_) | Outcome::Cut => self.change(&execution, Applied::Perhaps, engine),
+        }
+        let (ended, sqlstate, tag) = match outcome {
+            Outcome::Complete(tag) => (Ended::Complete, None, Some(tag.clone())),
+            Outcome::Suspended => (Ended::Complete, None, Some("suspended".to_owned())),
+            // query_canceled, or query_interrupted: by the client, a time-out of the server, an operator.
+            Outcome::Error(sqlstate) if matches!(sqlstate.as_str(), "57014" | "70100") => {
+                (Ended::Cancelled, Some(sqlstate.clone()), None)
+            }
+            Outcome::Error(sqlstate) => (Ended::Error, Some(sqlstate.clone()), None),
+            Outcome::Cut => (Ended::Cut, None, None),
+            Outcome::Skipped => (Ended::Error, None, Some("skipped".to_owned())),
+        };
+        self.complete(&mut execution, ended, sqlstate, tag);
+    }
+
+    /// The session is over; what still ran ends here.
+    pub fn abandon(&mut self, executions: Vec<Execution>, ended: Ended) {
+        let parked = self.parked.take().map(|(execution, _)| *execution);
+        for mut execution in executions.into_iter().chain(parked) {
+            self.complete(&mut execution, ended, None, None);
+        }
+    }
+
+    pub(super) fn complete(
+        &mut self,
+        execution: &mut Execution,
+        ended: Ended,
+        sqlstate: Option<String>,
+        tag: Option<String>,
+    ) {
+        let ended = if execution.cut.is_some() { Ended::Cut } else { ended };
+        let charged = self.settle(execution);
+        for line in &execution.settled {
+            execution.basis.extend(line.basis.iter().cloned());
+            telemetry::records_released(&line.dataset, line.records);
+        }
+        if let Some(denial) = &execution.cut {
+            execution.basis.push(denial.basis.clone());
+        }
+        dedup(&mut execution.basis);
+        let duration = execution.started.elapsed();
+        let body = Body::Completion(Completion {
+            outcome: ended,
+            rows: execution.rows,
+            bytes: execution.bytes,
+            records: words::counts(&execution.settled),
+            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            sqlstate,
+            tag,
+        });
+        let mut event = self.mind.event(body, Some(execution));
+        event.charged = charged;
+        event.basis = words::basis(&execution.basis);
+        event.decision = Some(if ended == Ended::Cut { Decided::Cut } else { decided(&execution.basis) });
+        let urgency = if execution.cut.is_some() { Urgency::Durable } else { Urgency::Relaxed };
+        self.mind.shared.recorder.note(&event, urgency);
+        self.rows = self.rows.saturating_add(execution.rows);
+        self.bytes = self.bytes.saturating_add(execution.bytes);
+        telemetry::executed(outcome_word(ended), execution.rows, execution.bytes);
+    }
+
+    /// Gives back what was reserved; returns what was charged and not recorded yet.
+    pub(super) fn settle(&mut self, execution: &mut Execution) -> Vec<Charge> {
+        self.replace_meter(execution);
+        std::mem::take(&mut execution.charged)
+    }
+
+    pub(super) fn change(&mut self, execution: &Execution, applied: Applied, engine: &mut impl SessionEngine) {
+        let understood = &execution.understood;
+        self.mind.apply(understood, &execution.exposure, applied);
+        match forgets_portals(&understood.analysis) {
+            Forgets::Nothing => {}
+            Forgets::Some(names) => names.iter().for_each(|name| engine.forget_portal(Some(name))),
+            Forgets::All => engine.forget_portal(None),
+        }
+        // MySQL's protocol numbers its statements, and SQL cannot reach them.
+        if self.mind.engine() == Engine::Mysql && !understood.starts_over() {
+            return;
+        }
+        match forgets(&understood.analysis) {
+            Forgets::Nothing => {}
+            Forgets::Some(names) => names.iter().for_each(|name| engine.forget(Some(name))),
+            Forgets::All => engine.forget(None),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a session says of itself: events with its identity, references, alerts.
+
+use weir_audit_store::event::{Alert, Body, Decision, Denial, Severity};
+use weir_audit_store::{Event, Urgency};
+use weir_policy::verdict;
+use weir_wire::Refusal;
+
+use super::Mind;
+use crate::audit::words;
+use crate::session::execution::Execution;
+use crate::telemetry;
+
+/// Letters and digits of references: none that is taken for another.
+const REFERENCE_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+impl Mind {
+    /// Names a statement of this session, uniquely in the log.
+    pub fn statement_id(&self, number: u64) -> String {
+        format!("{}.{number}", self.session.id)
+    }
+
+    /// A reference for something that a client is told of.
+    pub fn reference(&self) -> String {
+        let mut random = [0; 8];
+        // Without random bytes the reference is a poor one; the statement's own id still stands in the record.
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        let letter = |byte: &u8| char::from(REFERENCE_ALPHABET[usize::from(byte & 31)]);
+        let letters: String = random.iter().map(letter).collect();
+        format!("W-{}-{}", &letters[..4], &letters[4..])
+    }
+
+    /// An event of this session.
+    pub fn event(&self, body: Body, execution: Option<&Execution>) -> Event {
+        let mut event = self.shared.recorder.event(body);
+        event.session = Some(self.session.clone());
+        event.person = Some(self.person.clone());
+        if let Some(execution) = execution {
+            let (sha256, len) =
+                execution.known.as_ref().map_or((&[][..], 0), |known| (known.sha256.as_slice(), known.len));
+            event.statement = Some(words::statement(execution.id.clone(), &execution.understood, sha256, len));
+            event.policy = Some(execution.in_force.set.hash().to_owned());
+            event.reference = execution.reference.clone();
+        }
+        event
+    }
+
+    /// Records something of this session that nobody waits for.
+    pub fn note(&self, body: Body) {
+        self.shared.recorder.note(&self.event(body, None), Urgency::Relaxed);
+    }
+
+    /// Records and tells that somebody logged in who must not.
+    pub fn refused_login(&self, refusal: &Refusal) {
+        let denial = Denial {
+            code: "directory-dates".to_owned(),
+            message: refusal.message.clone(),
+            sqlstate: refusal.sqlstate.to_owned(),
+        };
+        let mut event = self.event(Body::Denial(denial), None);
+        event.decision = Some(Decision::Deny);
+        self.shared.recorder.note(&event, Urgency::Durable);
+        telemetry::alerted("directory-dates");
+        let title = format!("{}: {}", self.who.person, refusal.message);
+        let code = "directory-dates".to_owned();
+        self.shared.recorder.alert(&self.event(Body::Alert(Alert { code, title, severity: Severity::High }), None));
+    }
+
+    /// Raises an alert about an execution.
+    pub fn alert(&self, execution: &Execution, alert: &verdict::Alert) {
+        let (code, severity) = words::alert(alert.kind);
+        telemetry::alerted(code);
+        let title = format!("{}: {}", self.who.person, alert.message);
+        let mut event = self.event(Body::Alert(Alert { code: code.to_owned(), title, severity }), Some(execution));
+        event.basis = words::basis(std::slice::from_ref(&alert.basis));
+        self.shared.recorder.alert(&event);
+    }
+}
