@@ -347,4 +347,4 @@ pub struct Admin {
     pub outcome: String,
 }
 
-pub use crate::subject::{Basis, Charge, Decision, Person, RelationUse, Session, Statement};
+pub use crate::subject::{Basis, Charge, Decision, Person, RelationUse, Role, Session, Statement};

@@ -72,6 +72,18 @@ pub struct Statement {
     /// What was not understood.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub gaps: Vec<String>,
+    /// The role that it ran as, where that is not the account's own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub role: Option<Role>,
+}
+
+/// The effective role of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name; several where any of them may be in force.
+    pub names: Vec<String>,
+    /// Whether it is certain: what failed half-way, or what an unknown savepoint took back, may have changed it or not.
+    pub trusted: bool,
 }
 
 impl Statement {

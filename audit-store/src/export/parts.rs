@@ -170,6 +170,7 @@ pub(super) fn statement(statement: &Statement) -> Value {
         ("text_cut", statement.text_cut.then_some(Value::Bool(true))),
         ("coverage", Some(statement.coverage.as_str().into())),
         ("gaps", list(statement.gaps.iter().map(|gap| gap.as_str().into()))),
+        ("role", statement.role.as_ref().map(|role| json!({ "names": role.names, "trusted": role.trusted }))),
     ])
 }
 

@@ -1,6 +1,8 @@
 //! From the words of policy and sessions to the words of the audit log: the one border between them.
 
-use weir_audit_store::event::{Basis, Charge, Count, Lease, RelationUse, Severity, Statement};
+use std::sync::Arc;
+
+use weir_audit_store::event::{Basis, Charge, Count, Lease, RelationUse, Role, Severity, Statement};
 use weir_policy::budget::Unit;
 use weir_policy::meter::{ChargedLine, LeaseLine, SettledLine};
 use weir_policy::statement::{Access, Columns, Coverage, RelationUse as Use, Source, StatementAnalysis, Verb};
@@ -128,6 +130,14 @@ fn relation(used: &Use) -> RelationUse {
         }
         .to_owned(),
     }
+}
+
+/// The role that a session acts as; `None`: certainly that of its account.
+pub fn role(roles: &[Arc<str>], known: bool, account: &str) -> Option<Role> {
+    // A name that could not be read is empty.
+    let names: Vec<String> = roles.iter().filter(|name| !name.is_empty()).map(ToString::to_string).collect();
+    let own = known && names.len() == roles.len() && names.iter().all(|name| name == account);
+    (!own).then(|| Role { trusted: known && roles.len() == 1 && names.len() == 1, names })
 }
 
 /// The word for an access.

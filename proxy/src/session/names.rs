@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use weir_policy::relation::Engine;
-use weir_policy::statement::{Analysis, SessionAct, StatementAnalysis, Verb};
+use weir_policy::statement::{Analysis, Coverage, SessionAct, StatementAnalysis, Verb};
 use weir_wire::Transaction;
 
 use crate::catalog::parse_search_path;
@@ -54,6 +54,8 @@ pub struct Names {
     born: Vec<String>,
     path: Setting<Arc<[String]>>,
     role: Setting<Arc<str>>,
+    /// Something that nobody could read has run since the role was last set: it may have set another.
+    role_unsure: bool,
     path_at_start: Arc<[String]>,
     account: Arc<str>,
     /// A statement of the open transaction changed the catalog.
@@ -101,6 +103,7 @@ impl Names {
             born: Vec::new(),
             path: Setting::new(Arc::clone(&path)),
             role: Setting::new(Arc::clone(&account)),
+            role_unsure: false,
             path_at_start: path,
             account,
             ddl: false,
@@ -141,6 +144,16 @@ impl Names {
             rebinds(statement, analysis, &mut rebound, &mut functions);
         }
         false
+    }
+
+    /// Roles that the session may act as: one, unless it is not certain which.
+    pub fn roles(&self) -> &[Arc<str>] {
+        &self.role.now
+    }
+
+    /// Whether the session acts as one of [`roles`](Names::roles): what nobody could read may have set another.
+    pub fn knows_role(&self) -> bool {
+        !self.role_unsure
     }
 
     /// Effective search paths: one, unless it is not certain which.
@@ -236,6 +249,12 @@ impl Names {
             self.pristine = false;
             self.version += 1;
         }
+        if analysis.statements.iter().any(|statement| statement.coverage == Coverage::Opaque) {
+            // It may have set the path, the role, or made relations of the session's own.
+            self.pristine = false;
+            self.role_unsure = true;
+            self.version += 1;
+        }
         for statement in &analysis.statements {
             for act in &statement.acts {
                 self.act(act, applied, catalog);
@@ -310,6 +329,7 @@ impl Names {
             SessionAct::SetRole { role } => {
                 let role = role.as_deref().map_or_else(|| Arc::clone(&self.account), Arc::from);
                 self.role.set(role, false, surely);
+                self.role_unsure &= !surely;
             }
             SessionAct::Begin | SessionAct::Commit => self.rolling_back = false,
             SessionAct::Rollback => self.rolling_back = true,
@@ -333,6 +353,7 @@ impl Names {
                         self.path.set(Arc::clone(&self.path_at_start), false, true);
                     }
                     self.role.set(Arc::clone(&self.account), false, true);
+                    self.role_unsure = false;
                 }
                 if surely {
                     self.temporary.clear();
@@ -566,6 +587,21 @@ mod tests {
 
     fn paths(names: &Names) -> Vec<String> {
         names.paths().iter().map(|path| path.join(",")).collect()
+    }
+
+    #[test]
+    fn what_nobody_could_read_leaves_the_role_uncertain_until_it_is_set() {
+        let mut names = fresh();
+        assert!(names.knows_role());
+        names.apply(&read("set role owner"), Applied::Surely, 1);
+        assert_eq!((names.roles().len(), &*names.roles()[0], names.knows_role()), (1, "owner", true));
+        names.apply(&read("do $$ begin execute x || y; end $$"), Applied::Surely, 1);
+        assert!(!names.knows_role() && !names.is_pristine());
+        names.apply(&read("reset role"), Applied::Perhaps, 1);
+        assert!(!names.knows_role(), "it may not have been reset");
+        names.apply(&read("reset role"), Applied::Surely, 1);
+        assert!(names.knows_role());
+        assert_eq!((names.roles().len(), &*names.roles()[0]), (1, "alice"));
     }
 
     #[test]

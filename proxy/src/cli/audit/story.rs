@@ -138,6 +138,10 @@ impl<W: Write> About<'_, W> {
         for (at, relation) in statement.relations.iter().enumerate() {
             self.line(if at == 0 { "reaches" } else { "" }, &reached(relation))?;
         }
+        if let Some(role) = &statement.role {
+            let sure = if role.trusted { "" } else { ", not certain" };
+            self.line("as role", &format!("{}{sure}", role.names.join(" or ")))?;
+        }
         for (at, gap) in statement.gaps.iter().enumerate() {
             self.line(if at == 0 { "unclear" } else { "" }, gap)?;
         }

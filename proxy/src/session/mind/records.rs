@@ -37,7 +37,9 @@ impl Mind {
         if let Some(execution) = execution {
             let (sha256, len) =
                 execution.known.as_ref().map_or((&[][..], 0), |known| (known.sha256.as_slice(), known.len));
-            event.statement = Some(words::statement(execution.id.clone(), &execution.understood, sha256, len));
+            let mut statement = words::statement(execution.id.clone(), &execution.understood, sha256, len);
+            statement.role = words::role(self.names.roles(), self.names.knows_role(), &self.who.account);
+            event.statement = Some(statement);
             event.policy = Some(execution.in_force.set.hash().to_owned());
             event.reference = execution.reference.clone();
         }
