@@ -137,7 +137,7 @@ pub fn role(roles: &[Arc<str>], known: bool, account: &str) -> Option<Role> {
     // A name that could not be read is empty.
     let names: Vec<String> = roles.iter().filter(|name| !name.is_empty()).map(ToString::to_string).collect();
     let own = known && names.len() == roles.len() && names.iter().all(|name| name == account);
-    (!own).then(|| Role { trusted: known && roles.len() == 1 && names.len() == 1, names })
+    (!own).then_some(Role { trusted: known && roles.len() == 1 && names.len() == 1, names })
 }
 
 /// The word for an access.
