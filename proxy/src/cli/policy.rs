@@ -44,7 +44,9 @@ pub(super) enum PolicyCommand {
         after_help = "Examples:\n  weir policy explain --config weir.toml --database support --role alice \\\n    \
                             --sql 'select email from customers where id = 7'\n  \
                             weir policy explain --config weir.toml --policy next.yaml --database support --role alice \\\n    \
-                            --used hour=450 --sql 'select email from customers'"
+                            --used hour=450 --sql 'select email from customers'\n  \
+                            weir policy explain --config weir.toml --database support --role alice \\\n    \
+                            --search-path archive,public --json --sql - < report.sql"
     )]
     Explain(explain::Explain),
 }

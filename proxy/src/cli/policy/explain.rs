@@ -2,7 +2,7 @@
 //!
 //! Literals of the statement are never repeated in the answer.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -15,7 +15,6 @@ use weir_policy::load::Severity;
 use weir_policy::relation::Engine;
 
 use super::{Live, read};
-use crate::catalog::CatalogView;
 use crate::cli::output::{Output, complain};
 use crate::cli::{Failure, moment};
 use crate::identity::Directory;
@@ -54,8 +53,12 @@ pub(in crate::cli) struct Explain {
     /// How many rows the database answers with. Left out: as many as the text allows.
     #[arg(long, value_name = "NUMBER")]
     pub(super) rows: Option<u64>,
-    /// The statement, or several with semicolons between them.
-    #[arg(long, value_name = "TEXT")]
+    /// Search path (default database on MySQL) that the session has set: schemas with commas between them. Left out: what
+    /// the role starts with.
+    #[arg(long, value_name = "SCHEMAS", value_delimiter = ',')]
+    pub(super) search_path: Vec<String>,
+    /// The statement, or several with semicolons between them; `-`: read from standard input.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) sql: String,
     /// Answer in JSON.
     #[arg(long)]
@@ -64,6 +67,8 @@ pub(in crate::cli) struct Explain {
 
 /// Most rows and records that are played: a billion would keep somebody waiting for no insight.
 const ROWS_MAX: u64 = 10_000_000;
+/// Longest text of standard input: as much as sessions keep of a statement, and more than a person writes.
+const SQL_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 pub(super) fn run<W: Write>(command: &Explain, output: &mut Output<W>) -> Result<(), Failure> {
     let live = Live::new(&command.config)?;
@@ -92,10 +97,13 @@ pub(super) fn run<W: Write>(command: &Explain, output: &mut Output<W>) -> Result
     for diagnostic in diagnostics {
         complain(&diagnostic.to_string());
     }
-    let search_path = match view.catalog.engine() {
-        Engine::Postgres => search_path(&view, &command.role),
-        Engine::Mysql => vec![command.database.clone()],
+    let search_path = match (view.catalog.engine(), command.search_path.as_slice()) {
+        (Engine::Postgres, []) => effective(view.search_path_default(&command.role), &command.role),
+        (Engine::Postgres, given) => effective(given.to_vec(), &command.role),
+        (Engine::Mysql, []) => vec![command.database.clone()],
+        (Engine::Mysql, given) => given.to_vec(),
     };
+    let sql = if command.sql == "-" { &standard_input()? } else { &command.sql };
     let explanation = explain(&Question {
         set,
         binding: &binding,
@@ -105,7 +113,7 @@ pub(super) fn run<W: Write>(command: &Explain, output: &mut Output<W>) -> Result
             search_path: &search_path,
             temporary: &[],
         },
-        sql: &command.sql,
+        sql,
         who: &who,
         wall: i64::try_from(wall_ms / 1000).unwrap_or(i64::MAX),
         used: &used,
@@ -151,16 +159,23 @@ fn windows(used: &[(Window, u64)]) -> Result<Vec<(Window, u64)>, Failure> {
     Ok(windows)
 }
 
-/// The path that the server looks names up in, for a role's fresh session.
-fn search_path(view: &CatalogView, role: &str) -> Vec<String> {
-    let mut path: Vec<String> = view
-        .search_path_default(role)
-        .into_iter()
-        .map(|schema| if schema == "$user" { role.to_owned() } else { schema })
-        .collect();
+/// The path that the server looks names up in, where the setting says this.
+fn effective(setting: Vec<String>, role: &str) -> Vec<String> {
+    let mut path: Vec<String> =
+        setting.into_iter().map(|schema| if schema == "$user" { role.to_owned() } else { schema }).collect();
     // The server puts it first unless the path names it.
     if !path.iter().any(|schema| schema == "pg_catalog") {
         path.insert(0, "pg_catalog".to_owned());
     }
     path
+}
+
+/// A text from standard input.
+fn standard_input() -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(SQL_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(Failure::environment)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > SQL_BYTES_MAX {
+        return Err(Failure::bad_input(format!("the statement is longer than {SQL_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| Failure::bad_input("the statement is not UTF-8"))
 }

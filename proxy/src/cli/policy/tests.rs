@@ -172,6 +172,7 @@ fn a_statement_is_explained_under_the_live_catalog() {
     // The same words mean another relation to somebody with a schema of their own.
     assert!(ask("bob", "table articles", &[]).1.contains("read bob.articles; releases secret"));
     assert!(ask("alice", "table articles", &[]).1.contains("read public.articles"));
+    assert!(ask("bob", "table articles", &["--search-path", "public"]).1.contains("read public.articles"));
     let (code, told, _) = ask("alice", "select * from nowhere", &[]);
     assert_eq!(code, FINDING);
     assert!(told.contains("nowhere (unknown)") && told.contains("unknown-relation"), "{told}");
