@@ -1,5 +1,5 @@
 # What a person types. Each target is one line of work that lives elsewhere.
-.PHONY: help demo demo-without check test test-mysql9 bench
+.PHONY: help demo demo-without check test test-mysql9 evasion bench
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -21,6 +21,9 @@ test: ## Everything: installs what is missing, then check, then real clients aga
 test-mysql9: ## What `test` does with MariaDB, with a MySQL 9 out of Debian sid (root the first time, for debootstrap)
 	tests/mysql9.sh install
 	tests/run.sh --mysql9
+
+evasion: ## Attacks and look-alikes on every server that is set up, with the score (QUICK=1: two of every category; ARGS=--help)
+	tests/evasion/run.sh $(if $(QUICK),--quick) $(ARGS)
 
 bench: ## Weir beside direct, pgbouncer and haproxy; installs what is missing (QUICK=1: four minutes, rough)
 	benches/run.sh $(if $(QUICK),--quick)

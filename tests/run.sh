@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole test suite: what it needs, formatting, lints, unit and property tests, then real clients through Weir, then
-# a short run of the fuzz targets over their corpus.
+# The whole test suite: what it needs, formatting, lints, unit and property tests, a short run of the fuzz targets over
+# their corpus, then real clients through Weir, and attackers.
 #
 #   tests/run.sh              with a PostgreSQL and a MariaDB
 #   tests/run.sh --mysql9     what speaks MySQL only, with the MySQL 9 that tests/mysql9.sh unpacks
@@ -17,6 +17,7 @@ case "${1:-}" in
         cargo build --release -p weir-proxy
         # Every test of that protocol has it in its name.
         WEIR_TEST_MYSQL=mysql9 WEIR_BIN="$target/release/weir" cargo test -p weir-tests --test e2e mysql
+        WEIR_BIN="$target/release/weir" tests/evasion/run.sh --quick --engine mysql
         exit
         ;;
     *) echo "unknown argument $1; the only one is --mysql9" >&2; exit 2 ;;
@@ -35,3 +36,4 @@ for example in examples/*/policy.yaml; do
 done
 cargo run --release -p weir-fuzz -- --seconds 6
 WEIR_BIN="$target/release/weir" cargo test -p weir-tests --test e2e
+WEIR_BIN="$target/release/weir" tests/evasion/run.sh --quick --engine pg --engine mariadb
