@@ -79,6 +79,24 @@ impl PolicySet {
                 None,
             );
         }
+        let unfollowed: BTreeSet<&Arc<str>> = exposure
+            .touched
+            .iter()
+            .filter(|exposed| exposed.unfollowed && !rules.iter().any(|rule| rule.speaks_of(exposed)))
+            .map(|exposed| &exposed.dataset)
+            .collect();
+        for dataset in unfollowed {
+            judgement.default(
+                "defaults.unfollowed-copy",
+                Some(dataset),
+                self.defaults.unfollowed_copy,
+                AlertKind::UnfollowedCopy,
+                &format!(
+                    "nobody could follow what this statement copies of `{dataset}`; a rule for `export` may let you"
+                ),
+                None,
+            );
+        }
         let uncovered: BTreeSet<&Arc<str>> = exposure
             .touched
             .iter()

@@ -11,16 +11,22 @@
 //! [`PolicySet::admit`]: crate::set::PolicySet::admit
 //! [`Exposed`]: crate::exposure::Exposed
 
+mod copies;
 mod expose;
+mod foreign;
 mod lanes;
 
+pub use copies::holders;
 pub(crate) use lanes::lanes;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use foreign::Leads;
+
 use crate::analysis::plain_columns;
 use crate::catalog::{Catalog, Relation, RelationKind};
+use crate::copies::Label;
 use crate::exposure::Origin;
 use crate::load::{Diagnostic, Severity};
 use crate::relation::{Engine, RelationId};
@@ -53,6 +59,8 @@ pub struct Binding {
     names: HashSet<Arc<str>>,
     /// Schemas that hold them, ascending.
     schemas: Vec<Arc<str>>,
+    /// Relations whose rows are somewhere else.
+    foreign: HashMap<RelationId, Leads>,
 }
 
 /// One sensitive relation.
@@ -104,6 +112,11 @@ impl PolicySet {
     /// Tells what is probably not meant: a dataset that speaks of this database and matches nothing in it, a key that
     /// a relation has no column of, a relation without any key.
     pub fn bind(&self, catalog: &Catalog) -> (Binding, Vec<Diagnostic>) {
+        self.bind_with(catalog, &[])
+    }
+
+    /// As [`bind`](PolicySet::bind), with what holds copies covered like a member of the dataset that was copied.
+    pub fn bind_with(&self, catalog: &Catalog, labels: &[Label]) -> (Binding, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let mut covered: HashMap<RelationId, Covered> = HashMap::new();
         for dataset in &self.datasets {
@@ -117,6 +130,9 @@ impl PolicySet {
                 entry.covers.push(cover);
             }
         }
+        let named: BTreeSet<&str> = self.datasets.iter().map(|dataset| &*dataset.name).collect();
+        copies::lay(labels, &named, catalog, &mut covered);
+        let foreign = self.foreign(catalog, &mut covered);
         cover_toast(catalog, &mut covered);
         for entry in covered.values_mut() {
             entry.covers.sort_by(|a, b| a.dataset.cmp(&b.dataset));
@@ -152,7 +168,7 @@ impl PolicySet {
         let (names, schemas): (HashSet<Arc<str>>, BTreeSet<Arc<str>>) =
             guarded.map(|relation| (relation.id.name.clone(), relation.id.schema.clone())).unzip();
         let schemas = schemas.into_iter().filter(|schema| !schema.starts_with("pg_")).collect();
-        (Binding { covered, by_oid, views, watched, egress, unread, names, schemas }, diagnostics)
+        (Binding { covered, by_oid, views, watched, egress, unread, names, schemas, foreign }, diagnostics)
     }
 
     /// Tells of columns that no relation of the dataset has: a slip of the pen that leaves nothing sensitive.
@@ -219,7 +235,7 @@ impl Binding {
     /// Whether the database holds anything that a dataset names, or may as far as is known. Where it does not, nobody
     /// need ask the server what a result holds.
     pub fn is_sensitive(&self) -> bool {
-        !self.covered.is_empty() || self.unread
+        !self.covered.is_empty() || self.unread || self.foreign.values().any(Leads::is_unknown)
     }
 
     /// Whether the relation with this number is sensitive, or a view over something that is.

@@ -103,6 +103,27 @@ pub struct Catalog {
     by_oid: HashMap<u32, usize>,
     children: HashMap<u32, Vec<u32>>,
     functions: HashMap<Arc<str>, Vec<Function>>,
+    foreign: HashMap<u32, Foreign>,
+}
+
+/// Where the rows of a foreign table are, as far as the database says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Foreign {
+    /// The foreign server.
+    pub server: String,
+    /// What reads from it: `postgres_fdw`, `file_fdw`, …
+    pub wrapper: String,
+    /// Options of the server and of the table, those of the table last; passwords are in neither.
+    pub options: Vec<(String, String)>,
+    /// Columns that have another name over there: attribute number and name.
+    pub columns: Vec<(i16, String)>,
+}
+
+impl Foreign {
+    /// An option; the table's own before the server's.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 impl Catalog {
@@ -156,7 +177,19 @@ impl Catalog {
             by_oid,
             children,
             functions: functions_by_name,
+            foreign: HashMap::new(),
         }
+    }
+
+    /// The same snapshot, with where its foreign tables lead, by OID.
+    pub fn with_foreign(mut self, foreign: Vec<(u32, Foreign)>) -> Catalog {
+        self.foreign = foreign.into_iter().collect();
+        self
+    }
+
+    /// Where the foreign table of this number leads; `None` where that was not read.
+    pub fn foreign(&self, oid: u32) -> Option<&Foreign> {
+        self.foreign.get(&oid)
     }
 
     /// A snapshot that knows nothing: every name is `Missing`.

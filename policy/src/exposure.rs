@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::copies::Copied;
 use crate::relation::RelationId;
 use crate::statement::{Access, Coverage, Operand};
 
@@ -58,6 +59,11 @@ pub struct Exposed {
     pub rows_estimate: u64,
     /// Mean bytes of one record, for what leaves packed; at least 1.
     pub record_bytes: u32,
+    /// The statement puts them into other rows: they are charged at admission, by estimate, and as many as were written
+    /// when it has ended.
+    pub copied: bool,
+    /// It puts them where nobody can follow: a file, a program, another server.
+    pub unfollowed: bool,
 }
 
 /// What a statement, or a batch of them, exposes under one binding.
@@ -71,6 +77,8 @@ pub struct Exposure {
     pub(crate) coverage: Coverage,
     /// Why nothing can be promised, when the database holds anything sensitive at all.
     pub(crate) opaque: Option<String>,
+    /// What it puts into other rows.
+    pub(crate) copies: Vec<Copied>,
     /// Row bound that the text states.
     pub(crate) rows_max: Option<u64>,
     /// It is of a kind that may return rows.
@@ -105,6 +113,11 @@ impl Exposure {
     /// Why nothing can be promised about the statement; `None` when something can.
     pub fn opaque(&self) -> Option<&str> {
         self.opaque.as_deref()
+    }
+
+    /// What the statement puts into other rows.
+    pub fn copies(&self) -> &[Copied] {
+        &self.copies
     }
 
     /// Whether values of any dataset leave.

@@ -5,6 +5,7 @@ pub mod binding;
 pub mod budget;
 pub mod cases;
 pub mod catalog;
+pub mod copies;
 pub mod explain;
 pub mod exposure;
 pub mod identity;

@@ -95,6 +95,7 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
     }
     let mut dataset_places = BTreeMap::new();
     let datasets = datasets::datasets(&raw.datasets, &mut dataset_places, findings);
+    let harmless_foreign = datasets::harmless_foreign(&raw.harmless_foreign, findings);
     let people = People::new(&raw.who, findings);
     let names = rules::Names { people: &people, datasets: &dataset_places, findings };
     let placed = all_rules(&raw, &names);
@@ -118,6 +119,7 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
         file: file.into(),
         observe: raw.mode.is_some_and(|mode| mode.0 == Some(RawMode::Observe)),
         datasets,
+        harmless_foreign,
         rules: placed.into_iter().map(|placed| placed.rule).collect(),
         defaults: defaults?,
         cases,
@@ -155,6 +157,7 @@ fn defaults(raw: &RawDefaults, findings: &Findings) -> Option<Defaults> {
     };
     Some(Defaults {
         unmatched_sensitive: raw.unmatched_sensitive.unwrap_or(Then::Alert),
+        unfollowed_copy: raw.unfollowed_copy.unwrap_or(Then::Refuse),
         opaque_sensitive: raw.opaque_sensitive.unwrap_or(Then::Refuse),
         unknown_person: raw.unknown_person.unwrap_or(Then::Refuse),
         unclassified_egress,

@@ -299,6 +299,8 @@ pub(crate) struct Defaults {
     pub(crate) unmatched_sensitive: Then,
     /// Not understood, and may touch something sensitive.
     pub(crate) opaque_sensitive: Then,
+    /// Sensitive values are put where nobody can follow them, and no rule for `export` speaks of it.
+    pub(crate) unfollowed_copy: Then,
     /// Somebody whom the directory does not know touches something sensitive.
     pub(crate) unknown_person: Then,
     /// Much leaves that nobody classified. `None`: nobody looks.

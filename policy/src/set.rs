@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::cases::{Case, Table};
 use crate::relation::Engine;
-use crate::rule::{Dataset, Defaults, OnStoreFailure, Rule};
+use crate::rule::{Dataset, Defaults, OnStoreFailure, RelationPattern, Rule};
 
 /// A loaded policy file.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct PolicySet {
     /// The whole policy is evaluated and told, and nothing held back.
     pub(crate) observe: bool,
     pub(crate) datasets: Vec<Dataset>,
+    /// Foreign tables that lead to nothing sensitive.
+    pub(crate) harmless_foreign: Vec<RelationPattern>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) defaults: Defaults,
     /// Tests of the file.

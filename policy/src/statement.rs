@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::copies::CopyOf;
 use crate::relation::{RelationId, RelationName};
 
 /// How much of a statement was understood.
@@ -282,6 +283,10 @@ pub struct StatementAnalysis {
     pub functions: Vec<String>,
     /// What it changes for later statements.
     pub acts: Vec<SessionAct>,
+    /// What it puts into other rows, as far as the relations on both sides are known.
+    pub copies: Vec<CopyOf>,
+    /// What it copies goes where nobody can follow it: a file, a program.
+    pub unfollowed: bool,
     /// Row bound in the text.
     pub extent: Extent,
     /// How well it was understood.

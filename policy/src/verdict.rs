@@ -124,6 +124,8 @@ pub enum AlertKind {
     UnmatchedSensitive,
     /// Not understood, and may touch something sensitive.
     OpaqueSensitive,
+    /// Sensitive values are put where nobody can follow them.
+    UnfollowedCopy,
     /// A person that the directory does not know touches something sensitive.
     UnknownPerson,
     /// Much left that nobody classified.

@@ -174,6 +174,8 @@ impl Understood {
             accesses: std::collections::BTreeSet::new(),
             functions: Vec::new(),
             acts,
+            copies: Vec::new(),
+            unfollowed: false,
             extent: weir_policy::statement::Extent::Unbounded,
             coverage,
             gaps,

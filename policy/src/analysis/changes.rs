@@ -10,6 +10,7 @@ use sqlparser::ast::{
 use super::expand::is_view;
 use super::lineage::{Walker, parts};
 use super::modify::{scope_with, written};
+use super::output::plain;
 use super::scope::{Column, Ctes, Item, Rows, Scope, single};
 use super::uses::{Atom, Draft, Flow, Pack, add, merge};
 use crate::relation::RelationName;
@@ -23,6 +24,9 @@ impl Walker<'_> {
         }
         let flow = self.expr(&assignment.value, scope);
         self.copy_flow(&flow, written(scope), true);
+        for name in targets(assignment) {
+            self.move_into(parts(name).pop().as_deref(), &flow, plain(&assignment.value, scope), scope);
+        }
     }
 
     /// ON DUPLICATE KEY UPDATE: its expressions see the row that is there, the row that was to be inserted, and the
@@ -121,6 +125,7 @@ impl Walker<'_> {
             usages.dedup();
             let target = <[usize; 1]>::try_from(usages).ok().map(|[usage]| usage);
             self.copy_flow(&flow, target, false);
+            self.move_to_columns(&one_of, &flow);
         }
         self.ordered(&update.order_by, update.limit.as_ref(), &scope);
         if update.returning.is_some() {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::candidates::{self, Candidate};
+use super::copies;
 use super::cursor::Cursor;
 use super::found::Found;
 use super::functions;
@@ -20,6 +21,9 @@ use crate::statement::{Access, Columns, Coverage, Extent, SessionAct, Source, St
 
 /// Statements within statements (PREPARE x AS EXPLAIN …) are read this deep.
 pub(super) const INNER_STATEMENTS_MAX: usize = 4;
+
+/// Relations that one statement moves; a schema with more is not renamed while people work with it.
+const MOVED_MAX: usize = 4096;
 
 /// Reads a statement that is not a query.
 pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
@@ -128,6 +132,7 @@ fn copy(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, d
             draft.access = Access::Export;
         }
         program(cursor, found);
+        to_file(cursor, found, start);
         return;
     }
     let first = cursor.at;
@@ -143,6 +148,7 @@ fn copy(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, d
     });
     let out = cursor.is("to");
     let temporary = schema.is_none() && context.temporary.contains(&name);
+    let start = found.drafts.len();
     let written = RelationName { schema, name };
     let relation = candidates::resolve(&written, context);
     if !temporary {
@@ -170,10 +176,21 @@ fn copy(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, d
         }
     }
     program(cursor, found);
+    if out {
+        to_file(cursor, found, start);
+    }
     if let Some(filter) = cursor.find("where") {
         for candidate in candidates::calls(cursor.unit, filter..cursor.end) {
             functions::reach(&candidate, cursor.unit, context, found, &[], 0);
         }
+    }
+}
+
+/// COPY … TO anything but STDOUT: no row of it comes by, so that all are charged as copies, and nobody can follow them.
+fn to_file(cursor: &Cursor<'_, '_>, found: &mut Found, first: usize) {
+    if cursor.is("to") && !cursor.is_at(1, "stdout") {
+        found.unfollowed = true;
+        found.drafts.iter_mut().skip(first).filter(|draft| draft.access == Access::Export).for_each(Draft::copies);
     }
 }
 
@@ -196,6 +213,7 @@ fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
         .any(|token| candidates::is_any(cursor.unit, token, &["analyze", "analyse"]));
     reading::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
     if !runs {
+        found.moved.clear();
         found.acts.retain(|act| matches!(act, SessionAct::ExecutePrepared { .. }));
     }
     // The plan is shown, not the rows. Only where it runs and writes do values go anywhere: into a copy.
@@ -362,10 +380,12 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     let query = cursor.find("as").filter(|at| is_query(cursor.unit, at + 1, cursor.end));
     let body_end = query.map_or(cursor.end, |query| with_data(cursor.unit, query, cursor.end));
     let reads = found.drafts.len();
+    found.wants_output = true;
     if let Some(query) = query {
         if cursor.unit.tokens.get(query + 1).is_some_and(|token| token.is_word(cursor.unit.text, "execute")) {
             // What the name stands for is judged as a read, and nobody would count what is copied.
             found.gap("dynamic-sql", "create table as execute", Coverage::Opaque);
+            found.output = None;
             execute(&mut Cursor { unit: cursor.unit, at: query + 2, end: body_end }, context, found);
         } else {
             reading::statement(cursor.unit, query + 1..body_end, context, found, depth + 1);
@@ -373,6 +393,20 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
         found.verb = Verb::Ddl;
         found.extent = Extent::Unbounded;
     }
+    if query.is_some() {
+        let filled = !view && !(body_end..cursor.end).any(|at| cursor.unit.tokens[at].is_word(cursor.unit.text, "no"));
+        let materialized = cursor.unit.tokens[whole.start..cursor.at]
+            .iter()
+            .any(|token| candidates::is_any(cursor.unit, token, &["materialized"]));
+        // What a materialised view holds is known by its definition.
+        if filled && !materialized {
+            let own = temporary;
+            let name = RelationName { schema: schema.clone(), name: name.clone() };
+            found.makes(&name, own, &column_names(cursor), reads);
+        }
+        found.output = None;
+    }
+    found.wants_output = false;
     let releases =
         found.drafts[reads..].iter().any(|draft| draft.released != Columns::None || draft.packed != Columns::None);
     // A view holds no rows, and a materialised one is known by what it depends on. A table is a copy, if it is filled.
@@ -398,6 +432,16 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     found.draft(Draft::new(written, relation, Access::Ddl, Source::Parser));
     // LIKE, PARTITION OF, INHERITS, REFERENCES.
     touch(cursor.unit, cursor.at..query.unwrap_or(cursor.end), context, found, Access::Ddl);
+}
+
+/// Names that CREATE TABLE gives to columns before its AS; the cursor stands behind the table's own.
+fn column_names(cursor: &Cursor<'_, '_>) -> Vec<Arc<str>> {
+    let mut list = Cursor { unit: cursor.unit, at: cursor.at, end: cursor.end };
+    let names = list.parenthesised().unwrap_or(cursor.at..cursor.at);
+    names
+        .filter(|at| cursor.unit.tokens[*at].is_identifier())
+        .map(|at| Arc::from(&*cursor.unit.tokens[at].identifier(cursor.unit.text)))
+        .collect()
 }
 
 /// Where `WITH [NO] DATA` or `WITH … CHECK OPTION` begins, or the end.
@@ -438,8 +482,39 @@ fn define(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found)
     found.accesses.insert(Access::Ddl);
     touch(cursor.unit, whole.clone(), context, found, Access::Ddl);
     bodies(cursor.unit, whole.clone(), context, found, Access::Ddl);
+    moves(cursor, context, found);
     dropped(cursor, found);
     found.acts.push(SessionAct::CatalogChanged);
+}
+
+/// ALTER TABLE that lets a relation keep its rows under another name or in another place, or a value under another
+/// column: RENAME, SET SCHEMA, DETACH, NO INHERIT, a generated column, USING. Policy speaks by name, and what it said
+/// holds for the rows.
+fn moves(cursor: &Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
+    let is =
+        |at: usize, words: &[&str]| at < cursor.end && candidates::is_any(cursor.unit, &cursor.unit.tokens[at], words);
+    let has = |words: &[&str]| (cursor.at..cursor.end).any(|at| is(at, words));
+    let table = ["table", "materialized", "foreign", "view"].iter().any(|word| cursor.is_at(1, word));
+    let schema = cursor.is_at(1, "schema") && cursor.find("rename").is_some();
+    if !cursor.is("alter") || !(table || schema) {
+        return;
+    }
+    if schema {
+        // Every relation of the schema gets another name.
+        let mut inner = Cursor { unit: cursor.unit, at: cursor.at + 2, end: cursor.end };
+        let Some(schema) = inner.name() else { return };
+        let within = context.catalog.relations().iter().filter(|relation| *relation.id.schema == *schema);
+        found.renamed.extend(within.take(MOVED_MAX).map(|relation| copies::moved(relation, false)));
+        return;
+    }
+    let computes = has(&["generated", "using"]);
+    if computes || has(&["rename", "detach"]) || cursor.find("schema").is_some() || has(&["inherit"]) {
+        for Candidate { relation, .. } in candidates::distinct(cursor.unit, cursor.at..cursor.end, context) {
+            if let Some(relation) = context.catalog.relations().get(relation) {
+                found.renamed.push(copies::moved(relation, computes));
+            }
+        }
+    }
 }
 
 /// Names that stop standing for what they stood for: DROP TABLE a, b; ALTER TABLE a RENAME TO b, SET SCHEMA s.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
+use super::copies::{Moved, Output};
 use super::uses::{Atom, Draft, Flow, USES_MAX};
+use crate::copies::CopyOf;
 use crate::statement::{Access, Coverage, Extent, Gap, SessionAct, StatementAnalysis, Verb};
 
 /// Work that one statement may cost, in values moved about. Ten thousand columns through ten levels fit; common
@@ -23,6 +25,16 @@ pub(super) struct Found {
     pub(super) gaps: BTreeSet<Gap>,
     /// The rows of the statement go into a relation: SELECT INTO.
     pub(super) copies: bool,
+    /// What the statement puts where.
+    pub(super) moved: Vec<Moved>,
+    /// Relations that it moves: nothing leaves them.
+    pub(super) renamed: Vec<CopyOf>,
+    /// What it copies goes where nobody can follow it.
+    pub(super) unfollowed: bool,
+    /// Rows of the query that was read last, by column, where somebody wants them.
+    pub(super) output: Option<Vec<(usize, Output)>>,
+    /// Somebody does.
+    pub(super) wants_output: bool,
     /// Stored programs on the way to what is read, outermost first; empty in the statement's own text.
     pub(super) via: Vec<String>,
     /// Variables of the stored program that is read, in lower case.
@@ -63,6 +75,11 @@ impl Found {
             coverage: Coverage::Full,
             gaps: BTreeSet::new(),
             copies: false,
+            moved: Vec::new(),
+            renamed: Vec::new(),
+            unfollowed: false,
+            output: None,
+            wants_output: false,
             via: Vec::new(),
             variables: Vec::new(),
             parameters: false,
@@ -92,6 +109,7 @@ impl Found {
     /// Forgets the drafts from this one on.
     pub(super) fn truncate(&mut self, drafts: usize) {
         self.drafts.truncate(drafts);
+        self.forget_moved(drafts);
         self.returned.retain(|_, atoms| atoms.iter().all(|atom| atom.usage < drafts));
         self.alternatives.retain(|(left, right)| *left < drafts && *right < drafts);
     }
@@ -177,6 +195,8 @@ impl Found {
     }
 
     pub(super) fn finish(self, catalog: &crate::catalog::Catalog) -> StatementAnalysis {
+        let mut copies = self.copies_made(catalog);
+        copies.extend(self.renamed);
         let mut gaps = self.gaps;
         let uses = super::uses::finish(self.drafts, &self.alternatives, catalog, &mut gaps);
         StatementAnalysis {
@@ -185,6 +205,8 @@ impl Found {
             accesses: self.accesses,
             functions: self.functions.into_iter().collect(),
             acts: self.acts,
+            copies,
+            unfollowed: self.unfollowed,
             extent: self.extent,
             coverage: self.coverage,
             gaps: gaps.into_iter().collect(),

@@ -12,6 +12,7 @@ mod bridge;
 mod builtins;
 mod candidates;
 mod changes;
+mod copies;
 mod cursor;
 mod effects;
 mod expand;

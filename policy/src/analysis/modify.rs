@@ -7,6 +7,7 @@ use sqlparser::ast::{
 };
 
 use super::lineage::{Walker, parts};
+use super::output::plain;
 use super::scope::{Column, Ctes, Item, Rows, Scope, map};
 use super::uses::{Atom, Draft, Flow, Pack, add, key_names};
 use crate::relation::{Engine, RelationName};
@@ -46,6 +47,8 @@ impl Walker<'_> {
             let target = written(&scope);
             let one = matches!(&*source.body, SetExpr::Values(values) if values.rows.len() == 1);
             self.copy(&rows, target, one);
+            let names: Vec<String> = insert.columns.iter().filter_map(|column| parts(column).pop()).collect();
+            self.moves(&names, &rows, &scope);
         }
         match &insert.on {
             Some(OnInsert::OnConflict(conflict)) => {
@@ -166,11 +169,16 @@ impl Walker<'_> {
                     }
                     match &insert.kind {
                         MergeInsertKind::Values(values) => {
+                            let mut rows = Rows::default();
                             for expr in values.rows.iter().flat_map(|row| &row.content) {
                                 let flow = self.expr(expr, &scope);
                                 let target = written(&scope);
                                 self.copy_flow(&flow, target, false);
+                                rows.columns.push(Column { name: None, flow, plain: plain(expr, &scope) });
                             }
+                            let names: Vec<String> =
+                                insert.columns.iter().filter_map(|column| parts(column).pop()).collect();
+                            self.moves(&names, &rows, &scope);
                         }
                         _ => self.found.refuse(),
                     }
@@ -206,6 +214,10 @@ impl Walker<'_> {
             }
             let flow = self.expr(&assignment.value, scope);
             self.copy_flow(&flow, target, one);
+            let plain = plain(&assignment.value, scope).filter(|_| names.len() == 1);
+            for name in names {
+                self.move_into(parts(name).pop().as_deref(), &flow, plain, scope);
+            }
         }
     }
 
@@ -339,6 +351,18 @@ impl Walker<'_> {
             }
         }
         self.projection(items, scope)
+    }
+
+    /// SELECT … INTO: the rows go into the relation that was named last. `first`: the first use of the statement.
+    pub(super) fn copied_into(&mut self, first: usize) {
+        let made = self.found.acts.iter().rev().find_map(|act| match act {
+            SessionAct::CreateTemporary { name } => Some((RelationName { schema: None, name: name.clone() }, true)),
+            _ => None,
+        });
+        let named = self.found.drafts.iter().rev().find(|draft| draft.access == Access::Ddl);
+        let Some(name) = named.map(|draft| draft.written.clone()) else { return };
+        let temporary = made.is_some_and(|(own, temporary)| temporary && own.name == name.name);
+        self.found.makes(&name, temporary, &[], first);
     }
 
     /// SELECT … INTO: the name of the copy.

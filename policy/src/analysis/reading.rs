@@ -217,17 +217,24 @@ fn walk(
             Rows::default()
         }
     };
+    if walker.found.wants_output || walker.found.copies {
+        walker.found.output = Some(super::copies::output(&rows));
+    }
     match (notes.into, fate) {
         (Some(Into::Variables), _) | (_, Fate::Variables) => walker.copy(&rows, None, true),
         (Some(Into::File), _) => {
             // Nobody counts the rows of a file: they are copies.
             walker.copy(&rows, None, false);
+            found.unfollowed = true;
             for draft in found.drafts.iter_mut().skip(first).filter(|draft| draft.copied != Columns::None) {
                 draft.access = Access::Export;
             }
         }
         (None, Fate::Stay) => walker.mark_used(&rows.all()),
-        (None, Fate::Leave) if walker.found.copies => walker.copy(&rows, None, false),
+        (None, Fate::Leave) if walker.found.copies => {
+            walker.copy(&rows, None, false);
+            walker.copied_into(first);
+        }
         (None, Fate::Leave) => walker.release(&rows),
     }
 }

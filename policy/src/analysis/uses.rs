@@ -280,7 +280,7 @@ fn count_reads(drafts: &mut [Draft], alternatives: &BTreeSet<(usize, usize)>) {
 
 /// What a use reaches through partitioning and inheritance: all descendants, and all ancestors, since policy may
 /// name either.
-fn kin(draft: &Draft, catalog: &Catalog) -> Vec<Draft> {
+pub(super) fn kin(draft: &Draft, catalog: &Catalog) -> Vec<Draft> {
     let Some(relation) = draft.relation.and_then(|index| catalog.relations().get(index)) else { return Vec::new() };
     if relation.oid == 0 || (relation.parents.is_empty() && catalog.children(relation.oid).is_empty()) {
         return Vec::new();

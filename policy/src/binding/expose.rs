@@ -29,7 +29,12 @@ impl Binding {
             touched: if self.is_sensitive() { self.touched(statement) } else { Vec::new() },
             accesses,
             coverage: statement.coverage,
-            opaque: if self.is_sensitive() { opaque(statement).or_else(|| self.unread(statement)) } else { None },
+            opaque: if self.is_sensitive() {
+                opaque(statement).or_else(|| self.unread(statement)).or_else(|| self.reads_elsewhere(statement))
+            } else {
+                None
+            },
+            copies: if self.is_sensitive() { self.copied(statement) } else { Vec::new() },
             rows_max,
             returns: returns_rows(statement.verb),
             views: statement.uses.iter().map(|usage| usage.oid).filter(|oid| self.views.contains_key(oid)).collect(),
@@ -53,6 +58,7 @@ impl Binding {
             accesses: BTreeSet::new(),
             coverage: Coverage::Full,
             opaque: None,
+            copies: Vec::new(),
             rows_max: Some(0),
             returns: false,
             views: BTreeSet::new(),
@@ -68,6 +74,11 @@ impl Binding {
             merged.accesses.extend(exposure.accesses.iter().copied());
             merged.coverage = merged.coverage.max(exposure.coverage);
             merged.opaque = merged.opaque.or_else(|| exposure.opaque.clone());
+            for copied in
+                exposure.copies.iter().filter(|copied| !merged.copies.contains(copied)).cloned().collect::<Vec<_>>()
+            {
+                merged.copies.push(copied);
+            }
             merged.returns |= exposure.returns;
             merged.views.extend(exposure.views.iter().copied());
             if exposure.releases() {
@@ -88,6 +99,8 @@ impl Binding {
             access: Access::Read,
             manner: Manner::Rows,
             whole: false,
+            copied: false,
+            unfollowed: false,
             pin: None,
             reads: 1,
             key: None,
@@ -99,6 +112,7 @@ impl Binding {
             accesses: BTreeSet::from([Access::Read]),
             coverage: Coverage::Full,
             opaque: before.opaque.clone(),
+            copies: Vec::new(),
             rows_max: None,
             returns: true,
             views: BTreeSet::new(),
@@ -200,9 +214,14 @@ impl Binding {
             })
             .collect();
         let said = Said::by(&uses);
+        let unfollowed = statement.unfollowed || self.writes_elsewhere(statement);
         for (usage, covered) in &uses {
             for cover in covered.covers.iter().filter(|cover| !said.elsewhere(usage, covered, cover)) {
-                let exposed = exposed(usage, covered, cover, statement.coverage);
+                let exposed = exposed(usage, covered, cover, statement.coverage).map(|exposed| Exposed {
+                    unfollowed: unfollowed && exposed.copied,
+                    access: if unfollowed && exposed.copied { Access::Export } else { exposed.access },
+                    ..exposed
+                });
                 for exposed in exposed.into_iter().chain(rekeyed(usage, covered, cover)) {
                     match touched.get_mut(&same(&exposed)) {
                         Some(known) => beside(known, &exposed),
@@ -264,7 +283,7 @@ impl<'a> Said<'a> {
 }
 
 impl Cover {
-    fn is_sensitive(&self, attribute: i16) -> bool {
+    pub(super) fn is_sensitive(&self, attribute: i16) -> bool {
         self.whole || self.sensitive.contains(&attribute)
     }
 }
@@ -328,6 +347,8 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
         key: key.cloned(),
         key_released,
         rows_estimate: covered.rows_estimate,
+        copied: false,
+        unfollowed: false,
     };
     let one = !usage.copied_many || (usage.pin.is_some() && !covered.shares_keys);
     Some(if copies { at_once(exposed, one) } else { exposed })
@@ -340,6 +361,7 @@ fn at_once(exposed: Exposed, one: bool) -> Exposed {
         rows_estimate: if one { 1 } else { exposed.rows_estimate },
         manner: Manner::Packed,
         whole: true,
+        copied: true,
         pin: None,
         key: None,
         key_released: false,
@@ -378,6 +400,8 @@ fn witnessed(covered: &Covered, cover: &Cover, origin: Origin) -> Exposed {
         key_released: false,
         rows_estimate: covered.rows_estimate,
         record_bytes: covered.row_bytes,
+        copied: false,
+        unfollowed: false,
     }
 }
 
@@ -426,6 +450,8 @@ fn join(known: &mut Exposed, other: &Exposed) {
         (false, false) => known.rows_estimate.max(other.rows_estimate),
     };
     known.whole |= other.whole;
+    known.copied |= other.copied;
+    known.unfollowed |= other.unfollowed;
     known.record_bytes = known.record_bytes.min(other.record_bytes);
     let mut columns: BTreeSet<Arc<str>> = known.columns.drain(..).collect();
     columns.extend(other.columns.iter().cloned());

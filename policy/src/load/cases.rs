@@ -24,9 +24,10 @@ const CASES_MAX: usize = 2_000;
 /// Most columns of a table; the server's own limit.
 const COLUMNS_MAX: usize = 1_600;
 /// What decides where no rule does, as `expect.rule` and `expect.alerts` name it.
-const DEFAULTS: [&str; 4] = [
+const DEFAULTS: [&str; 5] = [
     "defaults.unmatched-sensitive",
     "defaults.opaque-sensitive",
+    "defaults.unfollowed-copy",
     "defaults.unknown-person",
     "defaults.unclassified-egress",
 ];

@@ -45,6 +45,20 @@ pub(super) fn datasets<'a>(
     datasets
 }
 
+/// Foreign tables that lead to nothing sensitive.
+pub(super) fn harmless_foreign(raw: &[Lenient<At<RawRelation>>], findings: &Findings) -> Vec<RelationPattern> {
+    let mut patterns = Vec::new();
+    for relation in raw.iter().filter_map(|relation| relation.0.as_ref()) {
+        if patterns.len() >= PATTERNS_MAX {
+            let message = format!("there are more than {PATTERNS_MAX} relations in `harmless-foreign`");
+            findings.error(relation.at, message, "use `*` for relations whose names are alike");
+            break;
+        }
+        patterns.extend(pattern(relation, findings));
+    }
+    patterns
+}
+
 fn dataset(name: Arc<str>, at: Place, raw: &RawDataset, findings: &Findings) -> Option<Dataset> {
     let class = name_of(&raw.class, "class", findings);
     if raw.relations.value.is_empty() {

@@ -37,6 +37,10 @@ pub(super) struct RawPolicy {
     /// What is sensitive: relations and columns that rules name together.
     #[serde(default)]
     pub(super) datasets: Entries<Lenient<RawDataset>>,
+    /// Foreign tables that lead to nothing sensitive. Any other that no dataset names, and that does not say that it shows
+    /// a relation of a dataset, is not understood: see `opaque-sensitive`.
+    #[serde(default)]
+    pub(super) harmless_foreign: Vec<Lenient<At<RawRelation>>>,
     /// Named sets of people, accounts and places.
     #[serde(default)]
     pub(super) who: Entries<Lenient<At<RawWho>>>,
@@ -244,6 +248,9 @@ pub(super) struct RawDefaults {
     pub(super) unmatched_sensitive: Option<Then>,
     /// A statement that is not understood and may touch something sensitive: `refuse`, unless said otherwise.
     pub(super) opaque_sensitive: Option<Then>,
+    /// Sensitive values are put where nobody can follow them (a file, a program, another server), and no rule for `export`
+    /// speaks of it: `refuse`, unless said otherwise.
+    pub(super) unfollowed_copy: Option<Then>,
     /// Somebody whom the directory does not know touches something sensitive: `refuse`, unless said otherwise.
     pub(super) unknown_person: Option<Then>,
     /// Much leaves that no dataset names. Left out: nobody looks.

@@ -164,6 +164,7 @@ fn what_is_written_is_what_is_checked() {
 fn defaults_are_strict() {
     let set = load("version: 1\n");
     let expected = Defaults {
+        unfollowed_copy: Then::Refuse,
         unmatched_sensitive: Then::Alert,
         opaque_sensitive: Then::Refuse,
         unknown_person: Then::Refuse,

@@ -190,6 +190,7 @@ pub fn alert(kind: AlertKind) -> (&'static str, Severity) {
         AlertKind::Rule => ("rule", Severity::Medium),
         AlertKind::UnmatchedSensitive => ("unmatched-sensitive", Severity::Medium),
         AlertKind::OpaqueSensitive => ("opaque-sensitive", Severity::Medium),
+        AlertKind::UnfollowedCopy => ("unfollowed-copy", Severity::High),
         AlertKind::UnknownPerson => ("unknown-person", Severity::Medium),
         AlertKind::UnclassifiedEgress => ("unclassified-egress", Severity::Medium),
         AlertKind::WouldRefuse => ("would-refuse", Severity::Medium),

@@ -235,7 +235,9 @@ fn table(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, 
     let defining = cursor.at..query.as_ref().map_or(cursor.end, |query| query.start);
     if let Some(query) = query {
         let before = found.drafts.len();
+        found.wants_output = true;
         reading::statement(unit, query, context, found, depth + 1);
+        found.makes(&RelationName { schema: schema.clone(), name: name.clone() }, temporary, &[], before);
         for draft in found.drafts.iter_mut().skip(before).filter(|draft| draft.access == Access::Read) {
             draft.copies();
         }

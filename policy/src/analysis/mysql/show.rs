@@ -47,6 +47,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
     }
     reading::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
     if !runs {
+        found.moved.clear();
         found.acts.retain(|act| matches!(act, SessionAct::ExecutePrepared { .. }));
         for draft in &mut found.drafts {
             let copied = std::mem::take(&mut draft.copied);

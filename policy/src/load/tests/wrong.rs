@@ -230,7 +230,7 @@ fn rules_that_cannot_be_are_told() {
         &[
             "33:11: error: the rule `limits` stands here twice, first in line 17 (hint: rename one of them)",
             "49:72: error: there is no rule `roles` (hint: there are `limits`, `no-export`, \
-             `defaults.unmatched-sensitive`, `defaults.opaque-sensitive`, `defaults.unknown-person`, \
+             `defaults.unmatched-sensitive`, `defaults.opaque-sensitive`, `defaults.unfollowed-copy`, `defaults.unknown-person`, \
          `defaults.unclassified-egress`)",
         ],
     );
