@@ -75,7 +75,7 @@ fn leaves_know_neither_each_other_nor_a_runtime() {
     for leaf in LEAVES {
         assert!(trunk.contains(leaf), "the trunk does without {leaf}");
     }
-    for outside in ["weir-tests", "weir-benches", "weir-examples"] {
+    for outside in ["weir-tests", "weir-benches", "weir-examples", "weir-oracle"] {
         assert!(!trunk.contains(outside), "the product depends on {outside}");
     }
 }

@@ -1,0 +1,124 @@
+"""Holds what Weir understands of a statement against what the oracle knows, and keeps count.
+
+A statement of full coverage must name every relation that the oracle found, and every column. One of partial coverage
+must name every relation as well: that is what the lexer's superset promises. An opaque one promises nothing.
+"""
+
+import collections
+import threading
+
+COVERAGES = ("full", "partial", "opaque")
+
+
+class Expected:
+    """What an oracle knows of one statement. Relations are (schema, name), columns (schema, name, column)."""
+
+    def __init__(self):
+        # Named by the text, as the server resolves them.
+        self.named = set()
+        # Opened when the server planned it: through views, inheritance, rules and functions as well.
+        self.opened = set()
+        # Plain columns of the result.
+        self.origins = set()
+        # Columns that the text mentions.
+        self.mentioned = set()
+        # The server took it: `opened` is an answer, and not for want of one.
+        self.explained = False
+        self.mentions = False
+        # It reads a view of the session's own, which was judged when it was made.
+        self.temporary_view = False
+
+
+class Answer:
+    """What Weir says of a text, all its statements together."""
+
+    def __init__(self, statements):
+        flat = []
+        waiting = list(statements)
+        while waiting:
+            statement = waiting.pop()
+            flat.append(statement)
+            waiting += statement["later"]
+        self.coverage = max((statement["coverage"] for statement in flat), key=COVERAGES.index)
+        self.gaps = {(gap["code"], gap["subject"]) for statement in flat for gap in statement["gaps"]}
+        self.uses = [usage for statement in flat for usage in statement["uses"]]
+        self.relations = set()
+        for usage in self.uses:
+            if usage["relation"]:
+                self.relations.add(tuple(usage["relation"]))
+            for view in usage["via"]:
+                schema, _, name = view.partition(".")
+                self.relations.add((schema, name))
+
+    def has(self, column, ways):
+        """Whether a column is among those of these ways."""
+        schema, relation, name = column
+        for usage in self.uses:
+            if usage["relation"] == [schema, relation]:
+                for way in ways:
+                    if usage[way] == "all" or name in usage[way]:
+                        return True
+        return False
+
+
+class Tally:
+    """What came out of it, by engine."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        # Text to whether it calls functions that the server does not ship.
+        self.texts = {}
+        self.skipped = collections.Counter()
+        self.coverage = collections.Counter()
+        self.by_kind = collections.defaultdict(collections.Counter)
+        self.compared = collections.Counter()
+        self.gaps = collections.Counter()
+        self.gap_texts = collections.defaultdict(list)
+        self.misses = []
+        # Columns that a fully understood text mentions, of which Weir says nothing.
+        self.idle = []
+        self.opaque_unnamed = 0
+
+    def is_known(self, sql):
+        """Whether this very text was judged before. psql's own questions come again and again."""
+        with self.lock:
+            return sql in self.texts
+
+    def skip(self, reason):
+        with self.lock:
+            self.skipped[reason] += 1
+
+    def judge(self, where, sql, kind, expected, said):
+        answer = Answer(said)
+        with self.lock:
+            self.texts[sql] = any(statement["functions"] for statement in said)
+            self.coverage[answer.coverage] += 1
+            self.by_kind[kind][answer.coverage] += 1
+            for gap in answer.gaps:
+                self.gaps[gap] += 1
+                if len(self.gap_texts[gap]) < 5:
+                    self.gap_texts[gap].append(f"{where}: {sql}")
+            if expected.temporary_view:
+                self.skipped["relations behind a temporary view"] += 1
+                return
+            lost = []
+            for what, found in (("named", expected.named), ("opened", expected.opened)):
+                self.compared[f"relations {what}"] += len(found)
+                lost += [(what, ".".join(relation)) for relation in sorted(found - answer.relations)]
+            if answer.coverage == "full":
+                self.compared["columns released"] += len(expected.origins)
+                leaving = ("released", "packed", "copied")
+                lost += [("released", ".".join(each)) for each in sorted(expected.origins) if not answer.has(each, leaving)]
+                # A column that a derived table has and nobody asks for is mentioned, and goes nowhere.
+                self.compared["columns mentioned"] += len(expected.mentioned)
+                anyhow = leaving + ("updated", "used")
+                for column in expected.mentioned:
+                    if not answer.has(column, anyhow):
+                        self.idle.append((where, ".".join(column), sql))
+            if answer.coverage == "opaque":
+                self.opaque_unnamed += bool(lost)
+                return
+            for what, thing in lost:
+                self.misses.append(
+                    {"file": where, "coverage": answer.coverage, "what": what, "thing": thing, "statement": sql}
+                )
