@@ -104,6 +104,10 @@ pub struct Reached {
     pub packed_whole: bool,
     /// Columns that are only compared, sorted or counted.
     pub used: Named,
+    /// Columns of which totals leave: sums, means and their kind.
+    pub totals: Named,
+    /// Columns whose values go into other rows.
+    pub copied: Named,
     /// At most one record, by its key.
     pub pinned: bool,
     /// Views on the way.
@@ -230,6 +234,8 @@ fn reached(usage: &RelationUse) -> Reached {
         packed: named(&usage.packed),
         packed_whole: usage.packed_whole,
         used: named(&usage.used),
+        totals: named(&usage.totals.columns),
+        copied: named(&usage.copied),
         pinned: usage.pin.is_some(),
         via: usage.via.clone(),
         source: usage.source,
@@ -331,7 +337,14 @@ impl fmt::Display for Reached {
         if !self.known {
             f.write_str(" (unknown)")?;
         }
-        for (what, columns) in [("releases", &self.released), ("packs", &self.packed), ("uses", &self.used)] {
+        let parts = [
+            ("releases", &self.released),
+            ("packs", &self.packed),
+            ("copies", &self.copied),
+            ("totals", &self.totals),
+            ("uses", &self.used),
+        ];
+        for (what, columns) in parts {
             match columns {
                 Named::All(_) => write!(f, "; {what} every column")?,
                 Named::Some(names) if names.is_empty() => {}

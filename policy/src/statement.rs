@@ -87,6 +87,18 @@ pub enum Operand {
     Param(usize),
 }
 
+/// Columns of which only sums, means and their kind flow out. Over many records they tell of none; over one they are
+/// its value, so that it depends on what picks or groups the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Which.
+    pub columns: Columns,
+    /// Totals of many groups stand in one value.
+    pub packed: bool,
+    /// They go into other rows.
+    pub copied: bool,
+}
+
 /// One relation that a statement reaches, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelationUse {
@@ -111,8 +123,10 @@ pub struct RelationUse {
     pub copied_many: bool,
     /// Of a write: columns of rows that are there already which are given new values.
     pub updated: Columns,
-    /// Columns used without flowing out: predicates, joins, ordering, plain aggregates.
+    /// Columns used without flowing out: predicates, joins, ordering, counts.
     pub used: Columns,
+    /// Columns whose totals flow out.
+    pub totals: Totals,
     /// Names of the views on the way, outermost first; empty when named directly.
     pub via: Vec<String>,
     /// Values that pin the whole primary key by equality at the level where the relation is read, in key order:

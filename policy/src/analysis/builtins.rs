@@ -28,6 +28,8 @@ pub(super) enum Passing {
     Packed,
     /// They do not come out.
     Summed,
+    /// What comes out is a sum, a mean, or of their kind: over one record, its value.
+    Totalled,
 }
 
 /// How a function puts its arguments where they can be read without being returned.

@@ -115,6 +115,10 @@ impl Walker<'_> {
                 self.mark_used(&flow);
                 Flow::default()
             }
+            // Over a window each row has a total of its own, and the next one tells the difference.
+            Passing::Totalled if !windowed && self.context.catalog.functions(&name).is_empty() => {
+                self.total(&flow, scope.correlated.get())
+            }
             Passing::Packed => {
                 let whole = if function.over.is_some() { !partitioned } else { !scope.grouped.get() };
                 pack(&flow, !whole || scope.correlated.get())
@@ -186,10 +190,24 @@ impl Walker<'_> {
     }
 }
 
+impl Walker<'_> {
+    /// The total of values. Where the text says that they are of one record, it is its value.
+    fn total(&self, flow: &Flow, correlated: bool) -> Flow {
+        let of_one = |atom: &Atom| {
+            let pinned = self.found.drafts.get(atom.usage).is_some_and(|draft| draft.pin.is_some());
+            correlated || pinned || atom.pack == Pack::Bounded
+        };
+        map(flow, &|atom| {
+            let pack = if of_one(atom) { atom.pack } else { Pack::Total };
+            Atom { pack, ..atom.clone() }
+        })
+    }
+}
+
 fn pack(flow: &Flow, grouped: bool) -> Flow {
     map(flow, &|atom| {
         let pack = if grouped || atom.pack == Pack::Bounded { Pack::Grouped } else { Pack::Whole };
-        Atom { pack: if atom.pack == Pack::Single { pack } else { atom.pack.max(Pack::Grouped) }, ..atom.clone() }
+        Atom { pack: if atom.pack == Pack::Single { pack } else { atom.pack.grouped() }, ..atom.clone() }
     })
 }
 

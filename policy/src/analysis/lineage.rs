@@ -62,7 +62,7 @@ impl Walker<'_> {
         }
         let rows = self.set_expr(&query.body, query.order_by.as_ref(), outer, &own);
         let bounded = self.limits(query, outer, &own);
-        if bounded { rows.map(|atom| Atom { pack: atom.pack.max(Pack::Bounded), ..atom.clone() }) } else { rows }
+        if bounded { rows.map(|atom| Atom { pack: atom.pack.bounded(), ..atom.clone() }) } else { rows }
     }
 
     /// How many rows a statement that is this query returns at most.
@@ -457,6 +457,7 @@ impl Walker<'_> {
         for atom in flow.iter() {
             let Some(draft) = self.found.drafts.get_mut(atom.usage) else { continue };
             match atom.pack {
+                Pack::Total | Pack::Totals => draft.totals.add(atom),
                 Pack::Single | Pack::Bounded => add(&mut draft.released, atom.column.as_ref()),
                 Pack::Grouped => add(&mut draft.packed, atom.column.as_ref()),
                 Pack::Whole => {
@@ -479,6 +480,11 @@ impl Walker<'_> {
         for atom in flow.iter() {
             let Some(draft) = self.found.drafts.get_mut(atom.usage) else { continue };
             let stays = Some(atom.usage) == target;
+            if atom.pack <= Pack::Totals && !stays {
+                draft.totals.add(atom);
+                draft.totals.copied = true;
+                continue;
+            }
             let single = one && atom.pack <= Pack::Bounded;
             draft.copied_many |= !(stays || single);
             add(if stays { &mut draft.used } else { &mut draft.copied }, atom.column.as_ref());

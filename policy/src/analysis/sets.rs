@@ -8,7 +8,7 @@ use sqlparser::ast::{Cte, SetExpr};
 
 use super::lineage::Walker;
 use super::scope::{Column, Ctes, Rows, Scope};
-use super::uses::{Atom, Flow, Pack};
+use super::uses::{Atom, Flow};
 
 impl Walker<'_> {
     /// A recursive term can move values between columns at each round, so each column may hold what any holds.
@@ -45,7 +45,7 @@ impl Walker<'_> {
         if second.open.is_some()
             || second.columns.iter().any(|column| column.plain.is_none() && !column.flow.is_empty())
         {
-            second = second.map(|atom| Atom { pack: atom.pack.max(Pack::Grouped), ..atom.clone() });
+            second = second.map(|atom| Atom { pack: atom.pack.grouped(), ..atom.clone() });
         }
         // A round may gather the values of the rounds before.
         self.found.mix(&base.all());

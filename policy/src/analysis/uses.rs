@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Column, Relation};
 use crate::relation::RelationName;
-use crate::statement::{Access, Columns, Gap, Operand, RelationUse, Source};
+use crate::statement::{Access, Columns, Gap, Operand, RelationUse, Source, Totals};
 
 /// What makes two drafts one use: relation, name, access, way and witness.
 type SameUse = (Option<usize>, RelationName, Access, Vec<String>, Source);
@@ -17,6 +17,10 @@ pub(super) const USES_MAX: usize = 2048;
 /// How many records one value may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Pack {
+    /// Of none, as long as it is a total over more than one.
+    Total,
+    /// Several totals.
+    Totals,
     /// One.
     Single,
     /// One, of a set whose size the text bounds (LIMIT, or a correlation with an outer row).
@@ -25,6 +29,25 @@ pub(super) enum Pack {
     Grouped,
     /// The whole relation's.
     Whole,
+}
+
+impl Pack {
+    /// In a result whose size the text bounds.
+    pub(super) fn bounded(self) -> Pack {
+        if self <= Pack::Totals { self } else { self.max(Pack::Bounded) }
+    }
+
+    /// Beside others of its kind.
+    pub(super) fn grouped(self) -> Pack {
+        if self <= Pack::Totals { Pack::Totals } else { self.max(Pack::Grouped) }
+    }
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, atom: &Atom) {
+        self.packed |= atom.pack == Pack::Totals;
+        add(&mut self.columns, atom.column.as_ref());
+    }
 }
 
 /// A column of a use, on its way.
@@ -54,6 +77,7 @@ pub(super) struct Draft {
     pub(super) copied_many: bool,
     pub(super) updated: Columns,
     pub(super) used: Columns,
+    pub(super) totals: Totals,
     pub(super) via: Vec<String>,
     pub(super) pin: Option<Vec<Operand>>,
     /// The pin stands outside of the query that reads it: another reference to that query is not pinned.
@@ -84,6 +108,7 @@ impl Draft {
             copied_many: false,
             updated: Columns::None,
             used: Columns::None,
+            totals: Totals::default(),
             via: Vec::new(),
             pin: None,
             pinned_above: false,
@@ -119,6 +144,7 @@ impl Draft {
     pub(super) fn copies(&mut self) {
         let (released, packed) = self.take_leaving();
         self.copied_many = true;
+        self.totals.copied = true;
         merge(&mut self.copied, &released);
         merge(&mut self.copied, &packed);
     }
@@ -126,8 +152,10 @@ impl Draft {
     /// What would leave stays.
     pub(super) fn keeps(&mut self) {
         let (released, packed) = self.take_leaving();
+        let totals = std::mem::take(&mut self.totals);
         merge(&mut self.used, &released);
         merge(&mut self.used, &packed);
+        merge(&mut self.used, &totals.columns);
     }
 
     fn take_leaving(&mut self) -> (Columns, Columns) {
@@ -148,7 +176,9 @@ impl Draft {
                 }
             }
         };
+        let totals = std::mem::take(&mut self.totals);
         let mut atoms = of(released, Pack::Single);
+        atoms.extend(of(totals.columns, if totals.packed { Pack::Totals } else { Pack::Total }));
         atoms.extend(of(packed, whole));
         atoms
     }
@@ -227,6 +257,9 @@ pub(super) fn finish(
             same.copied_many |= draft.copied_many;
             merge(&mut same.updated, &draft.updated);
             merge(&mut same.used, &draft.used);
+            merge(&mut same.totals.columns, &draft.totals.columns);
+            same.totals.packed |= draft.totals.packed;
+            same.totals.copied |= draft.totals.copied;
             same.packed_whole |= packed_whole;
             same.once |= draft.once;
             same.reads = if draft.releases() { same.reads.saturating_add(draft.copies) } else { same.reads };
@@ -247,6 +280,7 @@ pub(super) fn finish(
             copied_many: draft.copied_many,
             updated: draft.updated,
             used: draft.used,
+            totals: draft.totals,
             via: draft.via,
             pin: draft.pin,
             source: draft.source,

@@ -294,9 +294,14 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
     let reads = matches!(usage.access, Access::Read | Access::Export);
     let within = |columns: &Columns| sensitive_in(columns, covered, cover);
     let (mut leaving, packed, copied) = (within(&usage.released), within(&usage.packed), within(&usage.copied));
-    let used = union(within(&usage.used), copied.clone());
-    let is_packed = packed.is_some();
+    let totals = within(&usage.totals.columns);
+    let tells = totals.is_some() && reads && tells_of_one(usage, covered, cover);
+    let used = union(union(within(&usage.used), copied.clone()), totals.clone());
+    let is_packed = packed.is_some() || (tells && usage.totals.packed);
     leaving = union(leaving, packed.clone());
+    if tells {
+        leaving = union(leaving, totals);
+    }
     let mut manner = match (&leaving, is_packed) {
         _ if !reads => Manner::Used,
         (None, _) => Manner::Used,
@@ -326,7 +331,7 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
     });
     let key_released =
         key.is_some_and(|key| key.iter().all(|attribute| releases(&usage.released, covered, *attribute)));
-    let copies = reads && copied.is_some();
+    let copies = reads && (copied.is_some() || (tells && usage.totals.copied));
     let exposed = Exposed {
         dataset: cover.dataset.clone(),
         relation: cover.records.clone(),
@@ -341,7 +346,7 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
         } else if pin.is_some() {
             usage.reads.min(1)
         } else {
-            usage.reads
+            usage.reads.max(u32::from(tells))
         },
         pin,
         key: key.cloned(),
@@ -352,6 +357,13 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
     };
     let one = !usage.copied_many || (usage.pin.is_some() && !covered.shares_keys);
     Some(if copies { at_once(exposed, one) } else { exposed })
+}
+
+/// Whether its totals may be over one record: the statement picks or groups by the key, or by what is sensitive itself.
+fn tells_of_one(usage: &RelationUse, covered: &Covered, cover: &Cover) -> bool {
+    let key = cover.key.iter().flatten().chain(&covered.primary_key);
+    let by_key = key.into_iter().any(|attribute| releases(&usage.used, covered, *attribute));
+    by_key || usage.pin.is_some() || sensitive_in(&usage.used, covered, cover).is_some()
 }
 
 /// What a statement puts into other rows is charged when it is admitted: there it has another key or no label, and

@@ -51,16 +51,10 @@ pub(super) fn publishes(name: &str) -> Option<Published> {
 /// See [`super::passing`].
 pub(super) fn passing(name: &str) -> Passing {
     match name {
+        "sum" | "avg" | "std" | "stddev" | "stddev_pop" | "stddev_samp" | "variance" | "var_pop" | "var_samp" => {
+            Passing::Totalled
+        }
         "count"
-        | "sum"
-        | "avg"
-        | "std"
-        | "stddev"
-        | "stddev_pop"
-        | "stddev_samp"
-        | "variance"
-        | "var_pop"
-        | "var_samp"
         | "row_number"
         | "rank"
         | "dense_rank"

@@ -66,11 +66,13 @@ pub(super) fn publishes(name: &str) -> bool {
 /// What becomes of a built-in function's arguments.
 pub(super) fn passing(name: &str) -> Passing {
     match name {
-        "count" | "sum" | "avg" | "stddev" | "stddev_pop" | "stddev_samp" | "variance" | "var_pop" | "var_samp"
-        | "bool_and" | "bool_or" | "every" | "corr" | "covar_pop" | "covar_samp" | "row_number" | "rank"
-        | "dense_rank" | "percent_rank" | "cume_dist" | "ntile" | "grouping" | "pg_typeof" | "regr_avgx"
-        | "regr_avgy" | "regr_count" | "regr_intercept" | "regr_r2" | "regr_slope" | "regr_sxx" | "regr_sxy"
-        | "regr_syy" | "num_nulls" | "num_nonnulls" | "exists" => Passing::Summed,
+        "count" | "bool_and" | "bool_or" | "every" | "row_number" | "rank" | "dense_rank" | "percent_rank"
+        | "cume_dist" | "ntile" | "grouping" | "pg_typeof" | "regr_count" | "num_nulls" | "num_nonnulls" | "exists" => {
+            Passing::Summed
+        }
+        "sum" | "avg" | "stddev" | "stddev_pop" | "stddev_samp" | "variance" | "var_pop" | "var_samp" | "corr"
+        | "covar_pop" | "covar_samp" | "regr_avgx" | "regr_avgy" | "regr_intercept" | "regr_r2" | "regr_slope"
+        | "regr_sxx" | "regr_sxy" | "regr_syy" => Passing::Totalled,
         "string_agg"
         | "array_agg"
         | "json_agg"
@@ -97,7 +99,7 @@ pub(super) fn passing(name: &str) -> Passing {
 /// Whether a call without OVER makes one row of many.
 pub(super) fn is_aggregate(name: &str) -> bool {
     match passing(name) {
-        Passing::Packed => true,
+        Passing::Packed | Passing::Totalled => true,
         Passing::Summed => {
             !matches!(name, "pg_typeof" | "grouping" | "num_nulls" | "num_nonnulls" | "exists" | "row_number")
         }

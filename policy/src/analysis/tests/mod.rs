@@ -206,6 +206,11 @@ fn use_words(usage: &RelationUse) -> String {
     if usage.used != Columns::None {
         write!(out, " used{{{}}}", column_words(&usage.used)).unwrap();
     }
+    if usage.totals.columns != Columns::None {
+        let (packed, copied) = (usage.totals.packed, usage.totals.copied);
+        let how = format!("{}{}", if packed { "+" } else { "" }, if copied { ">" } else { "" });
+        write!(out, " totals{how}{{{}}}", column_words(&usage.totals.columns)).unwrap();
+    }
     if let Some(pin) = &usage.pin {
         write!(out, " pin[{}]", pin.iter().map(|operand| operand_words(*operand)).collect::<Vec<_>>().join(","))
             .unwrap();
