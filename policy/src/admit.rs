@@ -14,7 +14,7 @@ use std::sync::Arc;
 use openings::Openings;
 
 use crate::binding::lanes;
-use crate::budget::{Unit, Window};
+use crate::budget::Window;
 use crate::exposure::{Exposed, Exposure, Manner};
 use crate::identity::Who;
 use crate::ledger::{Ledger, LedgerTime, Moment};
@@ -22,7 +22,7 @@ use crate::meter::Meter;
 use crate::rule::{Rule, Then};
 use crate::set::PolicySet;
 use crate::statement::Access;
-use crate::verdict::{Alert, AlertKind, Basis, Decision, Denial, Outcome, Permit, Verdict};
+use crate::verdict::{Alert, AlertKind, Basis, Decision, Denial, Measure, Outcome, Permit, Verdict};
 
 /// Name under which rows that no dataset covers are counted. No dataset can have it: names have no brackets.
 pub(crate) const UNCLASSIFIED: &str = "(unclassified)";
@@ -267,7 +267,7 @@ fn uncounted(rule: &Arc<str>, dataset: Option<&Arc<str>>, outcome: Outcome) -> B
         rule: rule.clone(),
         dataset: dataset.cloned(),
         window: None,
-        unit: Unit::Records,
+        unit: Measure::Records,
         limit: 0,
         before: 0,
         after: 0,

@@ -11,6 +11,7 @@
 //! [`PolicySet::admit`]: crate::set::PolicySet::admit
 //! [`Exposed`]: crate::exposure::Exposed
 
+mod asked;
 mod copies;
 mod expose;
 mod foreign;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use foreign::Leads;
 
 use crate::analysis::plain_columns;
-use crate::catalog::{Catalog, Relation, RelationKind};
+use crate::catalog::{Catalog, Relation, RelationKind, column_types};
 use crate::copies::Label;
 use crate::exposure::Origin;
 use crate::load::{Diagnostic, Severity};
@@ -76,6 +77,8 @@ struct Covered {
     shares_keys: bool,
     /// It is a view: what it reads is exposed as itself.
     is_view: bool,
+    /// Attribute numbers of columns that hold a moment: what lies in a stretch of time is asked by every report.
+    moments: BTreeSet<i16>,
     /// Attribute numbers of the catalog's primary key.
     primary_key: Vec<i16>,
     /// By dataset, ascending.
@@ -282,6 +285,7 @@ impl Covered {
             row_bytes,
             shares_keys: relation.kind != RelationKind::Partitioned && !children.is_empty(),
             is_view: is_view(relation),
+            moments: moments(relation),
             primary_key: relation.key.clone(),
             covers: Vec::new(),
         }
@@ -291,6 +295,15 @@ impl Covered {
     fn attribute(&self, name: &str) -> Option<i16> {
         self.columns.iter().find(|(known, _)| **known == *name).map(|(_, number)| *number)
     }
+}
+
+/// Columns of a relation that hold a moment.
+fn moments(relation: &Relation) -> BTreeSet<i16> {
+    let is_moment = |type_oid: u32| match relation.id.engine {
+        Engine::Postgres => column_types::is_postgres_moment(type_oid),
+        Engine::Mysql => column_types::is_mysql_moment(type_oid),
+    };
+    relation.columns.iter().filter(|column| is_moment(column.type_oid)).map(|column| column.number).collect()
 }
 
 /// What a dataset claims of a relation.

@@ -30,6 +30,20 @@ impl Window {
     pub const LEDGER: [Window; 4] = [Window::Minute, Window::Hour, Window::Day, Window::Month];
 }
 
+impl Window {
+    /// Length in milliseconds; 0 for a statement.
+    pub const fn ms(self) -> u64 {
+        const MINUTE: u64 = 60 * 1000;
+        match self {
+            Window::Statement => 0,
+            Window::Minute => MINUTE,
+            Window::Hour => 60 * MINUTE,
+            Window::Day => 24 * 60 * MINUTE,
+            Window::Month => 30 * 24 * 60 * MINUTE,
+        }
+    }
+}
+
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -55,8 +55,10 @@ pub struct Exposed {
     pub key: Option<Vec<i16>>,
     /// Whether the statement releases every key column, so that its records can be told apart.
     pub key_released: bool,
-    /// Planner's row estimate; 0 when unknown.
+    /// Planner's row estimate of what may leave at once; 0 when unknown.
     pub rows_estimate: u64,
+    /// Rows of the whole relation by the catalog's estimate; 0 when unknown.
+    pub table_rows: u64,
     /// Mean bytes of one record, for what leaves packed; at least 1.
     pub record_bytes: u32,
     /// The statement puts them into other rows: they are charged at admission, by estimate, and as many as were written
@@ -64,6 +66,53 @@ pub struct Exposed {
     pub copied: bool,
     /// It puts them where nobody can follow: a file, a program, another server.
     pub unfollowed: bool,
+}
+
+/// What is asked about values that do not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asking {
+    /// A part of a value: its first letter, whether it is above another. Some seven answers are a character.
+    Parts,
+    /// Whether there is a record with this value.
+    Wholes,
+    /// Which records match, told by their keys or by what stands beside them: a search, unless it finds very many.
+    Search,
+}
+
+/// A question about values of a dataset that do not leave with the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Dataset.
+    pub dataset: Arc<str>,
+    /// The relation whose values are asked about.
+    pub relation: RelationId,
+    /// Their columns.
+    pub columns: Vec<Arc<str>>,
+    /// What is asked.
+    pub asking: Asking,
+    /// How many answers one row may hold, at least 1.
+    pub weight: u32,
+}
+
+/// How a statement chooses the rows of sensitive relations that it lets out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Approach {
+    /// By their place in the result: LIMIT and OFFSET.
+    Pages,
+    /// A stretch of keys after another.
+    KeySet,
+    /// Piece by piece from a cursor or a portal.
+    Cursor,
+    /// One key after another.
+    IdLoop,
+    /// Lists of keys.
+    InList,
+    /// By other conditions, or none.
+    Scan,
+    /// Several of these.
+    Mixed,
 }
 
 /// What a statement, or a batch of them, exposes under one binding.
@@ -85,6 +134,10 @@ pub struct Exposure {
     pub(crate) returns: bool,
     /// OIDs of views over sensitive relations that the analysis has read through.
     pub(crate) views: BTreeSet<u32>,
+    /// What is asked about values that do not leave.
+    pub(crate) asked: Vec<Asked>,
+    /// How the rows that leave are chosen.
+    pub(crate) approach: Approach,
     /// Nothing to judge.
     pub(crate) plain: bool,
 }
@@ -118,6 +171,16 @@ impl Exposure {
     /// What the statement puts into other rows.
     pub fn copies(&self) -> &[Copied] {
         &self.copies
+    }
+
+    /// What is asked about values that do not leave, once for each dataset, relation and kind of question.
+    pub fn asked(&self) -> &[Asked] {
+        &self.asked
+    }
+
+    /// How the rows that leave are chosen.
+    pub fn approach(&self) -> Approach {
+        self.approach
     }
 
     /// Whether values of any dataset leave.

@@ -18,6 +18,10 @@ pub use account::KEYS_MAX;
 pub(crate) use account::{Account, KeyState, Tally};
 
 use crate::budget::{Unit, Window};
+use crate::detect::{Note, Probes};
+use crate::extraction::{Extractions, Taken, View};
+use crate::told::{Telling, Told};
+use crate::verdict::Alert;
 
 /// Milliseconds on the ledger's clock: monotonic across restarts, never a wall clock that may step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize)]
@@ -78,12 +82,22 @@ pub struct UsedLine {
 pub struct Ledger {
     accounts: HashMap<Arc<str>, Account>,
     latest: LedgerTime,
+    /// What was asked.
+    pub(crate) probes: Probes,
+    /// What was taken out, stitched together.
+    pub(crate) extractions: Extractions,
+    told: Told,
 }
 
 impl Ledger {
     /// A ledger of somebody who has read nothing yet.
     pub fn new() -> Ledger {
         Ledger::default()
+    }
+
+    /// The same, of a person whose extractions have names that nobody else's have.
+    pub fn seeded(seed: u64) -> Ledger {
+        Ledger { extractions: Extractions::seeded(seed), ..Ledger::default() }
     }
 
     /// Counts again what the audit store says has left. Charges may come in any order; one that is older than a
@@ -114,10 +128,37 @@ impl Ledger {
         self.accounts.get(dataset).map_or(0, |account| account.reserved.of(unit))
     }
 
+    /// Counts again a question that the audit store remembers.
+    pub fn replay_question(&mut self, note: &Note, at: LedgerTime) {
+        let now = self.tick(at);
+        self.probes.note(note, Window::Day, now);
+    }
+
+    /// Takes up an extraction as the audit store remembers it.
+    pub fn restore_extraction(&mut self, view: &View) {
+        self.extractions.restore(view);
+    }
+
+    /// Counts what was leased and never accounted for, which may have left, in the extraction too.
+    pub fn may_have_left(&mut self, dataset: &str, records: u64, rows: u64, bytes: u64) {
+        self.extractions.may_have_left(dataset, Taken { statements: 0, records, rows, bytes });
+    }
+
+    /// What was taken out of each dataset, stitched together.
+    pub fn extractions(&self) -> &Extractions {
+        &self.extractions
+    }
+
+    /// Whether to tell of this now, or when it has happened more often.
+    pub fn tell(&mut self, alert: &Alert, now: LedgerTime) -> Option<Telling> {
+        let now = self.tick(now);
+        self.told.tell(alert, now)
+    }
+
     /// Whether nothing is left in any window and nothing is reserved: the ledger may be dropped and made anew.
     pub fn is_idle(&self, now: LedgerTime) -> bool {
         let now = now.max(self.latest);
-        self.accounts.values().all(|account| account.is_idle(now))
+        self.accounts.values().all(|account| account.is_idle(now)) && self.probes.is_idle(now)
     }
 
     /// Every total that is not zero, by dataset, window and unit.

@@ -9,6 +9,7 @@
 mod cases;
 mod datasets;
 mod decode;
+mod detections;
 mod diagnostic;
 mod node;
 mod overlap;
@@ -39,8 +40,8 @@ pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 const RULES_MAX: usize = 1_000;
 /// Longest name of a dataset, set, rule or class, in characters: it stands in messages and metrics.
 const NAME_CHARS_MAX: usize = 100;
-/// What the names of the defaults begin with, where a record says what decided.
-const DEFAULTS_PREFIX: &str = "defaults.";
+/// What the names of the defaults and of detections begin with, where a record says what decided.
+const OWN_PREFIXES: [&str; 2] = ["defaults.", "detect."];
 /// The version of the format.
 const VERSION: u64 = 1;
 
@@ -99,6 +100,7 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
     let people = People::new(&raw.who, findings);
     let names = rules::Names { people: &people, datasets: &dataset_places, findings };
     let placed = all_rules(&raw, &names);
+    let detect = detections::detect(raw.detect.as_ref(), &names);
     let defaults = match raw.defaults.as_ref().map(|defaults| &defaults.0) {
         None => defaults(&RawDefaults::default(), findings),
         Some(Some(written)) => defaults(written, findings),
@@ -122,6 +124,7 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
         harmless_foreign,
         rules: placed.into_iter().map(|placed| placed.rule).collect(),
         defaults: defaults?,
+        detect: detect?,
         cases,
         tables,
     })
@@ -137,8 +140,8 @@ fn all_rules<'a>(raw: &'a RawPolicy, names: &rules::Names<'a>) -> Vec<rules::Pla
             break;
         }
         let name = &rule.value.name;
-        if name.value.starts_with(DEFAULTS_PREFIX) {
-            let hint = "records name the defaults like this: begin with something else";
+        if OWN_PREFIXES.iter().any(|prefix| name.value.starts_with(prefix)) {
+            let hint = "records name the defaults and detections like this: begin with something else";
             names.findings.error(name.at, format!("a rule cannot be called {}", shown(&name.value)), hint);
         }
         if let Some(first) = places.insert(&name.value, name.at) {

@@ -12,16 +12,19 @@
 //! rebuilt.
 
 mod line;
+mod stitch;
 
 use std::sync::Arc;
 
 use line::{Cost, Fit, Line};
+use stitch::Stitch;
 
-use crate::budget::{Amounts, Limit, Unit};
+use crate::budget::{Amounts, Limit};
 use crate::exposure::{Lane, LaneKey, Weight};
+use crate::extraction::{Fresh, Manner};
 use crate::ledger::{Account, Ledger, LedgerTime, RecordKey, Tally};
 use crate::relation::RelationId;
-use crate::verdict::{Alert, Basis, Denial, Outcome};
+use crate::verdict::{Alert, Basis, Denial, Measure, Outcome};
 
 /// Most keys that wait to be recorded: 1 MiB. The trunk takes them with each lease and completion; beyond this they
 /// are recorded as records without a key, which can only count too much after a restart.
@@ -146,6 +149,8 @@ struct Pending {
     unkeyed: u64,
     /// Of the whole line; counted in its first entry.
     traffic: Amounts,
+    /// Records that are new to the extraction, and not told it yet.
+    fresh: Fresh,
 }
 
 /// One dataset that an execution releases, as admission found it.
@@ -159,6 +164,10 @@ pub(crate) struct Opening {
     pub(crate) prepaid: Vec<(RelationId, u64)>,
     /// Whether records are counted at all; else only rows and bytes.
     pub(crate) counts_records: bool,
+    /// Relations that may leave, with the rows that they have; 0 where that is not known.
+    pub(crate) tables: Vec<(RelationId, u64)>,
+    /// How the rows that leave are chosen.
+    pub(crate) manner: Manner,
 }
 
 impl Meter {
@@ -186,6 +195,7 @@ impl Meter {
         for opening in openings {
             let account = ledger.account(&opening.dataset);
             let mut line = Line::new(opening.dataset, opening.limits, account, opening.first, now);
+            line.extraction = opening.counts_records.then(|| Stitch::new(opening.tables, opening.manner));
             if !opening.counts_records {
                 line.leave_out_records();
             }
@@ -193,12 +203,16 @@ impl Meter {
                 line.prepay(records, account, now);
                 let place = meter.pending_place(meter.lines.len(), &relation);
                 meter.pending[place].unkeyed = meter.pending[place].unkeyed.saturating_add(records);
+                meter.pending[place].fresh.add(records);
             }
             if line.prepaid > 0 {
                 alerts.extend(line.crossings(account, now));
             }
             line.open(account, now);
             meter.lines.push(line);
+        }
+        for index in 0..meter.lines.len() {
+            meter.stitch(index, Amounts::default(), ledger, now);
         }
         meter.set_lanes(lanes);
         (meter, alerts)
@@ -236,6 +250,9 @@ impl Meter {
             charge.then = Then::Cut(stray(dataset));
             return charge;
         }
+        for line in &mut self.lines {
+            line.begin_taking(&mut ledger.extractions, now);
+        }
         // Lines have different datasets, so each takes out an account of its own.
         let mut open: Vec<Open> = self.lines.iter().map(|line| Open::new(ledger.take_out(&line.dataset))).collect();
         let mut costs = vec![Cost::default(); self.lines.len()];
@@ -266,6 +283,11 @@ impl Meter {
         }
         for (line, open) in self.lines.iter().zip(open) {
             ledger.put_back(&line.dataset, open.account);
+        }
+        let bytes = batch.row_bytes.iter().take(charge.rows).fold(0_u64, |sum, bytes| sum + u64::from(*bytes));
+        let taken = Amounts { records: 0, rows: u64::try_from(charge.rows).unwrap_or(u64::MAX), bytes };
+        for index in 0..self.lines.len() {
+            self.stitch(index, taken, ledger, now);
         }
         charge
     }
@@ -318,6 +340,7 @@ impl Meter {
         let now = ledger.tick(now);
         let mut lines = Vec::with_capacity(self.lines.len());
         for line in self.lines {
+            line.end_taking(&mut ledger.extractions);
             let account = ledger.account(&line.dataset);
             account.reserved.take(line.lease);
             let basis = line.reasons(account, now);
@@ -342,6 +365,18 @@ impl Meter {
                 lease_line(&line.dataset, lease)
             })
             .collect()
+    }
+
+    /// How the rows that leave are chosen, where something but the text says so: a piece of a cursor.
+    pub fn set_manner(&mut self, manner: Manner) {
+        for stitch in self.lines.iter_mut().filter_map(|line| line.extraction.as_mut()) {
+            stitch.manner = manner;
+        }
+    }
+
+    /// Datasets that it counts records of.
+    pub fn datasets(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.lines.iter().filter(|line| line.extraction.is_some()).map(|line| &line.dataset)
     }
 
     /// What is counted on each row, as it was set.
@@ -417,8 +452,9 @@ impl Meter {
             let (line, open, pending) = (&mut self.lines[*place], &mut open[*place], &mut self.pending[*pending]);
             match (lane.weight, key_of(keys, index)) {
                 (Weight::Row, Some(key)) => {
-                    let recorded =
-                        open.account.charged(key).is_some_and(|charged| open.account.is_same_moment(charged, now));
+                    let charged = open.account.charged(key);
+                    let recorded = charged.is_some_and(|charged| open.account.is_same_moment(charged, now));
+                    pending.fresh.add_key(charged, line.since);
                     open.account.tally_key(key, &mut open.tally, now);
                     line.see(key);
                     if recorded {
@@ -433,10 +469,12 @@ impl Meter {
                 }
                 (Weight::Row, None) => {
                     open.tally.add(1);
+                    pending.fresh.add(1);
                     pending.unkeyed = pending.unkeyed.saturating_add(1);
                 }
                 (Weight::Many { records }, _) => {
                     open.tally.add(u64::from(records));
+                    pending.fresh.add(u64::from(records));
                     pending.unkeyed = pending.unkeyed.saturating_add(u64::from(records));
                 }
                 (Weight::Traffic, _) => {}
@@ -445,6 +483,7 @@ impl Meter {
                     let covered = records.min(line.prepaid);
                     line.prepaid -= covered;
                     open.tally.add(records - covered);
+                    pending.fresh.add(records - covered);
                     pending.unkeyed = pending.unkeyed.saturating_add(records - covered);
                 }
             }
@@ -461,6 +500,16 @@ impl Meter {
         self.bytes = self.bytes.saturating_add(u64::from(bytes));
     }
 
+    /// Tells the extraction of a line what has left since the last call.
+    fn stitch(&mut self, index: usize, taken: Amounts, ledger: &mut Ledger, now: LedgerTime) {
+        let pending = self.pending.iter_mut().filter(|pending| pending.line == index);
+        let fresh: Vec<(&RelationId, Fresh)> =
+            pending.map(|pending| (&pending.relation, std::mem::take(&mut pending.fresh))).collect();
+        if let Some(line) = self.lines.get_mut(index) {
+            line.take(&fresh, taken, &mut ledger.extractions, now);
+        }
+    }
+
     fn pending_place(&mut self, line: usize, relation: &RelationId) -> usize {
         let known = self.pending.iter().position(|pending| pending.line == line && pending.relation == *relation);
         known.unwrap_or_else(|| {
@@ -470,6 +519,7 @@ impl Meter {
                 keys: Vec::new(),
                 unkeyed: 0,
                 traffic: Amounts::default(),
+                fresh: Fresh::default(),
             });
             self.pending.len() - 1
         })
@@ -523,7 +573,7 @@ fn stray(dataset: &Arc<str>) -> Denial {
         rule: "admission".into(),
         dataset: Some(dataset.clone()),
         window: None,
-        unit: Unit::Rows,
+        unit: Measure::Rows,
         limit: 0,
         before: 0,
         after: 0,

@@ -88,7 +88,7 @@ fn ended(decision: Ending, rows: u64, denial: Option<Denial>, mut alerts: Vec<Al
     Played { decision, rows, message, reason, alerts, basis }
 }
 
-type Counter<'a> = (&'a Arc<str>, Option<&'a Arc<str>>, Option<crate::budget::Window>, crate::budget::Unit);
+type Counter<'a> = (&'a Arc<str>, Option<&'a Arc<str>>, Option<crate::budget::Window>, crate::verdict::Measure);
 
 fn counter(basis: &Basis) -> Counter<'_> {
     (&basis.rule, basis.dataset.as_ref(), basis.window, basis.unit)

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cases::{Case, Table};
+use crate::detect::Detect;
 use crate::relation::Engine;
 use crate::rule::{Dataset, Defaults, OnStoreFailure, RelationPattern, Rule};
 
@@ -22,6 +23,8 @@ pub struct PolicySet {
     pub(crate) harmless_foreign: Vec<RelationPattern>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) defaults: Defaults,
+    /// What is looked for beyond thresholds.
+    pub(crate) detect: Detect,
     /// Tests of the file.
     pub(crate) cases: Vec<Case>,
     /// Tables that the tests use.

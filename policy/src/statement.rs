@@ -99,6 +99,38 @@ pub struct Totals {
     pub copied: bool,
 }
 
+/// How rows of a relation are chosen by its primary key, with values from outside of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ByKey {
+    /// They are not.
+    #[default]
+    No,
+    /// A stretch of keys: `id > 100`, `id between 1 and 50`.
+    Range,
+    /// A list of keys: `id in (1, 2, 3)`, `id = any('{1,2}')`.
+    List,
+    /// A column of the key equals one value.
+    Equal,
+}
+
+/// What a relation use asks about values: an answer to it tells something of them, whether or not any leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Question {
+    /// Columns of which the answer tells a part: compared by order, by pattern, or after something was cut out of them.
+    pub parts: Columns,
+    /// Columns that are compared for equality, as a whole, with a value from outside.
+    pub wholes: Columns,
+    /// Answers about parts that stand side by side in one row of a result; 0 where they only choose rows.
+    pub shown: u32,
+    /// Columns that leave by the same way: as they are, packed, or into other rows.
+    pub released: Columns,
+    /// How rows are chosen by key.
+    pub by_key: ByKey,
+    /// Rows of another relation are let out beside it, one by one, as a search does.
+    pub beside: bool,
+}
+
 /// One relation that a statement reaches, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelationUse {
@@ -144,6 +176,10 @@ pub struct RelationUse {
     /// It stands beside a use of another member of the same partitioned table or inheritance hierarchy (the last of
     /// `via`): the rows are the same.
     pub kin: bool,
+    /// How its rows are chosen by key.
+    pub by_key: ByKey,
+    /// What it asks about values, for each place where the text reads it so.
+    pub questions: Vec<Question>,
 }
 
 /// Something a statement does besides reaching relations, that changes what later statements mean.
@@ -303,6 +339,8 @@ pub struct StatementAnalysis {
     pub unfollowed: bool,
     /// Row bound in the text.
     pub extent: Extent,
+    /// It leaves out rows by their place in the result: OFFSET.
+    pub skips: bool,
     /// How well it was understood.
     pub coverage: Coverage,
     /// What was not.

@@ -69,6 +69,41 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// What the counter of a reason counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// Distinct rows of a sensitive relation.
+    Records,
+    /// Result rows.
+    Rows,
+    /// Bytes of result rows.
+    Bytes,
+    /// Statements.
+    Statements,
+}
+
+impl From<Unit> for Measure {
+    fn from(unit: Unit) -> Measure {
+        match unit {
+            Unit::Records => Measure::Records,
+            Unit::Rows => Measure::Rows,
+            Unit::Bytes => Measure::Bytes,
+        }
+    }
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Measure::Records => "records",
+            Measure::Rows => "rows",
+            Measure::Bytes => "bytes",
+            Measure::Statements => "statements",
+        })
+    }
+}
+
 /// One reason: a rule, and where it counts, its counter before and after.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Basis {
@@ -79,7 +114,7 @@ pub struct Basis {
     /// Window of the counter; `None` when nothing is counted.
     pub window: Option<Window>,
     /// What is counted.
-    pub unit: Unit,
+    pub unit: Measure,
     /// The limit; 0 when nothing is counted.
     pub limit: u64,
     /// The counter before this execution.
@@ -130,6 +165,8 @@ pub enum AlertKind {
     UnknownPerson,
     /// Much left that nobody classified.
     UnclassifiedEgress,
+    /// Many statements ask about values and let none out.
+    Probe,
     /// Observe mode: would have been refused.
     WouldRefuse,
     /// Observe mode: would have been cut.

@@ -177,6 +177,7 @@ impl Understood {
             copies: Vec::new(),
             unfollowed: false,
             extent: weir_policy::statement::Extent::Unbounded,
+            skips: false,
             coverage,
             gaps,
         };

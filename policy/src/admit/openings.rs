@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{EGRESS_RULE, Judgement, Rank, UNCLASSIFIED, leaves};
 use crate::budget::{Force, Limit, Unit, Window};
-use crate::exposure::{Exposed, Exposure, Lane, LaneKey, Manner, Weight};
+use crate::exposure::{self, Exposed, Exposure, Lane, LaneKey, Weight};
+use crate::extraction::Manner;
 use crate::ledger::{Ledger, LedgerTime};
 use crate::meter::Opening;
 use crate::relation::{Engine, RelationId};
@@ -51,6 +52,8 @@ impl Openings {
                 first: first_lease(exposure, &leaving),
                 prepaid,
                 counts_records: true,
+                tables: tables(&leaving),
+                manner: exposure.approach().into(),
             });
         }
         if let (Some(egress), true, true) =
@@ -104,6 +107,8 @@ impl Openings {
             first: FIRST_LEASE,
             prepaid: Vec::new(),
             counts_records: false,
+            tables: Vec::new(),
+            manner: Manner::Bulk,
         });
     }
 }
@@ -149,13 +154,24 @@ impl Room<'_> {
             rule: limit.rule.clone(),
             dataset: Some(self.dataset.clone()),
             window: Some(limit.window),
-            unit: limit.unit,
+            unit: limit.unit.into(),
             limit: limit.amount,
             before: used,
             after: used,
             outcome,
         }
     }
+}
+
+/// Rows of the relations that leave, as far as the catalog knows.
+fn tables(leaving: &[&Exposed]) -> Vec<(RelationId, u64)> {
+    let mut found: BTreeMap<&RelationId, u64> = BTreeMap::new();
+    for exposed in leaving {
+        // What is charged at once may stand for a single row.
+        let known = found.entry(&exposed.relation).or_default();
+        *known = (*known).max(exposed.table_rows);
+    }
+    found.into_iter().map(|(relation, rows)| (relation.clone(), rows)).collect()
 }
 
 /// Every limit of every rule that speaks of what leaves of one dataset.
@@ -228,7 +244,7 @@ fn first_lease(exposure: &Exposure, leaving: &[&Exposed]) -> u64 {
         let pins: BTreeSet<_> = leaving.iter().map(|exposed| (&exposed.relation, exposed.oid)).collect();
         return u64::try_from(pins.len()).unwrap_or(FIRST_LEASE);
     }
-    let rows = exposure.rows_max.filter(|_| leaving.iter().all(|exposed| exposed.manner == Manner::Rows));
+    let rows = exposure.rows_max.filter(|_| leaving.iter().all(|exposed| exposed.manner == exposure::Manner::Rows));
     let records = leaving.iter().fold(0_u64, |sum, exposed| sum.saturating_add(u64::from(exposed.reads)));
     rows.map_or(FIRST_LEASE, |rows| rows.saturating_mul(records.max(1)).clamp(1, FIRST_LEASE.max(rows)))
 }

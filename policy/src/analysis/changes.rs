@@ -75,7 +75,7 @@ impl Walker<'_> {
                 let (usage, draft) = drafts.find(|(_, draft)| draft.written == written && draft.relation.is_some())?;
                 let relation = self.context.catalog.relations().get(draft.relation?)?;
                 let columns = relation.columns.iter().map(|column| {
-                    let atom = Atom { usage, column: Some(column.name.clone()), pack: Pack::Single };
+                    let atom = Atom::new(usage, Some(column.name.clone()), Pack::Single);
                     Column::new(Some(self.folded(&column.name)), single(atom))
                 });
                 let rows = Rows { columns: columns.collect(), open: None, unordered: false };

@@ -144,7 +144,7 @@ impl Found {
         self.wants_output = false;
         let Some(rows) = self.output.take() else {
             let uses = (first..self.drafts.len()).filter(|usage| self.drafts[*usage].access != Access::Write);
-            let atoms: Arc<[Atom]> = uses.map(|usage| Atom { usage, column: None, pack: Pack::Whole }).collect();
+            let atoms: Arc<[Atom]> = uses.map(|usage| Atom::new(usage, None, Pack::Whole)).collect();
             if !atoms.is_empty() {
                 self.moved.push(Moved { place, column: None, atoms, plain: None });
             }

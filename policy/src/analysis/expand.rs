@@ -56,7 +56,7 @@ impl Walker<'_> {
                 self.found.gap("unknown-relation", &written.to_string(), Coverage::Partial);
                 let usage =
                     self.found.draft(Draft::new(written.clone(), None, Access::Read, self.source()).via(&self.via));
-                Rows::open(single(Atom { usage, column: None, pack: Pack::Single }))
+                Rows::open(single(Atom::new(usage, None, Pack::Single)))
             }
         };
         Item {
@@ -164,7 +164,7 @@ impl Walker<'_> {
             .iter()
             .enumerate()
             .map(|(place, column)| {
-                let own = single(Atom { usage, column: Some(column.name.clone()), pack: Pack::Single });
+                let own = single(Atom::new(usage, Some(column.name.clone()), Pack::Single));
                 let flow = match &inner {
                     None => own,
                     Some(rows) if !rows.unordered && rows.open.is_none() => {
@@ -182,7 +182,7 @@ impl Walker<'_> {
                 Column { name: Some(self.folded(&column.name)), flow, plain }
             })
             .collect();
-        let open = columns.is_empty().then(|| single(Atom { usage, column: None, pack: Pack::Single }));
+        let open = columns.is_empty().then(|| single(Atom::new(usage, None, Pack::Single)));
         Item { alias, schema, rows: Rows { unordered: open.is_some(), columns, open }, usage: Some(usage) }
     }
 
@@ -284,7 +284,7 @@ impl Walker<'_> {
             self.found,
         );
         (before..self.found.drafts.len())
-            .fold(Flow::default(), |flow, usage| join(&flow, &single(Atom { usage, column: None, pack: Pack::Single })))
+            .fold(Flow::default(), |flow, usage| join(&flow, &single(Atom::new(usage, None, Pack::Single))))
     }
 }
 

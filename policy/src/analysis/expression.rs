@@ -5,6 +5,7 @@ use sqlparser::ast::{
     UnaryOperator, WindowFrameBound, WindowSpec,
 };
 
+use super::asks::{Compared, asked_by, part, through_operator};
 use super::builtins;
 use super::functions;
 use super::lineage::{Walker, parts};
@@ -57,11 +58,11 @@ impl Walker<'_> {
             Expr::CompoundFieldAccess { root, access_chain } => self.field_access(root, access_chain, scope),
             Expr::Nested(inner)
             | Expr::Collate { expr: inner, .. }
-            | Expr::Ceil { expr: inner, .. }
-            | Expr::Floor { expr: inner, .. }
-            | Expr::Extract { expr: inner, .. }
             | Expr::Named { expr: inner, .. }
             | Expr::Prefixed { value: inner, .. } => self.expr(inner, scope),
+            Expr::Ceil { expr: inner, .. } | Expr::Floor { expr: inner, .. } | Expr::Extract { expr: inner, .. } => {
+                part(&self.expr(inner, scope))
+            }
             Expr::Cast { expr, data_type, .. } => {
                 self.see_type(data_type);
                 self.expr(expr, scope)
@@ -74,7 +75,11 @@ impl Walker<'_> {
             Expr::AtTimeZone { timestamp, time_zone } => self.flows(&[timestamp, time_zone], scope),
             Expr::UnaryOp { op, expr } => {
                 let flow = self.expr(expr, scope);
-                if *op == UnaryOperator::Not { self.only_used(&flow) } else { flow }
+                match op {
+                    UnaryOperator::Not => self.only_used(&flow),
+                    UnaryOperator::Minus | UnaryOperator::Plus => flow,
+                    _ => part(&flow),
+                }
             }
             Expr::BinaryOp { left, op: BinaryOperator::Assignment, right } if self.engine() == Engine::Mysql => {
                 // @v := value: kept for later statements, and the value of the expression too. `@v := concat(@v, x)`
@@ -87,7 +92,14 @@ impl Walker<'_> {
             Expr::BinaryOp { left, op, right } => {
                 let (left, right) = (self.expr(left, scope), self.expr(right, scope));
                 let both = self.join(&left, &right);
-                if is_predicate(op) { self.only_used(&both) } else { both }
+                if is_predicate(op) {
+                    match asked_by(op) {
+                        Some(how) => self.compared(how, &left, &right),
+                        None => self.mark_used(&both),
+                    }
+                    return Flow::default();
+                }
+                through_operator(op, both)
             }
             Expr::IsFalse(inner)
             | Expr::IsNotFalse(inner)
@@ -100,54 +112,74 @@ impl Walker<'_> {
             | Expr::IsJson { expr: inner, .. }
             | Expr::IsNormalized { expr: inner, .. } => self.used(&[inner], scope),
             Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
-                self.used(&[left, right], scope)
+                self.compare(Compared::Equal, &[left], &[right], scope)
             }
-            Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => self.used(&[left, right], scope),
+            Expr::AnyOp { left, compare_op, right, .. } | Expr::AllOp { left, compare_op, right, .. } => {
+                let how = match asked_by(compare_op) {
+                    Some(Compared::Equal) => Compared::Any,
+                    _ => Compared::Otherwise,
+                };
+                self.compare(how, &[left], &[right], scope)
+            }
             Expr::InList { expr, list, .. } => {
-                for item in list {
-                    self.condition(item, scope);
-                }
-                self.used(&[expr], scope)
+                let how = if list.len() == 1 { Compared::Equal } else { Compared::Any };
+                let left = self.expr(expr, scope);
+                let right = self.flow_of(list.iter(), scope);
+                self.compared(how, &left, &right);
+                Flow::default()
             }
             Expr::InSubquery { expr, subquery, .. } => {
                 let rows = self.query(subquery, Some(scope), scope.ctes);
-                self.mark_used(&rows.all());
-                self.used(&[expr], scope)
+                let left = self.expr(expr, scope);
+                self.compared(Compared::Any, &left, &rows.all());
+                Flow::default()
             }
-            Expr::InUnnest { expr, array_expr, .. } => self.used(&[expr, array_expr], scope),
-            Expr::Between { expr, low, high, .. } => self.used(&[expr, low, high], scope),
+            Expr::InUnnest { expr, array_expr, .. } => self.compare(Compared::Any, &[expr], &[array_expr], scope),
+            Expr::Between { expr, low, high, .. } => self.compare(Compared::Otherwise, &[expr], &[low, high], scope),
             Expr::Like { expr, pattern, escape_char, .. }
             | Expr::ILike { expr, pattern, escape_char, .. }
             | Expr::SimilarTo { expr, pattern, escape_char, .. } => {
                 if let Some(escape) = escape_char {
                     self.condition(escape, scope);
                 }
-                self.used(&[expr, pattern], scope)
+                self.compare(Compared::Otherwise, &[expr], &[pattern], scope)
             }
-            Expr::RLike { expr, pattern, .. } => self.used(&[expr, pattern], scope),
+            Expr::RLike { expr, pattern, .. } => self.compare(Compared::Otherwise, &[expr], &[pattern], scope),
             Expr::Exists { subquery, .. } => {
                 let rows = self.query(subquery, Some(scope), scope.ctes);
                 self.only_used(&rows.all())
             }
             Expr::Subquery(subquery) => self.query(subquery, Some(scope), scope.ctes).all(),
-            Expr::Position { expr, r#in } => self.flows(&[expr, r#in], scope),
-            Expr::Substring { expr, substring_from, substring_for, .. } => self
-                .flow_of(std::iter::once(expr).chain(substring_from).chain(substring_for).map(|expr| &**expr), scope),
+            Expr::Position { expr, r#in } => part(&self.flows(&[expr, r#in], scope)),
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                part(&self.flow_of(
+                    std::iter::once(expr).chain(substring_from).chain(substring_for).map(|expr| &**expr),
+                    scope,
+                ))
+            }
             Expr::Trim { expr, trim_what, trim_characters, .. } => self.flow_of(
                 std::iter::once(&**expr)
                     .chain(trim_what.iter().map(|expr| &**expr))
                     .chain(trim_characters.iter().flatten()),
                 scope,
             ),
-            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => self
-                .flow_of([expr, overlay_what, overlay_from].into_iter().chain(overlay_for).map(|expr| &**expr), scope),
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                part(&self.flow_of(
+                    [expr, overlay_what, overlay_from].into_iter().chain(overlay_for).map(|expr| &**expr),
+                    scope,
+                ))
+            }
             Expr::Case { operand, conditions, else_result, .. } => {
-                if let Some(operand) = operand {
-                    self.condition(operand, scope);
-                }
+                let operand = operand.as_ref().map(|operand| self.expr(operand, scope));
                 let mut flow = Flow::default();
                 for case in conditions {
-                    self.condition(&case.condition, scope);
+                    match &operand {
+                        Some(operand) => {
+                            let value = self.expr(&case.condition, scope);
+                            self.compared(Compared::Equal, operand, &value);
+                        }
+                        None => self.condition(&case.condition, scope),
+                    }
                     let more = self.expr(&case.result, scope);
                     flow = self.join(&flow, &more);
                 }
@@ -195,7 +227,10 @@ impl Walker<'_> {
         let name = names.last().copied().unwrap_or_default();
         match meaning {
             Meaning::Column(flow) | Meaning::Row(flow) => flow,
-            Meaning::Member(_) if SYSTEM_COLUMNS.contains(&name) => Flow::default(),
+            Meaning::Member(row) if SYSTEM_COLUMNS.contains(&name) => {
+                self.addressed(name, &row);
+                Flow::default()
+            }
             Meaning::Member(flow) => {
                 // `row.f` calls f with the row, where no column is called f.
                 if functions::is_special(name, self.context) {
@@ -216,13 +251,14 @@ impl Walker<'_> {
     /// A name that nothing in sight has: the catalog is behind, or the text is wrong. It may be any value.
     pub(super) fn unknown_column(&mut self, name: &str, scope: &Scope<'_>) -> Flow {
         if self.is_no_column(name) || self.is_variable(name) {
+            self.addressed(name, &scope.everything());
             return Flow::default();
         }
         if !self.found.parameters {
             self.found.gap("unknown-column", name, Coverage::Partial);
         }
         self.found.beyond.clone().fold(scope.everything(), |flow, usage| {
-            let whole = single(Atom { usage, column: None, pack: Pack::Single });
+            let whole = single(Atom::new(usage, None, Pack::Single));
             self.join(&flow, &whole)
         })
     }
@@ -285,6 +321,12 @@ impl Walker<'_> {
             flow = self.join(&flow, &more);
         }
         flow
+    }
+
+    fn compare(&mut self, how: Compared, left: &[&Expr], right: &[&Expr], scope: &Scope<'_>) -> Flow {
+        let (left, right) = (self.flows(left, scope), self.flows(right, scope));
+        self.compared(how, &left, &right);
+        Flow::default()
     }
 
     fn used(&mut self, exprs: &[&Expr], scope: &Scope<'_>) -> Flow {

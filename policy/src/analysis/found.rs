@@ -21,6 +21,10 @@ pub(super) struct Found {
     pub(super) functions: BTreeSet<String>,
     pub(super) acts: Vec<SessionAct>,
     pub(super) extent: Extent,
+    /// Rows are left out by their place.
+    pub(super) skips: bool,
+    /// Select lists around what is read.
+    pub(super) showing: u32,
     pub(super) coverage: Coverage,
     pub(super) gaps: BTreeSet<Gap>,
     /// The rows of the statement go into a relation: SELECT INTO.
@@ -72,6 +76,8 @@ impl Found {
             functions: BTreeSet::new(),
             acts: Vec::new(),
             extent: Extent::Unbounded,
+            skips: false,
+            showing: 0,
             coverage: Coverage::Full,
             gaps: BTreeSet::new(),
             copies: false,
@@ -191,6 +197,8 @@ impl Found {
         self.fuel = FUEL;
         self.refused = false;
         self.copies = false;
+        self.skips = false;
+        self.showing = 0;
         self.extent = Extent::Unbounded;
     }
 
@@ -208,6 +216,7 @@ impl Found {
             copies,
             unfollowed: self.unfollowed,
             extent: self.extent,
+            skips: self.skips,
             coverage: self.coverage,
             gaps: gaps.into_iter().collect(),
         }

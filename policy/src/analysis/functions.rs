@@ -7,6 +7,7 @@ use sqlparser::ast::{
     WindowType,
 };
 
+use super::asks::through_function;
 use super::bridge;
 use super::builtins::{self, Passing, Published, Reach};
 use super::candidates::{self, Call};
@@ -112,7 +113,7 @@ impl Walker<'_> {
         let flow = match builtins::passing(self.engine(), &name) {
             _ if stored => flow,
             Passing::Summed if self.context.catalog.functions(&name).is_empty() => {
-                self.mark_used(&flow);
+                self.summed(&name, &flow);
                 Flow::default()
             }
             // Over a window each row has a total of its own, and the next one tells the difference.
@@ -123,7 +124,8 @@ impl Walker<'_> {
                 let whole = if function.over.is_some() { !partitioned } else { !scope.grouped.get() };
                 pack(&flow, !whole || scope.correlated.get())
             }
-            _ => flow,
+            // A function of somebody's own may do anything with them.
+            _ => through_function(&name, &flow),
         };
         if windowed {
             // `lead(email)` is another row's value.
@@ -146,6 +148,8 @@ impl Walker<'_> {
             let more = self.argument(argument, scope);
             flow = self.join(&flow, &more);
         }
+        // As many rows as it likes come of them.
+        self.measured(&flow);
         let constants: Option<Vec<usize>> = args.iter().map(constant_argument).collect();
         let reached = self.reached_by(names.pop().as_deref(), &own, constants.as_deref());
         self.join(&flow, &reached)
@@ -167,7 +171,7 @@ impl Walker<'_> {
         }
         let mut flow = Flow::default();
         for usage in before..self.found.drafts.len() {
-            let atom = Atom { usage, column: None, pack: Pack::Single };
+            let atom = Atom::new(usage, None, Pack::Single);
             flow = self.join(&flow, &single(atom));
         }
         flow

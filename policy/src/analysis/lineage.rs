@@ -272,7 +272,10 @@ impl Walker<'_> {
                 self.copy_target(target, into.temporary);
             }
         }
+        self.found.showing += 1;
         let rows = self.projection(&select.projection, &scope);
+        self.found.showing -= 1;
+        self.stand_beside(&rows, &scope);
         if self.engine() == Engine::Mysql {
             // Here a name may be that of an output column too.
             scope.output = Some(rows.clone());
@@ -404,8 +407,10 @@ impl Walker<'_> {
         match &query.limit_clause {
             Some(LimitClause::LimitOffset { limit, offset, limit_by }) => {
                 for expr in limit.iter().chain(offset.as_ref().map(|offset| &offset.value)).chain(limit_by) {
-                    self.condition(expr, &scope);
+                    let flow = self.expr(expr, &scope);
+                    self.measured(&flow);
                 }
+                self.found.skips |= offset.is_some();
                 bounded = limit.as_ref().is_some_and(|limit| self.operand(limit).is_some());
             }
             Some(LimitClause::OffsetCommaLimit { .. }) => self.found.refuse(),
@@ -413,7 +418,8 @@ impl Walker<'_> {
         }
         if let Some(fetch) = &query.fetch {
             if let Some(quantity) = &fetch.quantity {
-                self.condition(quantity, &scope);
+                let flow = self.expr(quantity, &scope);
+                self.measured(&flow);
             }
             bounded =
                 !fetch.with_ties && fetch.quantity.as_ref().is_none_or(|quantity| self.operand(quantity).is_some());
@@ -438,14 +444,6 @@ impl Walker<'_> {
         self.mark_used(&flow);
     }
 
-    pub(super) fn mark_used(&mut self, flow: &Flow) {
-        for atom in flow.iter() {
-            if let Some(draft) = self.found.drafts.get_mut(atom.usage) {
-                add(&mut draft.used, atom.column.as_ref());
-            }
-        }
-    }
-
     /// What leaves with these rows.
     pub(super) fn release(&mut self, rows: &Rows) {
         for flow in rows.columns.iter().map(|column| &column.flow).chain(rows.open.as_ref()) {
@@ -457,7 +455,10 @@ impl Walker<'_> {
         for atom in flow.iter() {
             let Some(draft) = self.found.drafts.get_mut(atom.usage) else { continue };
             match atom.pack {
-                Pack::Total | Pack::Totals => draft.totals.add(atom),
+                Pack::Total | Pack::Totals => {
+                    draft.totals.add(atom);
+                    draft.asks_by(atom);
+                }
                 Pack::Single | Pack::Bounded => add(&mut draft.released, atom.column.as_ref()),
                 Pack::Grouped => add(&mut draft.packed, atom.column.as_ref()),
                 Pack::Whole => {

@@ -8,6 +8,7 @@
 //! analysis that depends on a literal which [`shape`] left out of its key. The last holds by construction: the
 //! parser and the readers only ever see placeholders for those literals.
 
+mod asks;
 mod bridge;
 mod builtins;
 mod candidates;

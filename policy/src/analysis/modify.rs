@@ -11,7 +11,7 @@ use super::output::plain;
 use super::scope::{Column, Ctes, Item, Rows, Scope, map};
 use super::uses::{Atom, Draft, Flow, Pack, add, key_names};
 use crate::relation::{Engine, RelationName};
-use crate::statement::{Access, Columns, Coverage, SessionAct};
+use crate::statement::{Access, Columns, Coverage, Question, SessionAct};
 
 impl Walker<'_> {
     pub(super) fn insert(&mut self, insert: &Insert, ctes: &Ctes<'_>) -> Rows {
@@ -298,7 +298,7 @@ impl Walker<'_> {
                 self.found.gap("unknown-relation", &written.to_string(), Coverage::Partial);
                 let usage =
                     self.found.draft(Draft::new(written.clone(), None, Access::Write, self.source()).via(&self.via));
-                let rows = Rows::open(super::scope::single(Atom { usage, column: None, pack: Pack::Single }));
+                let rows = Rows::open(super::scope::single(Atom::new(usage, None, Pack::Single)));
                 Item { alias: Some(self.folded(&written.name)), schema: None, rows, usage: Some(usage) }
             }
         };
@@ -321,6 +321,7 @@ impl Walker<'_> {
                     used: Columns::None,
                     updated: Columns::None,
                     mixed: draft.mixed || sets,
+                    question: Question { by_key: draft.question.by_key, ..Question::default() },
                     ..draft.clone()
                 };
                 reads.entry(usage).or_insert_with(|| self.found.draft(read));

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use sqlparser::ast::{Cte, SetExpr};
 
+use super::asks::part;
 use super::lineage::Walker;
 use super::scope::{Column, Ctes, Rows, Scope};
 use super::uses::{Atom, Flow};
@@ -96,7 +97,12 @@ impl Walker<'_> {
                 .columns
                 .into_iter()
                 .zip(right.columns)
-                .map(|(left, right)| Column::new(left.name, self.join(&left.flow, &right.flow)))
+                .map(|(left, right)| {
+                    let both = self.join(&left.flow, &right.flow);
+                    // Among constants, the place that a sort gives a value tells what it is between.
+                    let among_constants = left.flow.is_empty() != right.flow.is_empty();
+                    Column::new(left.name, if among_constants { part(&both) } else { both })
+                })
                 .collect();
             return Rows { columns, open: None, unordered: false };
         }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Column, Relation};
 use crate::relation::RelationName;
-use crate::statement::{Access, Columns, Gap, Operand, RelationUse, Source, Totals};
+use crate::statement::{Access, Columns, Gap, Operand, Question, RelationUse, Source, Totals};
 
 /// What makes two drafts one use: relation, name, access, way and witness.
 type SameUse = (Option<usize>, RelationName, Access, Vec<String>, Source);
 
 /// More uses than this in one statement end the reading: views of views can name each other without end.
 pub(super) const USES_MAX: usize = 2048;
+/// Questions of one use that are kept apart. The same relation is rarely asked in more than a few places of a text.
+const QUESTIONS_MAX: usize = 64;
 
 /// How many records one value may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +52,15 @@ impl Totals {
     }
 }
 
+/// How much of a column's value there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Grain {
+    /// All of it, in whatever spelling.
+    Whole,
+    /// Something that was made of it: a letter, a length, a distance.
+    Part,
+}
+
 /// A column of a use, on its way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Atom {
@@ -58,6 +69,14 @@ pub(super) struct Atom {
     /// `None`: every column.
     pub(super) column: Option<Arc<str>>,
     pub(super) pack: Pack,
+    pub(super) grain: Grain,
+}
+
+impl Atom {
+    /// The whole value of a column, or of every column.
+    pub(super) fn new(usage: usize, column: Option<Arc<str>>, pack: Pack) -> Atom {
+        Atom { usage, column, pack, grain: Grain::Whole }
+    }
 }
 
 /// Where the values of an expression come from.
@@ -93,6 +112,8 @@ pub(super) struct Draft {
     pub(super) kin: bool,
     /// See [`RelationUse::once`]; known at the end.
     pub(super) once: bool,
+    /// What is asked about its values.
+    pub(super) question: Question,
 }
 
 impl Draft {
@@ -118,12 +139,20 @@ impl Draft {
             referred: false,
             kin: false,
             once: false,
+            question: Question::default(),
         }
     }
 
     pub(super) fn via(mut self, via: &[String]) -> Draft {
         self.via = via.to_vec();
         self
+    }
+
+    /// A total of what was cut out of values tells something of them.
+    pub(super) fn asks_by(&mut self, atom: &Atom) {
+        if atom.grain == Grain::Part {
+            add(&mut self.question.parts, atom.column.as_ref());
+        }
     }
 
     /// Everything that could leave leaves: what is said where nothing better is known.
@@ -170,10 +199,8 @@ impl Draft {
         let of = |columns: Columns, pack: Pack| -> Vec<Atom> {
             match columns {
                 Columns::None => Vec::new(),
-                Columns::All => vec![Atom { usage, column: None, pack }],
-                Columns::Some(set) => {
-                    set.into_iter().map(|column| Atom { usage, column: Some(column), pack }).collect()
-                }
+                Columns::All => vec![Atom::new(usage, None, pack)],
+                Columns::Some(set) => set.into_iter().map(|column| Atom::new(usage, Some(column), pack)).collect(),
             }
         };
         let totals = std::mem::take(&mut self.totals);
@@ -250,6 +277,7 @@ pub(super) fn finish(
         let relation = draft.relation.and_then(|index| catalog.relations().get(index));
         let packed_whole = draft.packed_whole && draft.pin.is_none();
         let key = (draft.relation, draft.written.clone(), draft.access, draft.via.clone(), draft.source);
+        let question = asked(&draft);
         if let Some(same) = index.get(&key).and_then(|index| uses.get_mut(*index)) {
             merge(&mut same.released, &draft.released);
             merge(&mut same.packed, &draft.packed);
@@ -264,6 +292,8 @@ pub(super) fn finish(
             same.once |= draft.once;
             same.reads = if draft.releases() { same.reads.saturating_add(draft.copies) } else { same.reads };
             same.kin &= draft.kin;
+            same.by_key = same.by_key.max(draft.question.by_key);
+            keep_question(&mut same.questions, question);
             continue;
         }
         index.insert(key, uses.len());
@@ -287,9 +317,37 @@ pub(super) fn finish(
             once: draft.once,
             reads,
             kin: draft.kin,
+            by_key: draft.question.by_key,
+            questions: question.into_iter().collect(),
         });
     }
     uses
+}
+
+/// Keeps a question beside others; what is beyond their number is asked with the last.
+fn keep_question(questions: &mut Vec<Question>, question: Option<Question>) {
+    let Some(question) = question else { return };
+    let full = questions.len() >= QUESTIONS_MAX;
+    match questions.last_mut() {
+        Some(last) if full => {
+            merge(&mut last.parts, &question.parts);
+            merge(&mut last.wholes, &question.wholes);
+            last.shown = last.shown.saturating_add(question.shown.max(1));
+        }
+        _ => questions.push(question),
+    }
+}
+
+/// What a draft asks, if anything, with what leaves beside the answer.
+fn asked(draft: &Draft) -> Option<Question> {
+    if draft.question.parts == Columns::None && draft.question.wholes == Columns::None {
+        return None;
+    }
+    let mut question = draft.question.clone();
+    for leaving in [&draft.released, &draft.packed, &draft.copied] {
+        merge(&mut question.released, leaving);
+    }
+    Some(question)
 }
 
 /// Says of each draft whether it is read once, and how many of its rows one row of the result may hold.

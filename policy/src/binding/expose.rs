@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::asked::approach;
 use super::{Binding, Cover, Covered, View};
-use crate::exposure::{Exposed, Exposure, Manner, Origin};
+use crate::exposure::{Approach, Asked, Exposed, Exposure, Manner, Origin};
 use crate::relation::{Engine, RelationId};
 use crate::statement::{Access, Columns, Coverage, Extent, RelationUse, StatementAnalysis, Verb};
 
@@ -25,8 +26,11 @@ impl Binding {
             Extent::LimitedTo(rows) => Some(rows),
             Extent::Unbounded | Extent::Limited(_) => None,
         };
+        let touched = if self.is_sensitive() { self.touched(statement) } else { Vec::new() };
         let mut exposure = Exposure {
-            touched: if self.is_sensitive() { self.touched(statement) } else { Vec::new() },
+            asked: if self.is_sensitive() { self.asked(statement) } else { Vec::new() },
+            approach: approach(statement, &touched),
+            touched,
             accesses,
             coverage: statement.coverage,
             opaque: if self.is_sensitive() {
@@ -62,8 +66,11 @@ impl Binding {
             rows_max: Some(0),
             returns: false,
             views: BTreeSet::new(),
+            asked: Vec::new(),
+            approach: Approach::Scan,
             plain: false,
         };
+        let mut approach = None;
         for exposure in exposures {
             for exposed in &exposure.touched {
                 match merged.touched.iter_mut().find(|known| same(known) == same(exposed)) {
@@ -81,11 +88,17 @@ impl Binding {
             }
             merged.returns |= exposure.returns;
             merged.views.extend(exposure.views.iter().copied());
+            merge_asked(&mut merged.asked, &exposure.asked);
             if exposure.releases() {
+                approach = match approach {
+                    Some(known) if known != exposure.approach => Some(Approach::Mixed),
+                    _ => Some(exposure.approach),
+                };
                 merged.rows_max =
                     merged.rows_max.zip(exposure.rows_max).map(|(known, more)| known.saturating_add(more));
             }
         }
+        merged.approach = approach.unwrap_or(Approach::Scan);
         merged.rows_max = merged.rows_max.filter(|_| merged.releases());
         merged.touched.sort_by_cached_key(same);
         merged.plain = self.is_plain(&merged);
@@ -116,6 +129,8 @@ impl Binding {
             rows_max: None,
             returns: true,
             views: BTreeSet::new(),
+            asked: Vec::new(),
+            approach: Approach::Scan,
             plain: false,
         };
         for exposed in before.touched.iter().map(row) {
@@ -238,6 +253,24 @@ impl Binding {
     }
 }
 
+/// Adds the questions of another statement or meaning of the text. How many are asked by all is counted by who judges it.
+fn merge_asked(merged: &mut Vec<Asked>, more: &[Asked]) {
+    for asked in more {
+        let same = |known: &&mut Asked| {
+            known.dataset == asked.dataset && known.relation == asked.relation && known.asking == asked.asking
+        };
+        match merged.iter_mut().find(same) {
+            Some(known) => {
+                known.weight = known.weight.max(asked.weight);
+                let mut columns: BTreeSet<Arc<str>> = known.columns.drain(..).collect();
+                columns.extend(asked.columns.iter().cloned());
+                known.columns = columns.into_iter().collect();
+            }
+            None => merged.push(asked.clone()),
+        }
+    }
+}
+
 /// What the uses of one statement say already of others: a hierarchy is exposed by the member that the text names,
 /// and a view by what it reads.
 struct Said<'a> {
@@ -354,6 +387,7 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
         rows_estimate: covered.rows_estimate,
         copied: false,
         unfollowed: false,
+        table_rows: covered.rows_estimate,
     };
     let one = !usage.copied_many || (usage.pin.is_some() && !covered.shares_keys);
     Some(if copies { at_once(exposed, one) } else { exposed })
@@ -411,6 +445,7 @@ fn witnessed(covered: &Covered, cover: &Cover, origin: Origin) -> Exposed {
         key: None,
         key_released: false,
         rows_estimate: covered.rows_estimate,
+        table_rows: covered.rows_estimate,
         record_bytes: covered.row_bytes,
         copied: false,
         unfollowed: false,

@@ -1,6 +1,7 @@
 //! What statements expose of a support desk's database, as data in `statements.txt`, and what is counted on their rows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod asked;
 mod copies;
 mod mysql;
 

@@ -10,6 +10,22 @@ pub const LONG: u32 = 3;
 /// BIGINT, MEDIUMINT, YEAR, DECIMAL.
 const NUMBERS: [u32; 9] = [1, 2, LONG, 4, 5, 8, 9, 13, 246];
 
+/// TIMESTAMP and DATETIME.
+const MOMENTS: [u32; 2] = [7, 12];
+/// Numbers of PostgreSQL's `timestamp` and `timestamptz`, which never change.
+/// <https://www.postgresql.org/docs/current/datatype-oid.html>
+const POSTGRES_MOMENTS: [u32; 2] = [1114, 1184];
+
+/// Whether a type of MySQL's holds a moment, with its time of the day.
+pub fn is_mysql_moment(type_oid: u32) -> bool {
+    MOMENTS.contains(&type_oid)
+}
+
+/// Whether a type of PostgreSQL's holds a moment, with its time of the day.
+pub fn is_postgres_moment(type_oid: u32) -> bool {
+    POSTGRES_MOMENTS.contains(&type_oid)
+}
+
 /// Whether values of the type compare as numbers with numbers and with strings alike, so that one value of any kind
 /// equals at most one of them.
 pub fn is_number(type_oid: u32) -> bool {

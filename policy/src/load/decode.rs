@@ -20,10 +20,8 @@ const LENIENT: &str = "$lenient";
 const ONE_OR_MANY: &str = "$one-or-many";
 
 /// Keys that a later version may have, or that an operator may look for: what to say instead of "unknown".
-const NOT_IN_THIS_VERSION: [(&str, &str); 2] = [
-    ("detect", "this version has budgets and rules only: remove the section"),
-    ("certificate", "this version does not resolve client certificates: name the account, group or source instead"),
-];
+const NOT_IN_THIS_VERSION: [(&str, &str); 1] =
+    [("certificate", "this version does not resolve client certificates: name the account, group or source instead")];
 
 /// A value and its place.
 #[derive(Clone, Debug)]

@@ -47,6 +47,8 @@ pub(super) struct RawPolicy {
     /// All rules that match apply, in no order; the strictest outcome wins.
     #[serde(default)]
     pub(super) rules: Vec<Lenient<At<RawRule>>>,
+    /// What is looked for beyond thresholds.
+    pub(super) detect: Option<Lenient<RawDetect>>,
     /// What happens where no rule speaks.
     pub(super) defaults: Option<Lenient<RawDefaults>>,
     /// Statements and what must become of them; `weir policy test` runs them.
@@ -233,6 +235,38 @@ pub(super) struct RawWhen {
     pub(super) inside: Option<At<String>>,
     /// The rule applies at any other time.
     pub(super) outside: Option<At<String>>,
+}
+
+/// What is looked for beyond thresholds.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "detections: a mapping such as { probes: [{ statements: 60, per: hour }] }")]
+#[schemars(rename = "Detect")]
+pub(super) struct RawDetect {
+    /// Statements that ask about parts of values and let none out. Where no entry speaks of somebody and a dataset: 60
+    /// an hour, then an alert.
+    #[serde(default)]
+    pub(super) probes: Vec<Lenient<At<RawDetection>>>,
+    /// Statements that ask whether a record with a value is there and let none out. Where no entry speaks of somebody and
+    /// a dataset: 240 an hour, then an alert.
+    #[serde(default)]
+    pub(super) guesses: Vec<Lenient<At<RawDetection>>>,
+}
+
+/// How many questions are too many.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a detection: { dataset: customers, statements: 60, per: hour, then: alert }")]
+#[schemars(rename = "Detection")]
+pub(super) struct RawDetection {
+    /// The dataset or datasets. Left out: all.
+    pub(super) dataset: Option<OneOrMore>,
+    /// Whom it is about. Left out: `any`.
+    pub(super) who: Option<At<RawWho>>,
+    /// Statements with different values that one person may send.
+    pub(super) statements: Option<At<u64>>,
+    /// In which window: `minute`, `hour` or `day`. Left out: `hour`.
+    pub(super) per: Option<At<Window>>,
+    /// What happens beyond it: `alert` (unless said otherwise), `refuse`, or `allow`: nobody looks.
+    pub(super) then: Option<At<Then>>,
 }
 
 /// What happens where no rule speaks.

@@ -68,7 +68,7 @@ pub(super) fn rule<'a>(raw: &'a At<RawRule>, names: &Names<'a>) -> Option<Placed
 }
 
 /// What was not written may be missing; what was written must be right.
-fn all_or_none<T>(written: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn all_or_none<T>(written: Option<Option<T>>) -> Option<Option<T>> {
     match written {
         None => Some(None),
         Some(None) => None,
@@ -109,7 +109,7 @@ fn outcome(raw: &RawRule, at: Place, findings: &Findings) -> Option<Then> {
     }
 }
 
-fn known_datasets<'a>(raw: &'a At<OneOrMany<At<String>>>, names: &Names<'a>) -> Option<Vec<Arc<str>>> {
+pub(super) fn known_datasets<'a>(raw: &'a At<OneOrMany<At<String>>>, names: &Names<'a>) -> Option<Vec<Arc<str>>> {
     let findings = names.findings;
     if raw.value.0.is_empty() {
         findings.error(raw.at, "an empty list of datasets is about nothing", "name one, or remove the key");

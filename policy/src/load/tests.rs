@@ -61,6 +61,11 @@ tests:
     expect: { decision: cut, after: 50, rule: limits, alerts: [limits, roles] }
 tables:
   public.customers: { columns: [id, email], key: [id], rows: 68000 }
+detect:
+  probes:
+    - { dataset: customers, statements: 30, per: minute, then: refuse }
+    - { who: support, then: allow }
+  guesses: [{ statements: 1000 }]
 "#;
 
 fn told(text: &str) -> Vec<String> {

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::stitch::Stitch;
 use crate::admit::EGRESS_RULE;
 use crate::budget::{Amounts, Force, Limit, Unit, Window};
+use crate::extraction::Since;
 use crate::ledger::{Account, KeyState, LedgerTime, RecordKey};
 use crate::verdict::{Alert, AlertKind, Basis, Denial, Outcome};
 
@@ -44,6 +46,10 @@ pub(super) struct Line {
     seen: HashSet<RecordKey, KeyState>,
     /// What the execution has released: records told apart within it.
     pub(super) released: Amounts,
+    /// What the extraction is told; `None` where no record is counted.
+    pub(super) extraction: Option<Stitch>,
+    /// From when on a record counts as taken already.
+    pub(super) since: Since,
     /// Marks of this execution that were told: place of the limit, percent.
     told: BTreeSet<(usize, u8)>,
 }
@@ -101,6 +107,8 @@ impl Line {
             prepaid: 0,
             seen: HashSet::default(),
             released: Amounts::default(),
+            extraction: None,
+            since: Since::default(),
             told: BTreeSet::new(),
         }
     }
@@ -315,7 +323,7 @@ impl Line {
             rule: limit.rule.clone(),
             dataset: Some(self.dataset.clone()),
             window: Some(limit.window),
-            unit: limit.unit,
+            unit: limit.unit.into(),
             limit: limit.amount,
             before: self.before.get(index).copied().unwrap_or_default(),
             after,

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{Charge, Meter, Opening, RowBatch, Then};
 use crate::budget::{Force, Limit, Unit, Window};
 use crate::exposure::{Lane, LaneKey, Weight};
+use crate::extraction::Manner;
 use crate::ledger::{Ledger, LedgerTime, RecordKey};
 use crate::relation::{Engine, RelationId};
 
@@ -36,8 +37,15 @@ fn hourly(amount: u64) -> Limit {
 
 fn open(ledger: &mut Ledger, budget: u64, keyed: bool, now: LedgerTime) -> Meter {
     let dataset: Arc<str> = "customers".into();
-    let opening =
-        Opening { dataset, limits: vec![hourly(budget)], first: 64, prepaid: Vec::new(), counts_records: true };
+    let opening = Opening {
+        dataset,
+        limits: vec![hourly(budget)],
+        first: 64,
+        prepaid: Vec::new(),
+        counts_records: true,
+        tables: vec![(relation(), 68_000)],
+        manner: Manner::Pages,
+    };
     Meter::open(vec![opening], vec![lane(keyed)], ledger, now).0
 }
 

@@ -193,6 +193,7 @@ pub fn alert(kind: AlertKind) -> (&'static str, Severity) {
         AlertKind::UnfollowedCopy => ("unfollowed-copy", Severity::High),
         AlertKind::UnknownPerson => ("unknown-person", Severity::Medium),
         AlertKind::UnclassifiedEgress => ("unclassified-egress", Severity::Medium),
+        AlertKind::Probe => ("probe", Severity::High),
         AlertKind::WouldRefuse => ("would-refuse", Severity::Medium),
         AlertKind::WouldCut => ("would-cut", Severity::High),
         AlertKind::Refused => ("refused", Severity::Medium),

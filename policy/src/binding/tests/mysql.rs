@@ -45,12 +45,29 @@ fn catalog() -> Catalog {
             table(10, "support", "customers", &["id", "Name", "email", "phone", "language"]),
             table(11, "billing", "Cards", &["id", "customer_id", "pan"]),
             table(12, "archive", "customers", &["id", "plan"]),
-            table(13, "support", "orders", &["id", "customer_id", "total"]),
+            table(13, "support", "orders", &["id", "customer_id", "total", "note"]),
             table(14, "mysql", "column_stats", &["table_name", "min_value", "nulls_ratio"]),
             contacts,
         ],
         Vec::new(),
     )
+}
+
+/// The policy bound to MySQL's catalog, and what a text exposes of it.
+pub(super) fn bound() -> (Binding, impl Fn(&Binding, &str) -> Exposure) {
+    let (set, _) = PolicySet::load(POLICY, "policy.yaml").unwrap();
+    let catalog = catalog();
+    let (binding, _) = set.bind(&catalog);
+    let of = move |binding: &Binding, sql: &str| {
+        let path = ["support".to_owned()];
+        let lex = LexSettings::of(Engine::Mysql);
+        let context = Context { lex, catalog: &catalog, search_path: &path, temporary: &[] };
+        let analysis = analyse(sql.as_bytes(), &context);
+        let exposures: Vec<Exposure> =
+            analysis.statements.iter().map(|statement| binding.exposure(statement)).collect();
+        binding.merge(&exposures)
+    };
+    (binding, of)
 }
 
 fn exposed_in(database: &[&str], sql: &str) -> String {

@@ -11,10 +11,25 @@ fn keys_and_words_that_do_not_exist_are_told() {
         &["2:7: error: `enfroce` is none of `enforce`, `observe` (hint: did you mean `enforce`?)"],
     );
     check(
-        "tests:",
-        "detect: { x: 1 }\ntests:",
-        &["44:1: error: `detect` is not in this version (hint: this version has budgets and rules only: remove the \
-           section)"],
+        "guesses: [{ statements: 1000 }]",
+        "guess: 1",
+        &["56:3: error: unknown key `guess` (hint: did you mean `guesses`?)"],
+    );
+    check(
+        "guesses: [{ statements: 1000 }]",
+        "guesses: [{ dataset: customer, per: 30d }]",
+        &[
+            "56:24: error: there is no dataset `customer` (hint: did you mean `customers`?)",
+            "56:39: error: questions are not remembered per 30 days (hint: use `minute`, `hour` or `day`)",
+        ],
+    );
+    check(
+        "guesses: [{ statements: 1000 }]",
+        "guesses: [{ statements: 0 }, { statements: 5, then: allow }]",
+        &[
+            "56:27: error: a detection counts from 1 to 4095 statements (hint: the usual number is small)",
+            "56:46: error: where nobody looks there is no limit (hint: remove it, or say `then: alert`)",
+        ],
     );
     check(
         "application: pg_dump",
@@ -237,8 +252,10 @@ fn rules_that_cannot_be_are_told() {
     check(
         "name: no-export",
         "name: defaults.x",
-        &["26:11: error: a rule cannot be called `defaults.x` (hint: records name the defaults like this: begin with \
-         something else)"],
+        &[
+            "26:11: error: a rule cannot be called `defaults.x` (hint: records name the defaults and detections like this: begin with \
+         something else)",
+        ],
     );
     check(
         "who: any\n",
