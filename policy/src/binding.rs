@@ -13,6 +13,7 @@
 
 mod asked;
 mod copies;
+mod declassified;
 mod expose;
 mod foreign;
 mod lanes;
@@ -56,6 +57,8 @@ pub struct Binding {
     egress: bool,
     /// The database was never read, and datasets speak of it: what is in it may be sensitive.
     unread: bool,
+    /// Views that read something sensitive and show nothing of it, as `via` tells them.
+    harmless: BTreeSet<String>,
     /// Names of sensitive relations and of views over them, whatever their schema.
     names: HashSet<Arc<str>>,
     /// Schemas that hold them, ascending.
@@ -163,7 +166,8 @@ impl PolicySet {
             // Nothing can be matched; whoever loads catalogs says why.
             diagnostics.clear();
         }
-        let views = views(catalog, &covered);
+        let harmless = self.harmless_views(catalog, &mut diagnostics);
+        let views = views(catalog, &covered, &harmless);
         let guarded = catalog
             .relations()
             .iter()
@@ -171,7 +175,8 @@ impl PolicySet {
         let (names, schemas): (HashSet<Arc<str>>, BTreeSet<Arc<str>>) =
             guarded.map(|relation| (relation.id.name.clone(), relation.id.schema.clone())).unzip();
         let schemas = schemas.into_iter().filter(|schema| !schema.starts_with("pg_")).collect();
-        (Binding { covered, by_oid, views, watched, egress, unread, names, schemas, foreign }, diagnostics)
+        let binding = Binding { covered, by_oid, views, watched, egress, unread, harmless, names, schemas, foreign };
+        (binding, diagnostics)
     }
 
     /// Tells of columns that no relation of the dataset has: a slip of the pen that leaves nothing sensitive.
@@ -358,9 +363,11 @@ fn cover(
 }
 
 /// Views and materialised views that read something sensitive.
-fn views(catalog: &Catalog, covered: &HashMap<RelationId, Covered>) -> HashMap<u32, View> {
+fn views(catalog: &Catalog, covered: &HashMap<RelationId, Covered>, harmless: &BTreeSet<String>) -> HashMap<u32, View> {
+    let is_harmless = |view: &Relation| !harmless.is_empty() && harmless.contains(&view.id.to_string());
     let mut found = HashMap::new();
-    for view in catalog.relations().iter().filter(|relation| relation.oid != 0 && is_view(relation)) {
+    let mut views = catalog.relations().iter().filter(|relation| relation.oid != 0 && is_view(relation));
+    for view in views.by_ref().filter(|view| !is_harmless(view)) {
         let mut reads = BTreeSet::new();
         let mut seen = BTreeSet::from([view.oid]);
         let mut todo: Vec<u32> = view.depends.iter().map(|(oid, _)| *oid).collect();
@@ -369,7 +376,7 @@ fn views(catalog: &Catalog, covered: &HashMap<RelationId, Covered>) -> HashMap<u
             if covered.contains_key(&relation.id) {
                 reads.insert(relation.id.clone());
             }
-            if is_view(relation) {
+            if is_view(relation) && !is_harmless(relation) {
                 todo.extend(relation.depends.iter().map(|(oid, _)| *oid));
             }
         }

@@ -97,6 +97,7 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
     let mut dataset_places = BTreeMap::new();
     let datasets = datasets::datasets(&raw.datasets, &mut dataset_places, findings);
     let harmless_foreign = datasets::harmless_foreign(&raw.harmless_foreign, findings);
+    let declassified = datasets::declassified(&raw.declassified, findings);
     let people = People::new(&raw.who, findings);
     let names = rules::Names { people: &people, datasets: &dataset_places, findings };
     let placed = all_rules(&raw, &names);
@@ -122,6 +123,7 @@ fn read(text: &str, file: &str, findings: &Findings) -> Option<PolicySet> {
         observe: raw.mode.is_some_and(|mode| mode.0 == Some(RawMode::Observe)),
         datasets,
         harmless_foreign,
+        declassified,
         rules: placed.into_iter().map(|placed| placed.rule).collect(),
         defaults: defaults?,
         detect: detect?,

@@ -91,6 +91,17 @@ impl RelationPattern {
     }
 }
 
+/// A view whose output is harmless, although it reads something sensitive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Declassified {
+    /// Which.
+    pub(crate) view: RelationPattern,
+    /// Its name as the file has it.
+    pub(crate) written: Arc<str>,
+    /// Hash of the definition that somebody has looked at.
+    pub(crate) definition: Option<Arc<str>>,
+}
+
 /// Where something stands in a file; from 1, columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::cases::{Case, Table};
 use crate::detect::Detect;
 use crate::relation::Engine;
-use crate::rule::{Dataset, Defaults, OnStoreFailure, RelationPattern, Rule};
+use crate::rule::{Dataset, Declassified, Defaults, OnStoreFailure, RelationPattern, Rule};
 
 /// A loaded policy file.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct PolicySet {
     pub(crate) datasets: Vec<Dataset>,
     /// Foreign tables that lead to nothing sensitive.
     pub(crate) harmless_foreign: Vec<RelationPattern>,
+    /// Views that show nothing of the sensitive relations that they read.
+    pub(crate) declassified: Vec<Declassified>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) defaults: Defaults,
     /// What is looked for beyond thresholds.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::lexer::{Kind, Token};
 use super::shape::Unit;
-use super::{Context, builtins};
+use super::{Context, LexSettings, builtins};
 use crate::catalog::Resolution;
 use crate::relation::{Engine, RelationName};
 
@@ -95,6 +95,12 @@ pub(super) fn calls(unit: &Unit<'_>, range: Range<usize>) -> Vec<Call> {
         found.push(Call { token: at, schema: parts.pop(), name, constants: constants(unit, open + 1, range.end) });
     }
     found
+}
+
+/// Names of what a definition calls, as the server prints it.
+pub(crate) fn called(text: &str, engine: Engine) -> Vec<String> {
+    let unit = Unit::new(text.as_bytes(), LexSettings::of(engine));
+    calls(&unit, 0..unit.tokens.len()).into_iter().map(|call| call.name).collect()
 }
 
 /// Whether any of the tokens packs many rows into one value.

@@ -42,6 +42,7 @@ mod uses;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use candidates::called;
 pub(crate) use expand::plain_columns;
 
 use std::borrow::Cow;

@@ -217,12 +217,20 @@ impl Binding {
             && !(self.egress && exposure.returns)
     }
 
+    /// Whether it is read through a view that shows nothing of it.
+    fn is_declassified(&self, usage: &RelationUse) -> bool {
+        !self.harmless.is_empty()
+            && matches!(usage.access, Access::Read | Access::Export)
+            && usage.via.iter().any(|view| self.harmless.contains(view))
+    }
+
     /// Every dataset that a statement touches, once for each relation and access.
     fn touched(&self, statement: &StatementAnalysis) -> Vec<Exposed> {
         let mut touched: HashMap<Same, Exposed> = HashMap::new();
         let uses: Vec<(&RelationUse, &Covered)> = statement
             .uses
             .iter()
+            .filter(|usage| !self.is_declassified(usage))
             .filter_map(|usage| {
                 let covered = self.covered.get(usage.relation.as_ref()?)?;
                 Some((usage, covered))

@@ -3,6 +3,7 @@
 
 mod asked;
 mod copies;
+mod declassified;
 mod mysql;
 
 use std::fmt::Write;

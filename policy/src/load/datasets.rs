@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::decode::{At, Entries, Lenient};
 use super::diagnostic::{Findings, shown};
 use super::name_of;
-use super::raw::{RawDataset, RawRelation};
+use super::raw::{RawDataset, RawDeclassified, RawRelation};
 use crate::relation::Engine;
-use crate::rule::{Dataset, Glob, Place, RelationPattern};
+use crate::rule::{Dataset, Declassified, Glob, Place, RelationPattern};
 
 /// Most datasets of a file, and most patterns of them all: each is tried on each relation of a database.
 const DATASETS_MAX: usize = 1_000;
@@ -57,6 +57,36 @@ pub(super) fn harmless_foreign(raw: &[Lenient<At<RawRelation>>], findings: &Find
         patterns.extend(pattern(relation, findings));
     }
     patterns
+}
+
+/// Views whose output is harmless.
+pub(super) fn declassified(raw: &[Lenient<At<RawDeclassified>>], findings: &Findings) -> Vec<Declassified> {
+    let mut found: Vec<Declassified> = Vec::new();
+    for view in raw.iter().filter_map(|view| view.0.as_ref()) {
+        if found.len() >= PATTERNS_MAX {
+            findings.error(view.at, format!("there are more than {PATTERNS_MAX} declassified views"), "remove some");
+            break;
+        }
+        let RawDeclassified { engine, database, name, definition } = &view.value;
+        if name.value.contains('*') || database.value.contains('*') {
+            let message = format!("{} could be several views", shown(&name.value));
+            findings.error(name.at, message, "write each in full: each has a definition of its own");
+            continue;
+        }
+        if *engine == Engine::Postgres && !name.value.contains('.') {
+            let message = format!("{} could be in several schemas", shown(&name.value));
+            findings.error(name.at, message, "write \"schema.view\"");
+            continue;
+        }
+        let relation = RawRelation { engine: *engine, database: database.clone(), name: name.clone() };
+        let Some(pattern) = pattern(&At { at: view.at, value: relation }, findings) else { continue };
+        found.push(Declassified {
+            view: pattern,
+            written: name.value.as_str().into(),
+            definition: definition.as_ref().map(|hash| hash.value.trim().to_lowercase().into()),
+        });
+    }
+    found
 }
 
 fn dataset(name: Arc<str>, at: Place, raw: &RawDataset, findings: &Findings) -> Option<Dataset> {

@@ -41,6 +41,10 @@ pub(super) struct RawPolicy {
     /// a relation of a dataset, is not understood: see `opaque-sensitive`.
     #[serde(default)]
     pub(super) harmless_foreign: Vec<Lenient<At<RawRelation>>>,
+    /// Views that show nothing of the sensitive relations that they read: masked columns, counts. Their output is nobody's
+    /// record.
+    #[serde(default)]
+    pub(super) declassified: Vec<Lenient<At<RawDeclassified>>>,
     /// Named sets of people, accounts and places.
     #[serde(default)]
     pub(super) who: Entries<Lenient<At<RawWho>>>,
@@ -96,6 +100,24 @@ pub(super) struct RawRelation {
     pub(super) database: At<String>,
     /// `schema.relation` on PostgreSQL (without a schema: in every schema), the table on MySQL.
     pub(super) name: At<String>,
+}
+
+/// A view whose output is harmless.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a view: { engine: postgres, database: name, name: \"schema.view\", definition: \"…\" }"
+)]
+#[schemars(rename = "Declassified")]
+pub(super) struct RawDeclassified {
+    /// Kind of server.
+    pub(super) engine: Engine,
+    /// The database.
+    pub(super) database: At<String>,
+    /// `schema.view` on PostgreSQL, the view on MySQL; no `*`.
+    pub(super) name: At<String>,
+    /// What was confirmed: `weir policy check --config` tells it. Left out, or no longer right: the view is like any other.
+    pub(super) definition: Option<At<String>>,
 }
 
 /// A set of people, accounts and places.

@@ -52,6 +52,16 @@ fn keys_and_words_that_do_not_exist_are_told() {
            `grant`?)",
         ],
     );
+    check(
+        "tests:",
+        "declassified: [{ engine: postgres, database: d, name: \"s.v*\" }]\ntests:",
+        &["44:55: error: `s.v*` could be several views (hint: write each in full: each has a definition of its own)"],
+    );
+    check(
+        "tests:",
+        "declassified: [{ engine: postgres, database: d, name: v }]\ntests:",
+        &["44:55: error: `v` could be in several schemas (hint: write \"schema.view\")"],
+    );
     check("engine: mysql", "engine: oracle", &["8:19: error: `oracle` is none of `postgres`, `mysql`"]);
     check(
         "    key: [id]\n",
