@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from . import cases as corpus
 from . import formats, report, servers
@@ -174,17 +175,22 @@ def main():
     directory = tempfile.mkdtemp(prefix="weir-evasion.")
     os.chmod(directory, 0o755)
 
+    def start(engine):
+        here = os.path.join(directory, engine)
+        os.mkdir(here)
+        return EngineRun(engine, [case for case in chosen if case.engine == engine], options, population, scanner, here)
+
     def runs():
-        for engine in engines:
-            here = os.path.join(directory, engine)
-            os.mkdir(here)
-            one = None
+        # Servers start beside each other; cases are played one after another, so that nothing but Weir makes one wait.
+        with ThreadPoolExecutor(len(engines)) as pool:
+            starting = [pool.submit(start, engine) for engine in engines]
             try:
-                one = EngineRun(engine, [case for case in chosen if case.engine == engine], options, population, scanner, here)
-                yield one
+                for one in starting:
+                    yield one.result()
             finally:
-                if one:
-                    one.server.stop()
+                for one in starting:
+                    if not one.exception():
+                        one.result().server.stop()
 
     try:
         if options.direct:

@@ -28,6 +28,10 @@ class Population:
 
     def __init__(self, form):
         self.form = form
+        # As both servers load them.
+        self.files = {
+            table: "".join("\t".join(map(str, row)) + "\n" for row in rows).encode() for table, rows in self.tables().items()
+        }
 
     def tables(self):
         return {
@@ -72,7 +76,3 @@ class Population:
     def orders(self):
         for i in range(1, ORDERS + 1):
             yield i, i * 11 % CUSTOMERS + 1, i % PRODUCTS + 1, i % 5 + 1, moment(i)
-
-    def tab_separated(self, table):
-        """One table as both servers load it."""
-        return "".join("\t".join(map(str, row)) + "\n" for row in self.tables()[table]).encode()

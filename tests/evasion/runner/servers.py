@@ -68,10 +68,10 @@ class Postgres(Server):
 
     def load(self, population):
         self.admin.connection = None
-        for table in population.tables():
+        for table, rows in population.files.items():
             path = os.path.join(self.files, table + ".tsv")
             with open(path, "wb") as file:
-                file.write(population.tab_separated(table))
+                file.write(rows)
             os.chmod(path, 0o644)
         self._psql("postgres", "-c", "DROP DATABASE IF EXISTS weirdb WITH (FORCE)", "-c", "CREATE DATABASE weirdb")
         self._psql("weirdb", "-v", f"datadir={self.files}", "-v", f"port={self.address[1]}", "-v", f"catalog={CATALOG_ACCOUNT}",
@@ -123,7 +123,7 @@ class MySqlFamily(Server):
             return False
 
     def load(self, population):
-        files = {f"data/{table}.tsv": population.tab_separated(table) for table in population.tables()}
+        files = {f"data/{table}.tsv": rows for table, rows in population.files.items()}
         connection = mysql.Connection(self.address, "root", ROOT_PASSWORD, "", files=files, timeout=300)
         self.admin.connection = None
         with open(os.path.join(HERE, "mysql.sql"), encoding="utf-8") as file:
