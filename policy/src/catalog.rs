@@ -77,6 +77,30 @@ pub struct Function {
     pub body: Option<String>,
     /// Whether an extension owns it.
     pub from_extension: bool,
+    /// MySQL: the `sql_mode` under which its body is read and run; `None` when it is not known.
+    pub sql_mode: Option<Arc<str>>,
+}
+
+/// A program that the server runs by itself when rows of a relation are changed.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// Number of the relation whose rows are changed.
+    pub on: u32,
+    /// What is done to them.
+    pub event: TriggerEvent,
+    /// What runs then.
+    pub program: Function,
+}
+
+/// What is done to rows that a trigger waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TriggerEvent {
+    /// They are inserted.
+    Insert,
+    /// They are updated.
+    Update,
+    /// They are deleted.
+    Delete,
 }
 
 /// The answer to "which relation is meant?".
@@ -104,6 +128,7 @@ pub struct Catalog {
     children: HashMap<u32, Vec<u32>>,
     functions: HashMap<Arc<str>, Vec<Function>>,
     foreign: HashMap<u32, Foreign>,
+    triggers: HashMap<u32, Vec<Trigger>>,
 }
 
 /// Where the rows of a foreign table are, as far as the database says.
@@ -178,6 +203,7 @@ impl Catalog {
             children,
             functions: functions_by_name,
             foreign: HashMap::new(),
+            triggers: HashMap::new(),
         }
     }
 
@@ -190,6 +216,15 @@ impl Catalog {
     /// Where the foreign table of this number leads; `None` where that was not read.
     pub fn foreign(&self, oid: u32) -> Option<&Foreign> {
         self.foreign.get(&oid)
+    }
+
+    /// The same with what runs when rows change.
+    #[must_use]
+    pub fn with_triggers(mut self, triggers: Vec<Trigger>) -> Catalog {
+        for trigger in triggers {
+            self.triggers.entry(trigger.on).or_default().push(trigger);
+        }
+        self
     }
 
     /// A snapshot that knows nothing: every name is `Missing`.
@@ -245,6 +280,11 @@ impl Catalog {
     /// Functions of this name (of MySQL's: in lower case), in every schema, that the server itself does not ship.
     pub fn functions(&self, name: &str) -> &[Function] {
         self.functions.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// What runs when rows of this relation change.
+    pub fn triggers(&self, oid: u32) -> &[Trigger] {
+        self.triggers.get(&oid).map_or(&[], Vec::as_slice)
     }
 
     /// Resolves a written name the way the server does: a schema when written, else the first schema of the path that has it.

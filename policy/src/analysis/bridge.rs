@@ -9,7 +9,7 @@ mod clauses;
 mod mysql;
 mod words;
 
-pub(super) use mysql::{Into, Notes, continues_name};
+pub(super) use mysql::{Into, Notes, Uncached, continues_name};
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token as ParserToken, TokenWithSpan};

@@ -129,6 +129,21 @@ impl Found {
         }
     }
 
+    /// Each aggregate of a group after the first may have taken its value from another row: of a use of which a group
+    /// has more than one.
+    pub(super) fn aggregate(&mut self, flow: &Flow, is_one_row: &dyn Fn(&Draft) -> bool) {
+        let mut again = BTreeSet::new();
+        for atom in flow.iter().filter(|atom| atom.pack == super::uses::Pack::Single) {
+            if let Some(draft) = self.drafts.get_mut(atom.usage)
+                && !is_one_row(draft)
+                && std::mem::replace(&mut draft.aggregated, true)
+            {
+                again.insert(atom.usage);
+            }
+        }
+        self.add_copy(&again);
+    }
+
     /// A row may hold one more row of each of these uses.
     pub(super) fn add_copy(&mut self, usages: &BTreeSet<usize>) {
         for usage in usages {

@@ -127,6 +127,13 @@ impl Walker<'_> {
             // A function of somebody's own may do anything with them.
             _ => through_function(&name, &flow),
         };
+        if !windowed && !stored && builtins::is_aggregate(self.engine(), &name) {
+            let keyed = scope.keyed.borrow();
+            self.found.aggregate(&flow, &|draft| {
+                let relation = draft.relation.and_then(|index| self.context.catalog.relations().get(index));
+                relation.is_some_and(|relation| keyed.contains(&relation.oid))
+            });
+        }
         if windowed {
             // `lead(email)` is another row's value.
             self.found.mix(&flow);
@@ -256,9 +263,15 @@ pub(super) fn reach(
             }
         } else if call.schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp")) {
             found.gap("unknown-function", &call.name, Coverage::Opaque);
-        } else if engine == Engine::Mysql && call.schema.is_some() {
-            // With a database written, it is a stored function's name, whatever the server ships.
-            found.gap("unknown-function", &call.name, Coverage::Partial);
+        } else if let (Engine::Mysql, Some(schema)) = (engine, call.schema.as_deref()) {
+            // With a database written, it is a stored function's name, whatever the server ships; or a package is.
+            let packages = context.catalog.functions(&schema.to_lowercase());
+            for package in packages {
+                user_function(package, context, found, via, depth);
+            }
+            if packages.is_empty() {
+                found.gap("unknown-function", &call.name, Coverage::Opaque);
+            }
         } else if !builtins::is_function(engine, &call.name) && builtins::reach(engine, &call.name).is_none() {
             found.gap("unknown-function", &call.name, Coverage::Partial);
         }
@@ -287,7 +300,9 @@ pub(super) fn reach_procedure(call: &Call, unit: &Unit<'_>, context: &Context<'_
         .functions(&call.name)
         .iter()
         .any(|function| call.schema.as_deref().is_none_or(|schema| *function.schema == *schema));
-    if known {
+    let packed =
+        call.schema.as_deref().is_some_and(|schema| !context.catalog.functions(&schema.to_lowercase()).is_empty());
+    if known || packed {
         let via = found.via.clone();
         reach(call, unit, context, found, &via, via.len());
     } else {

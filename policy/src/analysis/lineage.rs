@@ -1,5 +1,6 @@
 //! Queries: which columns of which relations each output column comes from.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use sqlparser::ast::{
@@ -273,6 +274,7 @@ impl Walker<'_> {
             }
         }
         self.found.showing += 1;
+        self.keyed(&select.group_by, &scope);
         let rows = self.projection(&select.projection, &scope);
         self.found.showing -= 1;
         self.stand_beside(&rows, &scope);
@@ -358,6 +360,25 @@ impl Walker<'_> {
         if let Some(open) = &more.open {
             rows.open = Some(rows.open.as_ref().map_or_else(|| open.clone(), |known| join(known, open)));
         }
+    }
+
+    /// Notes the relations whose whole primary key the rows are grouped by: every aggregate of a group is of one row.
+    fn keyed(&self, group_by: &GroupByExpr, scope: &Scope<'_>) {
+        let GroupByExpr::Expressions(exprs, _) = group_by else { return };
+        let plain = |expr: &Expr| match expr {
+            Expr::Identifier(name) => scope.plain(None, &name.value),
+            Expr::CompoundIdentifier(names) => match names.as_slice() {
+                [qualifier, name] => scope.plain(Some(&qualifier.value), &name.value),
+                _ => None,
+            },
+            _ => None,
+        };
+        let by: BTreeSet<(u32, i16)> = exprs.iter().filter_map(plain).collect();
+        let whole = |oid: &u32| {
+            let key = self.context.catalog.by_oid(*oid).map(|relation| relation.key.as_slice()).unwrap_or_default();
+            !key.is_empty() && key.iter().all(|attribute| by.contains(&(*oid, *attribute)))
+        };
+        scope.keyed.replace(by.iter().map(|(oid, _)| *oid).filter(whole).collect());
     }
 
     fn group_by(&mut self, group_by: &GroupByExpr, scope: &Scope<'_>) {

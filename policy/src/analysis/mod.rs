@@ -15,6 +15,7 @@ mod candidates;
 mod changes;
 mod copies;
 mod cursor;
+mod dump;
 mod effects;
 mod expand;
 mod expression;

@@ -20,7 +20,9 @@ use super::effects::INNER_STATEMENTS_MAX;
 use super::found::Found;
 use super::lexer::{Kind, Token};
 use super::reading::{self, Fate};
+use super::routines;
 use super::shape::Unit;
+use crate::catalog::TriggerEvent;
 use crate::statement::{Access, Columns, Coverage, SessionAct, Verb};
 
 /// Statements of a text: token ranges, empty ones left out.
@@ -76,6 +78,10 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
     }
     let before = found.drafts.len();
     read(&word, &mut cursor, context, found, depth);
+    if found.via.is_empty() {
+        let has = |name: &str| range.clone().any(|at| unit.tokens[at].is_word(unit.text, name));
+        routines::fire(&events(&word, has), context, found, before);
+    }
     let named = |at: usize, name: &str| {
         unit.tokens[at].is_identifier() && unit.tokens[at].identifier(unit.text).eq_ignore_ascii_case(name)
     };
@@ -89,6 +95,19 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
             found.gap("variable", "handler", Coverage::Opaque);
         }
         remember_rows(found, before);
+    }
+}
+
+/// What a statement that begins with this word does to rows of what it writes.
+fn events(word: &str, has: impl Fn(&str) -> bool) -> Vec<TriggerEvent> {
+    match word {
+        "insert" if !has("duplicate") => vec![TriggerEvent::Insert],
+        "load" if !has("replace") => vec![TriggerEvent::Insert],
+        // What was there is deleted first.
+        "insert" => vec![TriggerEvent::Insert, TriggerEvent::Update],
+        "update" => vec![TriggerEvent::Update],
+        "delete" => vec![TriggerEvent::Delete],
+        _ => vec![TriggerEvent::Insert, TriggerEvent::Update, TriggerEvent::Delete],
     }
 }
 

@@ -13,7 +13,7 @@ use super::lineage::Walker;
 use super::scope::{Ctes, Rows};
 use super::shape::{self, Unit};
 use super::uses::Draft;
-use super::{Context, LexSettings, candidates, expand, functions, mysql, parse, postgres, redact};
+use super::{Context, LexSettings, candidates, dump, expand, functions, mysql, parse, postgres, redact};
 use crate::statement::{Access, Analysis, Columns, Coverage, Source, StatementAnalysis, Verb};
 
 /// Statements of one text that are read one by one; the rest is read as one, by the lexer. A dump's or a
@@ -203,6 +203,7 @@ fn walk(
     let via = found.via.clone();
     let mut walker = Walker { context, unit, found, via, depends: &[] };
     let ctes = Ctes::default();
+    let dumped = notes.uncached.is_some_and(|uncached| dump::is_dump(statement, uncached));
     let rows = match statement {
         Statement::Query(query) => {
             walker.found.extent = walker.extent(query);
@@ -237,6 +238,9 @@ fn walk(
         }
         (None, Fate::Leave) => walker.release(&rows),
     }
+    if dumped && (notes.into, fate) == (None, Fate::Leave) {
+        dump::exports(found, first);
+    }
 }
 
 /// What the lexer can promise without a tree: every name is reached, in every column.
@@ -257,7 +261,8 @@ pub(super) fn by_lexer(
         || range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], &["update"]) && !locks(at));
     let via = found.via.clone();
     let source = if via.is_empty() { Source::Lexer } else { Source::Catalog };
-    let copies = (updates || has(&["into"])) && has(&["select", "table", "from", "using", "with"]);
+    let assigns = range.clone().any(|at| matches!(unit.tokens[at].raw(unit.text), b":="));
+    let copies = (updates || assigns || has(&["into"])) && has(&["select", "table", "from", "using", "with"]);
     for candidate in candidates::distinct(unit, range.clone(), context) {
         if candidate.written {
             let mut draft =

@@ -1,6 +1,6 @@
 //! Names that an expression can see: columns of FROM items, of outer queries, of common table expressions.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -168,6 +168,8 @@ pub(super) struct Scope<'a> {
     pub(super) merged: bool,
     /// The SELECT has groups.
     pub(super) grouped: Cell<bool>,
+    /// Relations, by number, of which a group holds rows of one key.
+    pub(super) keyed: RefCell<BTreeSet<u32>>,
     /// Something in it depends on an outer row.
     pub(super) correlated: Cell<bool>,
     /// A query inside has asked it, or a level around it, for a column.
@@ -197,6 +199,7 @@ impl<'a> Scope<'a> {
             ctes,
             merged: false,
             grouped: Cell::new(false),
+            keyed: RefCell::default(),
             correlated: Cell::new(false),
             asked: Cell::new(false),
             output: None,

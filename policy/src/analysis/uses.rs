@@ -109,6 +109,8 @@ pub(super) struct Draft {
     pub(super) mixed: bool,
     /// A common table expression that reads it was referred to.
     pub(super) referred: bool,
+    /// An aggregate has taken a value of it.
+    pub(super) aggregated: bool,
     pub(super) kin: bool,
     /// See [`RelationUse::once`]; known at the end.
     pub(super) once: bool,
@@ -137,6 +139,7 @@ impl Draft {
             copies: 1,
             mixed: false,
             referred: false,
+            aggregated: false,
             kin: false,
             once: false,
             question: Question::default(),
@@ -176,6 +179,21 @@ impl Draft {
         self.totals.copied = true;
         merge(&mut self.copied, &released);
         merge(&mut self.copied, &packed);
+    }
+
+    /// What a function puts into its variables is in what it returns, `stays`: and nowhere else.
+    pub(super) fn comes_back(&mut self, stays: bool) {
+        let (copied, many) = (self.copied.clone(), self.copied_many);
+        if many && copied != Columns::None {
+            merge(&mut self.packed, &copied);
+            self.packed_whole = true;
+        } else {
+            merge(&mut self.released, &copied);
+        }
+        if stays {
+            self.copied = Columns::None;
+            self.copied_many = false;
+        }
     }
 
     /// What would leave stays.

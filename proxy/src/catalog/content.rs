@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use weir_policy::catalog::{Function, Relation};
+use weir_policy::catalog::{Function, Relation, Trigger};
 
 use super::postgres::SearchPaths;
 
@@ -15,6 +15,8 @@ pub(super) struct Content {
     pub(super) relations: Vec<Relation>,
     /// Likewise.
     pub(super) functions: Vec<Function>,
+    /// Likewise.
+    pub(super) triggers: Vec<Trigger>,
     /// What sessions start from.
     pub(super) facts: Facts,
 }
@@ -64,9 +66,14 @@ impl Content {
         self.relations.len().hash(&mut hasher);
         for function in &self.functions {
             (&function.schema, &function.name, &function.language).hash(&mut hasher);
-            (&function.body, function.from_extension).hash(&mut hasher);
+            (&function.body, function.from_extension, &function.sql_mode).hash(&mut hasher);
         }
         self.functions.len().hash(&mut hasher);
+        for trigger in &self.triggers {
+            (trigger.on, trigger.event, &trigger.program.schema, &trigger.program.name).hash(&mut hasher);
+            (&trigger.program.body, &trigger.program.sql_mode).hash(&mut hasher);
+        }
+        self.triggers.len().hash(&mut hasher);
         self.facts.hash(&mut hasher);
         let mut bytes = [0; 32];
         bytes.copy_from_slice(hasher.0.finish().as_ref());

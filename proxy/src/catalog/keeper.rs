@@ -173,13 +173,10 @@ impl Keeper {
                     upstream = %self.account.upstream, database = %self.database, version,
                     relations = content.relations.len(), functions = content.functions.len(), "catalog has changed"
                 );
-                Arc::new(Catalog::new(
-                    self.account.engine,
-                    &self.database,
-                    version,
-                    content.relations,
-                    content.functions,
-                ))
+                let database = &self.database;
+                let (relations, functions) = (content.relations, content.functions);
+                let catalog = Catalog::new(self.account.engine, database, version, relations, functions);
+                Arc::new(catalog.with_triggers(content.triggers))
             }
         };
         let facts = Arc::new(content.facts);

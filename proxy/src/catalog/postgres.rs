@@ -205,7 +205,7 @@ async fn read(connection: &Connection, database: &str) -> Result<Content, String
     let settings = rows(connection, SETTINGS, setting).await?;
     let server = server?.into_iter().next().flatten();
     let facts = Facts::Postgres(SearchPaths::new(server.as_deref(), settings));
-    Ok(Content { relations, functions, facts })
+    Ok(Content { relations, functions, triggers: Vec::new(), facts })
 }
 
 /// The rows of an answer, made into what is kept of them one by one.
@@ -277,6 +277,7 @@ fn function(row: &Row) -> Result<Function, String> {
         language: get::<&str>(row, 2)?.into(),
         body: definition(get(row, 3)?),
         from_extension: get(row, 4)?,
+        sql_mode: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use sqlparser::tokenizer::Token as ParserToken;
 
 use super::Bridge;
-use super::mysql::Into;
+use super::mysql::{Into, Uncached};
 use super::words::{Around, is_unit};
 use crate::analysis::lexer::{Kind, Token};
 
@@ -70,6 +70,11 @@ impl Bridge<'_, '_> {
                 distinct = true;
             } else if alone || !self.is_word(next, end, &MODIFIERS) {
                 break;
+            }
+            if self.is_word(next, end, &["sql_no_cache"]) {
+                let before = self.unit.text.get(self.unit.tokens[next - 1].end..self.unit.tokens[next].start);
+                let versioned = before.is_some_and(|blank| blank.windows(2).any(|pair| pair == b"*!" || pair == b"M!"));
+                self.mysql.notes.uncached = Some(if versioned { Uncached::Versioned } else { Uncached::Plain });
             }
             next += 1;
         }

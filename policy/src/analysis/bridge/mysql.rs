@@ -25,6 +25,8 @@ pub(in crate::analysis) struct Notes {
     pub(in crate::analysis) random: bool,
     /// Where the rows go instead of to the client.
     pub(in crate::analysis) into: Option<Into>,
+    /// It asks that its rows be kept in no cache, as programs do that dump tables.
+    pub(in crate::analysis) uncached: Option<Uncached>,
 }
 
 /// Where the rows of a SELECT go, when they do not go to the client.
@@ -34,6 +36,15 @@ pub(in crate::analysis) enum Into {
     File,
     /// `INTO @v` and variables of a stored program.
     Variables,
+}
+
+/// How SQL_NO_CACHE is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::analysis) enum Uncached {
+    /// As a word of the text.
+    Plain,
+    /// In a comment that servers of some versions run: how programs write it, and nobody by hand.
+    Versioned,
 }
 
 /// What an open parenthesis, or an open CASE, holds.

@@ -8,6 +8,7 @@ use super::super::Context;
 use super::super::candidates;
 use super::super::cursor::Cursor;
 use super::super::found::Found;
+use super::super::functions;
 use super::super::reading;
 use super::super::shape::Unit;
 use super::super::uses::Draft;
@@ -56,7 +57,7 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
     if moves_rows(cursor) {
         // RENAME TABLE does not see relations of the session's own.
         let everybodys = Context { temporary: &[], ..*context };
-        carry_over(cursor.unit, whole.clone(), &everybodys, found);
+        unattended(cursor.unit, whole.clone(), &everybodys, found);
     }
     admin::touch(cursor.unit, whole, context, found, Access::Ddl);
     unnamed(cursor, found);
@@ -120,6 +121,22 @@ fn carry_over(unit: &Unit<'_>, whole: Range<usize>, context: &Context<'_>, found
     }
 }
 
+/// A text that a program puts together is run under nobody's eyes.
+fn unattended(unit: &Unit<'_>, whole: Range<usize>, context: &Context<'_>, found: &mut Found) {
+    if unit.tokens[whole.clone()].iter().any(|token| candidates::is_any(unit, token, &["prepare", "execute"])) {
+        opaque(found, "execute");
+    }
+    for at in whole.clone() {
+        let call = candidates::is_any(unit, &unit.tokens[at], &["call"]);
+        let mut cursor = Cursor { unit, at: at + 1, end: whole.end };
+        if let Some((schema, name)) = cursor.dotted().filter(|_| call) {
+            let call = candidates::Call { token: at + 1, schema, name: name.to_lowercase(), constants: None };
+            functions::reach_procedure(&call, unit, context, found);
+        }
+    }
+    carry_over(unit, whole, context, found);
+}
+
 /// ALTER TABLE … EXCHANGE PARTITION, CONVERT PARTITION … TO TABLE, CONVERT TABLE … TO PARTITION; another name for a table
 /// or a column; a column that is computed from others; ALTER EVENT … DO.
 fn moves_rows(cursor: &Cursor<'_, '_>) -> bool {
@@ -179,7 +196,7 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     }
     if kind.is_some_and(|at| candidates::is_any(cursor.unit, &cursor.unit.tokens[at], &["trigger", "event"])) {
         // It runs later, for nobody who could be asked.
-        carry_over(cursor.unit, whole.clone(), context, found);
+        unattended(cursor.unit, whole.clone(), context, found);
     }
     admin::touch(cursor.unit, whole, context, found, Access::Ddl);
     found.acts.push(SessionAct::CatalogChanged);

@@ -6,7 +6,7 @@ use super::super::cursor::Cursor;
 use super::super::found::Found;
 use super::super::reading::{self, Fate};
 use super::super::uses::{self, Draft};
-use super::{admin, opaque};
+use super::opaque;
 use crate::relation::RelationName;
 use crate::statement::{Access, Coverage, Extent, SessionAct, Source, Verb};
 
@@ -16,7 +16,6 @@ const PLANNED: [&str; 8] = ["select", "with", "values", "table", "insert", "repl
 /// EXPLAIN and its synonyms. The optimiser reads tables of one row while it plans, and shows their values in the plan or
 /// in its warnings: what a SELECT would let out or compare is taken to leave, a row of it for a row of the plan.
 pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, depth: usize) {
-    let first = cursor.at;
     let analyzes = cursor.take("analyze");
     if !analyzes {
         cursor.at += 1;
@@ -43,7 +42,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
             return;
         }
         // DESCRIBE t: its columns, not its rows.
-        return admin::touch(cursor.unit, first..cursor.end, context, found, Access::Read);
+        return;
     }
     reading::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
     if !runs {
@@ -65,7 +64,6 @@ pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
 /// SHOW: structure, settings, states; and some that show what statements held.
 pub(super) fn show(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
     found.verb = Verb::Session;
-    let whole = cursor.at..cursor.end;
     cursor.at += 1;
     cursor.take_all(&["full", "global", "session", "local", "extended", "all"]);
     if cursor.is("processlist") {
@@ -98,7 +96,7 @@ pub(super) fn show(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         opaque(found, "show engine status");
         return;
     }
-    admin::touch(cursor.unit, whole, context, found, Access::Read);
+    // What a relation is like, and not what its rows hold: names of relations here are no reads.
     if let Some(at) = cursor.find("where") {
         reading::expressions(cursor.unit, at + 1..cursor.end, context, found, ("show", Fate::Stay));
         // The columns of the answer have names that no relation has.

@@ -52,6 +52,7 @@ fn function(name: &str, language: &str, body: Option<&str>) -> Function {
         language: language.into(),
         body: body.map(str::to_owned),
         from_extension: false,
+        sql_mode: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod properties;
 use super::*;
 use crate::analysis::MysqlLex;
 use crate::catalog::column_types::LONG;
+use crate::catalog::{Trigger, TriggerEvent};
 
 /// VARCHAR.
 const STRING: u32 = 253;
@@ -43,6 +44,7 @@ fn routine(name: &str, body: &str) -> Function {
         language: "SQL".into(),
         body: Some(body.to_owned()),
         from_extension: false,
+        sql_mode: Some("STRICT_TRANS_TABLES".into()),
     }
 }
 
@@ -132,8 +134,50 @@ pub(super) fn catalog() -> Catalog {
         routine("p_write", "INSERT INTO notes SELECT id, email FROM customers"),
         Function { body: None, ..routine("p_hidden", "") },
         Function { language: "JAVASCRIPT".into(), ..routine("f_js", "return 1") },
+        routine(
+            "f_gather",
+            "BEGIN DECLARE r TEXT DEFAULT ''; DECLARE i INT DEFAULT 0; WHILE i < n DO SET i = i + 1; SET r = concat(r, (SELECT email FROM customers WHERE id = i)); END WHILE; RETURN r; END",
+        ),
+        routine(
+            "f_rank",
+            "BEGIN DECLARE n INT; SELECT count(*) INTO n FROM customers; IF n > 3 THEN RETURN 1; END IF; RETURN 2; END",
+        ),
+        routine(
+            "p_out",
+            "BEGIN DECLARE d INT DEFAULT 0; DECLARE e VARCHAR(80); DECLARE c CURSOR FOR SELECT phone FROM customers; DECLARE CONTINUE HANDLER FOR NOT FOUND SET d = 1; OPEN c; l: LOOP FETCH c INTO e; IF d THEN LEAVE l; END IF; SET res = concat(res, e); END LOOP; CLOSE c; END",
+        ),
+        routine("p_quoted", "SELECT \"email\" INTO res FROM customers"),
+        Function {
+            sql_mode: Some("PIPES_AS_CONCAT,ANSI_QUOTES,ORACLE".into()),
+            ..routine("p_oracle", "AS BEGIN p_all; END")
+        },
+        Function {
+            sql_mode: Some("ORACLE".into()),
+            ..routine("pk", "AS FUNCTION f RETURN TEXT AS BEGIN RETURN (SELECT min(email) FROM customers); END; END")
+        },
     ];
-    Catalog::new(Engine::Mysql, "", 1, relations, functions)
+    let fires = |on, event, name, body| Trigger { on, event, program: routine(name, body) };
+    let triggers = vec![
+        fires(
+            16,
+            TriggerEvent::Insert,
+            "t_report",
+            "INSERT INTO order_lines SELECT NEW.code, id, email FROM customers WHERE id < NEW.meaning",
+        ),
+        fires(
+            15,
+            TriggerEvent::Insert,
+            "t_fill",
+            "BEGIN SET NEW.sku = (SELECT min(pan) FROM billing.cards WHERE id = NEW.line_id); END",
+        ),
+        fires(
+            14,
+            TriggerEvent::Delete,
+            "t_check",
+            "IF OLD.id IN (SELECT customer_id FROM tickets) THEN SIGNAL SQLSTATE '45000'; END IF",
+        ),
+    ];
+    Catalog::new(Engine::Mysql, "", 1, relations, functions).with_triggers(triggers)
 }
 
 pub(super) fn analysed(sql: &str, lex: LexSettings, database: &[&str], temporary: &[&str]) -> Analysis {
@@ -271,4 +315,18 @@ fn the_redacted_text_holds_no_literal() {
         let redacted = plain(sql).redacted;
         assert!(!redacted.contains("4711") && !redacted.to_lowercase().contains("secret"), "{redacted}");
     }
+}
+
+#[test]
+fn each_aggregate_of_a_group_may_be_of_another_row() {
+    let reads = |sql: &str| plain(sql).statements[0].uses.last().unwrap().reads;
+    assert_eq!(
+        reads("select max(if(id = 1, email, null)), max(if(id = 2, email, null)), min(email) from customers"),
+        3
+    );
+    assert_eq!(reads("select max(email) from customers group by Name"), 1);
+    assert_eq!(reads("select max(email), max(phone) from customers group by Name"), 2);
+    assert_eq!(reads("select c.id, max(c.email), max(c.phone) from customers c group by c.id"), 1, "of one row each");
+    assert_eq!(reads("select count(*), max(email), sum(id) from customers"), 1, "what sums up holds nobody's value");
+    assert_eq!(reads("select max(mail), min(who) from v_contacts group by id"), 1);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use weir_policy::catalog::column_types;
-use weir_policy::catalog::{Column, Function, Relation, RelationKind};
+use weir_policy::catalog::{Column, Function, Relation, RelationKind, Trigger, TriggerEvent};
 use weir_policy::relation::{Engine, RelationId};
 
 use super::connection::{Connection, Row};
@@ -48,8 +48,13 @@ const VIEW_USES: &str = "
 select u.view_schema, u.view_name, u.table_schema, u.table_name from information_schema.view_table_usage u";
 
 const ROUTINES: &str = "
-select r.routine_schema, r.routine_name, r.external_language, left(r.routine_definition, {limit} + 1)
+select r.routine_schema, r.routine_name, r.external_language, left(r.routine_definition, {limit} + 1), r.sql_mode
 from information_schema.routines r";
+
+const TRIGGERS: &str = "
+select t.trigger_schema, t.trigger_name, 'sql', left(t.action_statement, {limit} + 1), t.sql_mode,
+    t.event_object_schema, t.event_object_table, t.event_manipulation
+from information_schema.triggers t";
 
 /// Reads everything. `information_schema` has no snapshots: what is changed meanwhile may be seen in part. What is then
 /// missing counts as unknown; whoever made the change through Weir asks again, and the next comparison sees the others.
@@ -76,7 +81,9 @@ pub(in crate::catalog) async fn load(connection: &mut Connection) -> Result<Cont
     let routines = ROUTINES.replace("{limit}", &DEFINITION_CHARACTERS_MAX.to_string());
     let mut functions = connection.rows(&routines, routine).await?;
     functions.sort_by(|one, other| (&one.schema, &one.name, &one.body).cmp(&(&other.schema, &other.name, &other.body)));
-    Ok(Content { relations: relations.list, functions, facts: Facts::Mysql(facts) })
+    let triggers = TRIGGERS.replace("{limit}", &DEFINITION_CHARACTERS_MAX.to_string());
+    let triggers = relations.triggers(connection.rows(&triggers, trigger).await?);
+    Ok(Content { relations: relations.list, functions, triggers, facts: Facts::Mysql(facts) })
 }
 
 async fn facts(connection: &mut Connection) -> Result<MysqlFacts, String> {
@@ -209,7 +216,24 @@ fn routine(row: &Row<'_>) -> Result<Function, String> {
         language: row.text(2).map_or_else(|| "sql".to_owned(), |language| language.to_ascii_lowercase()).into(),
         body: definition(row.text(3)),
         from_extension: false,
+        sql_mode: row.text(4).map(Into::into),
     })
+}
+
+struct RawTrigger {
+    on: Name,
+    event: TriggerEvent,
+    program: Function,
+}
+
+fn trigger(row: &Row<'_>) -> Result<RawTrigger, String> {
+    let event = match row.name(7)? {
+        "INSERT" => TriggerEvent::Insert,
+        "UPDATE" => TriggerEvent::Update,
+        "DELETE" => TriggerEvent::Delete,
+        other => return Err(format!("a trigger of the catalog waits for `{other}`, which weir does not know")),
+    };
+    Ok(RawTrigger { on: (row.name(5)?.to_owned(), row.name(6)?.to_owned()), event, program: routine(row)? })
 }
 
 /// Relations in order of their names, while they are put together.
@@ -330,6 +354,16 @@ impl Relations {
             view.definition = Some(definition);
             view.depends = depends;
         }
+    }
+
+    /// Triggers of the relations that are here, in order of their names.
+    fn triggers(&self, mut raw: Vec<RawTrigger>) -> Vec<Trigger> {
+        let order = |trigger: &RawTrigger| (trigger.program.schema.clone(), trigger.program.name.clone());
+        raw.sort_by_key(order);
+        let on = |raw: &RawTrigger| self.place(&raw.on).map(|place| self.list[place].oid);
+        raw.into_iter()
+            .filter_map(|raw| on(&raw).map(|on| Trigger { on, event: raw.event, program: raw.program }))
+            .collect()
     }
 
     /// MERGE tables, whose parts only their own text tells.
