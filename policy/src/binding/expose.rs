@@ -592,7 +592,8 @@ fn opaque(statement: &StatementAnalysis) -> Option<String> {
     }
 }
 
-/// Whether it lets out what the planner keeps of tables: their commonest values, and samples of all others.
+/// Whether it lets out what the server keeps of tables and of statements: the planner's commonest values and samples of
+/// all others, texts with values in them, keys that are locked.
 fn releases_statistics(usage: &RelationUse) -> bool {
     let Some(relation) = &usage.relation else { return false };
     let name = match relation.engine {
@@ -608,6 +609,18 @@ fn releases_statistics(usage: &RelationUse) -> bool {
         (Engine::Mysql, "mysql", "column_stats") => &["min_value", "max_value", "histogram"],
         // Texts of statements, with the values in them.
         (Engine::Mysql, "mysql", "general_log" | "slow_log") => &["argument", "sql_text"],
+        (
+            Engine::Mysql,
+            "performance_schema",
+            "events_statements_current" | "events_statements_history" | "events_statements_history_long",
+        ) => &["sql_text", "message_text"],
+        (Engine::Mysql, "performance_schema", "events_statements_summary_by_digest") => &["query_sample_text"],
+        // What sessions remember; keys of rows that are locked, of any index; words of texts.
+        (Engine::Mysql, "performance_schema", "user_variables_by_thread") => &["variable_value"],
+        (Engine::Mysql, "performance_schema", "data_locks") | (Engine::Mysql, "information_schema", "innodb_locks") => {
+            &["lock_data"]
+        }
+        (Engine::Mysql, "information_schema", "innodb_ft_index_table" | "innodb_ft_index_cache") => &["word"],
         _ => return false,
     };
     [&usage.released, &usage.packed, &usage.copied].iter().any(|columns| match columns {

@@ -21,6 +21,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
         cursor.at += 1;
     }
     let mut runs = analyzes;
+    let mut kept = false;
     loop {
         if cursor.take("analyze") {
             runs = true;
@@ -29,6 +30,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
         } else if cursor.is("into") || (cursor.is("for") && (cursor.is_at(1, "schema") || cursor.is_at(1, "database")))
         {
             // INTO @v: the plan is kept.
+            kept |= cursor.is("into");
             cursor.at += if cursor.is("into") { 2 } else { 3 };
         } else if !(cursor.take("extended") || cursor.take("partitions")) {
             break;
@@ -38,8 +40,8 @@ pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
     let planned = cursor.is_punct("(") || PLANNED.iter().any(|word| cursor.is(word));
     if cursor.at >= cursor.end || !planned {
         if cursor.is("for") {
-            // EXPLAIN FOR CONNECTION: another session's plan.
-            return;
+            // EXPLAIN FOR CONNECTION: another session's plan, with the values of rows that it was made from.
+            opaque(found, "explain for connection");
         }
         // DESCRIBE t: its columns, not its rows.
         return;
@@ -56,6 +58,11 @@ pub(super) fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
     for draft in found.drafts.iter_mut().filter(|draft| draft.access == Access::Read) {
         let used = draft.used.clone();
         uses::merge(&mut draft.released, &used);
+        if kept {
+            draft.copies();
+            // One row of it, as in a plan that is shown.
+            draft.copied_many = false;
+        }
     }
     found.extent = Extent::Unbounded;
     found.verb = Verb::Explain;
@@ -89,6 +96,10 @@ pub(super) fn show(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
     }
     if (cursor.is("binlog") || cursor.is("relaylog")) && cursor.is_at(1, "events") {
         opaque(found, "show binlog events");
+        return;
+    }
+    if (cursor.is("explain") || cursor.is("analyze")) && cursor.find("for").is_some() {
+        opaque(found, "show explain");
         return;
     }
     if cursor.is("engine") && cursor.find("status").is_some() {
