@@ -53,7 +53,8 @@ impl Walker<'_> {
         let rows = match self.find(&written) {
             Some(relation) => return self.known(relation, written, Access::Read),
             None => {
-                self.found.gap("unknown-relation", &written.to_string(), Coverage::Partial);
+                let code = if self.is_servers_own(&written) { "unknown-system-table" } else { "unknown-relation" };
+                self.found.gap(code, &written.to_string(), Coverage::Partial);
                 let usage =
                     self.found.draft(Draft::new(written.clone(), None, Access::Read, self.source()).via(&self.via));
                 Rows::open(single(Atom::new(usage, None, Pack::Single)))
@@ -65,6 +66,15 @@ impl Walker<'_> {
             rows,
             usage: None,
         }
+    }
+
+    /// Whether a name is in a schema of MySQL's in which nobody can make anything: a table that the snapshot does not
+    /// hold is one of a plugin, or of a newer server, and no view of somebody's over others.
+    fn is_servers_own(&self, written: &RelationName) -> bool {
+        const SCHEMAS: [&str; 2] = ["information_schema", "performance_schema"];
+        let schema = written.schema.as_ref().or_else(|| self.context.search_path.first());
+        let own = schema.is_some_and(|schema| SCHEMAS.iter().any(|own| schema.eq_ignore_ascii_case(own)));
+        own && self.engine() == Engine::Mysql && !self.context.catalog.is_unread()
     }
 
     /// Whether a name means a relation of the session's own.

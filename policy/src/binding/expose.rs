@@ -595,12 +595,16 @@ fn opaque(statement: &StatementAnalysis) -> Option<String> {
 /// Whether it lets out what the server keeps of tables and of statements: the planner's commonest values and samples of
 /// all others, texts with values in them, keys that are locked.
 fn releases_statistics(usage: &RelationUse) -> bool {
-    let Some(relation) = &usage.relation else { return false };
-    let name = match relation.engine {
-        Engine::Postgres => (relation.schema.to_string(), relation.name.to_string()),
-        Engine::Mysql => (relation.schema.to_lowercase(), relation.name.to_lowercase()),
+    let (engine, name) = match (&usage.relation, &usage.written.schema) {
+        (Some(relation), _) if relation.engine == Engine::Postgres => {
+            (Engine::Postgres, (relation.schema.to_string(), relation.name.to_string()))
+        }
+        (Some(relation), _) => (Engine::Mysql, (relation.schema.to_lowercase(), relation.name.to_lowercase())),
+        // One that the snapshot does not hold.
+        (None, Some(schema)) => (Engine::Mysql, (schema.to_lowercase(), usage.written.name.to_lowercase())),
+        (None, None) => return false,
     };
-    let values: &[&str] = match (relation.engine, name.0.as_str(), name.1.as_str()) {
+    let values: &[&str] = match (engine, name.0.as_str(), name.1.as_str()) {
         (Engine::Postgres, "pg_catalog", "pg_statistic") => {
             &["stavalues1", "stavalues2", "stavalues3", "stavalues4", "stavalues5"]
         }

@@ -47,6 +47,7 @@ fn catalog() -> Catalog {
             table(12, "archive", "customers", &["id", "plan"]),
             table(13, "support", "orders", &["id", "customer_id", "total", "note"]),
             table(14, "mysql", "column_stats", &["table_name", "min_value", "nulls_ratio"]),
+            table(15, "performance_schema", "user_variables_by_thread", &["thread_id", "variable_value"]),
             contacts,
         ],
         Vec::new(),
@@ -122,6 +123,15 @@ fn statements_of_mysql_expose_what_they_let_out() {
         ("prepare s from 'select email from customers'", "plain"),
         ("select min_value from mysql.column_stats", "opaque (statistics: values of columns)"),
         ("select nulls_ratio from mysql.column_stats", "plain"),
+        ("select name from performance_schema.nowhere", "partial · plain"),
+        ("select lock_data from performance_schema.data_locks", "opaque (statistics: values of columns) · partial"),
+        ("select name from nowhere.nowhere", "opaque (unknown-relation: nowhere.nowhere) · partial"),
+        (
+            "select variable_value from performance_schema.user_variables_by_thread",
+            "opaque (statistics: values of columns)",
+        ),
+        ("select thread_id from performance_schema.user_variables_by_thread", "plain"),
+        ("explain for connection 5", "opaque (dynamic-sql: explain for connection) · opaque"),
         ("use archive", "plain"),
         ("set role admin", "watched"),
     ] {
