@@ -1,5 +1,5 @@
 # What a person types. Each target is one line of work that lives elsewhere.
-.PHONY: help demo demo-without check test test-mysql9 evasion oracle bench
+.PHONY: help demo demo-without check test test-mysql9 chance evasion oracle bench
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -24,6 +24,9 @@ test-mysql9: ## What `test` does with MariaDB, with a MySQL 9 out of Debian sid 
 
 evasion: ## Attacks and look-alikes on every server that is set up, with the score (QUICK=1: two of every category; ARGS=--help)
 	tests/evasion/run.sh $(if $(QUICK),--quick) $(ARGS)
+
+chance: ## Random statements through Weir, judged by what the servers answer themselves (ARGS=--help)
+	tests/evasion/chance.sh $(ARGS)
 
 oracle: ## Hold the analyser against what PostgreSQL and MariaDB know of the statements in their own tests (JSON=1: as JSON)
 	tests/oracle/run.sh $(if $(JSON),--json)

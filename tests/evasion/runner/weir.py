@@ -46,18 +46,18 @@ local_infile = true         # loading files is the shop's daily work, and takes 
 
 def directory_of(cases):
     """Everybody who works with these databases, and in which group."""
-    lines = ["people:"]
+    lines = ["people:" if cases else "people: {}"]
     for case in cases:
         lines += [f"  {user}: {{ accounts: [{user}], groups: [{GROUPS[case.role]}] }}" for user in case.users]
     return "\n".join(lines) + "\n"
 
 
 class Weir:
-    def __init__(self, binary, directory, server, cases):
+    def __init__(self, binary, directory, server, cases, policy=os.path.join(HERE, "policy.yaml")):
         self.binary, self.directory = binary, directory
         self.address = ("127.0.0.1", free_port())
         self.admin_port = free_port()
-        shutil.copy(os.path.join(HERE, "policy.yaml"), directory)
+        shutil.copy(policy, self._path("policy.yaml"))
         self._write("people.yaml", directory_of(cases))
         self._write("weir.toml", CONFIGURATION.format(
             engine=server.weir_engine, port=self.address[1], server_port=server.address[1], admin_port=self.admin_port,

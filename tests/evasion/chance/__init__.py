@@ -1,0 +1,1 @@
+"""Random statements, judged by what the servers answer. ../README.md says how."""
