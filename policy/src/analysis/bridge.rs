@@ -6,6 +6,7 @@
 //! proportion is refused here, before it sees anything.
 
 mod clauses;
+mod lists;
 mod mysql;
 mod words;
 
@@ -100,6 +101,7 @@ pub(super) fn bridge(unit: &Unit<'_>, range: std::ops::Range<usize>, form: Form)
         unknown_operators: Vec::new(),
         accounted: Vec::new(),
         params: (range.start, 0),
+        lists: lists::Lists::default(),
         mysql: mysql::State::new(&unit.tokens, range.start),
     };
     if form == Form::Expressions {
@@ -140,6 +142,7 @@ struct Bridge<'u, 't> {
     accounted: Vec<usize>,
     /// Parameters from the first token up to this one.
     params: (usize, usize),
+    lists: lists::Lists,
     mysql: mysql::State,
 }
 
@@ -152,6 +155,9 @@ impl Bridge<'_, '_> {
         let previous = at.checked_sub(1).filter(|before| *before >= first).map(|before| tokens[before]);
         match token.kind {
             Kind::Word => {
+                if let Some(next) = self.skip_branch(at, end) {
+                    return next;
+                }
                 if let Some(next) = self.rewrite(at, previous, end) {
                     return next;
                 }
@@ -338,58 +344,6 @@ impl Bridge<'_, '_> {
             _ => ParserToken::CustomBinaryOperator(name),
         };
         self.push(at, token);
-    }
-
-    /// In `IN (1, 2, 3)` and `VALUES (…), (…)`, what follows the first constant element and is constant itself adds
-    /// nothing to the analysis. `at` stands on the comma; where to go on when something was left out.
-    fn skip_constants(&self, at: usize, end: usize) -> Option<usize> {
-        let text = self.unit.text;
-        let tokens = &self.unit.tokens[..end];
-        let constant = |index: usize| {
-            tokens.get(index).is_some_and(|token| {
-                token.is_literal() || token.is_word(text, "null") || token.is_word(text, "default")
-            })
-        };
-        let last = self.out.last()?;
-        if matches!(last.token, ParserToken::Number(..) | ParserToken::SingleQuotedString(_)) {
-            // `in (1`, comma, constant, then comma or the end of the list.
-            let opened = self.out.len().checked_sub(3).and_then(|before| self.out.get(before..before + 2))?;
-            let is_in = matches!(&opened[0].token, ParserToken::Word(word) if word.keyword == Keyword::IN)
-                && opened[1].token == ParserToken::LParen;
-            let ends = tokens.get(at + 2).is_some_and(|token| token.is_punct(text, ",") || token.is_punct(text, ")"));
-            return (is_in && constant(at + 1) && ends).then_some(at + 2);
-        }
-        if last.token == ParserToken::RParen && tokens.get(at + 1).is_some_and(|token| token.is_punct(text, "(")) {
-            let mut index = at + 2;
-            loop {
-                if !constant(index) {
-                    return None;
-                }
-                match tokens.get(index + 1) {
-                    Some(token) if token.is_punct(text, ",") => index += 2,
-                    Some(token) if token.is_punct(text, ")") => return self.in_values().then_some(index + 2),
-                    _ => return None,
-                }
-            }
-        }
-        None
-    }
-
-    /// Whether the rows just written belong to a VALUES list: walk back over them.
-    fn in_values(&self) -> bool {
-        let mut depth = 0_usize;
-        // The first row decides, and rows that follow it are left out: the way back is one row or a few.
-        for token in self.out.iter().rev().take(512) {
-            match &token.token {
-                ParserToken::RParen => depth += 1,
-                ParserToken::LParen => depth = depth.saturating_sub(1),
-                ParserToken::Word(word) if depth == 0 => return word.keyword == Keyword::VALUES,
-                ParserToken::Comma => {}
-                _ if depth == 0 => return false,
-                _ => {}
-            }
-        }
-        false
     }
 }
 

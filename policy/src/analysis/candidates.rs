@@ -2,7 +2,8 @@
 //!
 //! INVARIANT: a relation that a statement reaches by name is among the candidates, whatever its grammar.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::lexer::{Kind, Token};
@@ -34,39 +35,72 @@ pub(super) struct Call {
     pub(super) constants: Option<Vec<usize>>,
 }
 
+/// Words that may stand between what writes and the name that is written to.
+const MODIFIERS_MAX: usize = 8;
+
 /// Every name in the tokens that resolves in the catalog.
 pub(super) fn relations(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> Vec<Candidate> {
     let mut found = Vec::new();
-    let mut known: HashMap<(Option<String>, String), Option<usize>> = HashMap::new();
-    for at in range.clone() {
-        let Some(parts) = chain(unit, at, range.clone()) else { continue };
-        // `a.b.c`: a relation may be the first part, or end at the second or third.
-        let names = [(None, parts.first()), (parts.first(), parts.get(1)), (parts.get(1), parts.get(2))];
-        for (schema, name) in names {
-            let Some(name) = name.filter(|name| context.catalog.has_name(name)) else { continue };
-            if schema.is_none() && context.temporary.iter().any(|temporary| temporary == name) {
-                continue;
-            }
-            let key = (schema.cloned(), name.clone());
-            let relation = *known.entry(key).or_insert_with_key(|(schema, name)| {
-                let name = RelationName { schema: schema.clone(), name: name.clone() };
-                resolve(&name, context)
-            });
-            if let Some(relation) = relation {
-                let name = RelationName { schema: schema.cloned(), name: name.clone() };
-                found.push(Candidate { token: at, name, relation, written: is_target(unit, at, range.start) });
-            }
-        }
-    }
+    each(unit, range, context, |written| found.push(written.candidate()));
     found
 }
 
 /// [`relations`], each name once: a text can repeat one without end.
 pub(super) fn distinct(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> Vec<Candidate> {
-    let mut seen = std::collections::HashSet::new();
-    let mut found = relations(unit, range, context);
-    found.retain(|candidate| seen.insert((candidate.relation, candidate.name.clone(), candidate.written)));
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    each(unit, range, context, |written| {
+        if seen.insert((written.relation, written.schema.clone(), written.name.clone(), written.target)) {
+            found.push(written.candidate());
+        }
+    });
     found
+}
+
+/// A name with the schema that is written before it.
+type Spelling<'u> = (Option<Cow<'u, str>>, Cow<'u, str>);
+
+/// A [`Candidate`] as it stands in the text: a megabyte may hold a hundred thousand, and nothing is copied for them.
+struct Written<'u> {
+    token: usize,
+    schema: Option<Cow<'u, str>>,
+    name: Cow<'u, str>,
+    relation: usize,
+    target: bool,
+}
+
+impl Written<'_> {
+    fn candidate(&self) -> Candidate {
+        let name =
+            RelationName { schema: self.schema.as_ref().map(|schema| schema.to_string()), name: self.name.to_string() };
+        Candidate { token: self.token, name, relation: self.relation, written: self.target }
+    }
+}
+
+/// Calls `take` with every name in the tokens that resolves in the catalog.
+fn each<'u>(unit: &'u Unit<'_>, range: Range<usize>, context: &Context<'_>, mut take: impl FnMut(Written<'u>)) {
+    let mut known: HashMap<Spelling<'u>, Option<usize>> = HashMap::new();
+    for at in range.clone() {
+        let parts = chain(unit, at, &range);
+        // `a.b.c`: a relation may be the first part, or end at the second or third.
+        for place in 0..parts {
+            let name = part(unit, at, place);
+            if !context.catalog.has_name(&name) {
+                continue;
+            }
+            let schema = place.checked_sub(1).map(|before| part(unit, at, before));
+            if schema.is_none() && context.temporary.iter().any(|temporary| **temporary == *name) {
+                continue;
+            }
+            let relation = *known.entry((schema.clone(), name.clone())).or_insert_with_key(|(schema, name)| {
+                let schema = schema.as_ref().map(|schema| schema.to_string());
+                resolve(&RelationName { schema, name: name.to_string() }, context)
+            });
+            if let Some(relation) = relation {
+                take(Written { token: at, schema, name, relation, target: is_target(unit, at, range.start) });
+            }
+        }
+    }
 }
 
 /// The relation of this name, as an index.
@@ -82,17 +116,23 @@ pub(super) fn calls(unit: &Unit<'_>, range: Range<usize>) -> Vec<Call> {
     let text = unit.text;
     let mut found = Vec::new();
     for at in range.clone() {
-        let Some(parts) = chain(unit, at, range.clone()) else { continue };
-        let open = at + parts.len() * 2 - 1;
+        // Most words are followed by neither.
+        let next = unit.tokens.get(at + 1).map(|next| next.raw(text));
+        if !matches!(next, Some(b"(" | b".")) {
+            continue;
+        }
+        let parts = chain(unit, at, &range);
+        let Some(last) = parts.checked_sub(1) else { continue };
+        let open = at + parts * 2 - 1;
         if open >= range.end || !unit.tokens[open].is_punct(text, "(") {
             continue;
         }
-        let mut parts = parts;
-        let Some(mut name) = parts.pop() else { continue };
+        let mut name = part(unit, at, last).into_owned();
         if unit.settings.engine() == Engine::Mysql {
             name.make_ascii_lowercase();
         }
-        found.push(Call { token: at, schema: parts.pop(), name, constants: constants(unit, open + 1, range.end) });
+        let schema = last.checked_sub(1).map(|before| part(unit, at, before).into_owned());
+        found.push(Call { token: at, schema, name, constants: constants(unit, open + 1, range.end) });
     }
     found
 }
@@ -108,9 +148,14 @@ pub(super) fn packs(unit: &Unit<'_>, range: Range<usize>) -> bool {
     range.clone().any(|at| {
         let token = &unit.tokens[at];
         token.is_identifier() && {
-            let name = token.identifier(unit.text);
-            builtins::passing(unit.settings.engine(), &name.to_ascii_lowercase()) == builtins::Passing::Packed
-                || name == "array"
+            let mut name = token.identifier(unit.text);
+            if name == "array" {
+                return true;
+            }
+            if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                name.to_mut().make_ascii_lowercase();
+            }
+            builtins::passing(unit.settings.engine(), &name) == builtins::Passing::Packed
         }
     })
 }
@@ -141,8 +186,13 @@ fn constants(unit: &Unit<'_>, mut at: usize, end: usize) -> Option<Vec<usize>> {
     None
 }
 
-/// The parts of the dotted name that begins at `at` (three at most); `None` when none begins there.
-fn chain(unit: &Unit<'_>, at: usize, range: Range<usize>) -> Option<Vec<String>> {
+/// A part of the dotted name that begins at `at`.
+fn part<'u>(unit: &'u Unit<'_>, at: usize, place: usize) -> Cow<'u, str> {
+    unit.tokens.get(at + 2 * place).map(|token| token.identifier(unit.text)).unwrap_or_default()
+}
+
+/// How many parts the dotted name has that begins at `at` (three at most); none when none begins there.
+fn chain(unit: &Unit<'_>, at: usize, range: &Range<usize>) -> usize {
     let text = unit.text;
     let dot = |index: usize| index < range.end && unit.tokens[index].is_punct(text, ".");
     let first = unit.tokens[at];
@@ -154,20 +204,24 @@ fn chain(unit: &Unit<'_>, at: usize, range: Range<usize>) -> Option<Vec<String>>
                 .is_none_or(|before| before < range.start || !super::bridge::continues_name(&unit.tokens[before], text))
     };
     if !first.is_identifier() || (at > range.start && dot(at - 1) && !leading(at - 1)) {
-        return None;
+        return 0;
     }
-    let mut parts = vec![first.identifier(text).into_owned()];
+    let mut parts = 1;
     let mut next = at + 1;
-    while parts.len() < 3 && dot(next) && next + 1 < range.end && unit.tokens[next + 1].is_identifier() {
-        parts.push(unit.tokens[next + 1].identifier(text).into_owned());
+    while parts < 3 && dot(next) && next + 1 < range.end && unit.tokens[next + 1].is_identifier() {
+        parts += 1;
         next += 2;
     }
-    Some(parts)
+    parts
 }
 
 fn is_target(unit: &Unit<'_>, at: usize, first: usize) -> bool {
     let mut before = at;
     while before > first {
+        if at - before >= MODIFIERS_MAX {
+            // No grammar has so many. Taken for a target it is reached all the same.
+            return true;
+        }
         before -= 1;
         let token = unit.tokens[before];
         if token.kind != Kind::Word {

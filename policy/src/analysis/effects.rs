@@ -230,12 +230,19 @@ fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
 
 /// The analysis of a statement that will run later, under a name. Its literals and parameters are not those of the
 /// statement that runs it, so nothing may point at them.
-fn later(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, depth: usize) -> (Arc<StatementAnalysis>, bool) {
-    let mut found = Found::new(Verb::Unknown);
-    reading::statement(unit, range, context, &mut found, depth + 1);
-    detach(&mut found, unit);
-    let touches = found.touches_names;
-    (Arc::new(found.finish(context.catalog)), touches)
+fn later(
+    unit: &Unit<'_>,
+    range: Range<usize>,
+    context: &Context<'_>,
+    found: &mut Found,
+    depth: usize,
+) -> Arc<StatementAnalysis> {
+    let mut body = Found::new(Verb::Unknown);
+    reading::statement(unit, range, context, &mut body, depth + 1);
+    detach(&mut body, unit);
+    found.touches_names |= body.touches_names;
+    found.cost(body.costs());
+    Arc::new(body.finish(context.catalog))
 }
 
 /// Lets nothing point at literals and parameters of the text that was read.
@@ -265,8 +272,7 @@ fn prepare(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
     cursor.parenthesised();
     match name {
         Some(name) if cursor.take("as") => {
-            let (body, touches) = later(cursor.unit, cursor.at..cursor.end, context, depth);
-            found.touches_names |= touches;
+            let body = later(cursor.unit, cursor.at..cursor.end, context, found, depth);
             found.acts.push(SessionAct::Prepare { name, body });
         }
         _ => reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", "prepare"),
@@ -290,8 +296,7 @@ fn declare(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
     let name = cursor.name();
     match (name, cursor.find("for")) {
         (Some(name), Some(at)) => {
-            let (body, touches) = later(cursor.unit, at + 1..cursor.end, context, depth);
-            found.touches_names |= touches;
+            let body = later(cursor.unit, at + 1..cursor.end, context, found, depth);
             found.acts.push(SessionAct::DeclareCursor { name, body });
         }
         _ => reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", "declare"),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Statement};
 
 use super::bridge::{self, Form};
 use super::candidates;
-use super::found::Found;
+use super::found::{Definition, Found};
 use super::functions::catalog_name;
 use super::lineage::Walker;
 use super::parse;
@@ -21,6 +22,8 @@ use crate::statement::{Access, Coverage, Source, Verb};
 
 /// Views that read views, at most this deep: a statement's stack has to hold them all.
 const VIEW_DEPTH_MAX: usize = 16;
+/// What a token of a view's definition costs to parse, in values moved about.
+const PARSE_FUEL: usize = 8;
 
 impl Walker<'_> {
     /// The FROM item that a name is, without its alias.
@@ -244,14 +247,19 @@ impl Walker<'_> {
     fn definition(&mut self, view: &Relation, path: &[String]) -> Option<Rows> {
         let definition = view.definition.as_deref()?;
         let unit = Unit::new(definition.as_bytes(), self.context.lex.stored());
-        let end =
-            unit.tokens.len() - usize::from(unit.tokens.last().is_some_and(|token| token.is_punct(unit.text, ";")));
-        let bridged = bridge::bridge(&unit, 0..end, Form::Statement)?;
-        if unit.unterminated || !(bridged.shallow || parse::on_large_stack()) {
-            return None;
-        }
-        let Ok(Statement::Query(query)) = parse::statement(bridged.tokens, self.engine()) else { return None };
-        for operator in &bridged.unknown_operators {
+        self.found.spend(unit.tokens.len());
+        let index = self.context.catalog.index_of(view)?;
+        let parsed = match self.found.views.get(&index) {
+            Some(parsed) => parsed.clone(),
+            None => {
+                self.found.spend(PARSE_FUEL * unit.tokens.len());
+                let parsed = parsed(&unit, self.engine()).map(Arc::new);
+                self.found.views.insert(index, parsed.clone());
+                parsed
+            }
+        };
+        let Definition { query, unknown_operators } = &*parsed?;
+        for operator in unknown_operators {
             self.found.gap("unknown-operator", operator, Coverage::Partial);
         }
         let refused = self.found.is_refused();
@@ -263,7 +271,7 @@ impl Walker<'_> {
         };
         let mut inner =
             Walker { context: &context, unit: &unit, found: self.found, via: path.to_vec(), depends: &view.depends };
-        let rows = inner.query(&query, None, &Ctes::default());
+        let rows = inner.query(query, None, &Ctes::default());
         (self.found.is_refused() == refused && !self.found.is_spent()).then_some(rows)
     }
 
@@ -295,6 +303,19 @@ impl Walker<'_> {
         );
         (before..self.found.drafts.len())
             .fold(Flow::default(), |flow, usage| join(&flow, &single(Atom::new(usage, None, Pack::Single))))
+    }
+}
+
+/// A view's definition as a tree; `None` where it is out of bounds, or of a grammar that the parser does not have.
+fn parsed(unit: &Unit<'_>, engine: Engine) -> Option<Definition> {
+    let end = unit.tokens.len() - usize::from(unit.tokens.last().is_some_and(|token| token.is_punct(unit.text, ";")));
+    let bridged = bridge::bridge(unit, 0..end, Form::Statement)?;
+    if unit.unterminated || !(bridged.shallow || parse::on_large_stack()) {
+        return None;
+    }
+    match parse::statement(bridged.tokens, engine) {
+        Ok(Statement::Query(query)) => Some(Definition { query: *query, unknown_operators: bridged.unknown_operators }),
+        _ => None,
     }
 }
 
@@ -335,8 +356,13 @@ pub(super) fn reached(draft: Draft, context: &Context<'_>, found: &mut Found) {
     let template = draft.clone();
     found.draft(draft);
     while let Some((relation, via)) = todo.pop() {
-        if !is_view(relation) || found.is_spent() {
+        if !is_view(relation) {
             continue;
+        }
+        if found.is_spent() {
+            // What it reads is then on no list.
+            found.gap("too-large", "views", Coverage::Opaque);
+            return;
         }
         let mut path = via;
         path.push(relation.id.to_string());

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
+
+use sqlparser::ast::Query;
 
 use super::copies::{Moved, Output};
 use super::uses::{Atom, Draft, Flow, USES_MAX};
@@ -10,7 +13,17 @@ use crate::statement::{Access, Coverage, Extent, Gap, SessionAct, StatementAnaly
 
 /// Work that one statement may cost, in values moved about. Ten thousand columns through ten levels fit; common
 /// table expressions that double each other do not, and are then answered by the lexer.
-const FUEL: usize = 200_000;
+pub(super) const FUEL: usize = 200_000;
+/// What a use costs, in the same measure.
+const DRAFT_COST: usize = 16;
+
+/// A view's definition, parsed.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) query: Query,
+    /// Operators in it that the server does not ship.
+    pub(super) unknown_operators: Vec<String>,
+}
 
 /// Gathers what the readers find.
 #[derive(Debug)]
@@ -58,12 +71,16 @@ pub(super) struct Found {
     /// Drafts of one relation of which a row holds values of one at most: two sides of a set operation.
     pub(super) alternatives: BTreeSet<(usize, usize)>,
     /// User functions that were read already, by name and body.
-    pub(super) bodies: HashSet<(String, String)>,
+    bodies: HashMap<String, HashSet<String>>,
     /// What stored functions of MySQL's return, by their names as they are called.
     pub(super) returned: HashMap<String, Vec<Atom>>,
     /// Tokens that the tree accounts for, by index.
     seen: HashSet<usize>,
     fuel: usize,
+    /// All work so far, also that of readings which were given up.
+    cost: usize,
+    /// Definitions of views that were parsed: a statement may name one a thousand times.
+    pub(super) views: HashMap<usize, Option<Arc<Definition>>>,
     refused: bool,
 }
 
@@ -95,10 +112,12 @@ impl Found {
             touches_names: false,
             set_configs: 0,
             alternatives: BTreeSet::new(),
-            bodies: HashSet::new(),
+            bodies: HashMap::new(),
             returned: HashMap::new(),
             seen: HashSet::new(),
             fuel: FUEL,
+            cost: 0,
+            views: HashMap::new(),
             refused: false,
         }
     }
@@ -108,6 +127,7 @@ impl Found {
         if self.drafts.len() >= USES_MAX {
             self.fuel = 0;
         }
+        self.cost(DRAFT_COST);
         self.drafts.push(draft);
         self.drafts.len() - 1
     }
@@ -197,6 +217,25 @@ impl Found {
 
     pub(super) fn spend(&mut self, amount: usize) {
         self.fuel = self.fuel.saturating_sub(amount);
+        self.cost(amount);
+    }
+
+    /// Takes note of work that the text pays for, and this statement by itself does not.
+    pub(super) fn cost(&mut self, amount: usize) {
+        self.cost = self.cost.saturating_add(amount);
+    }
+
+    /// Work done so far, whatever came of it.
+    pub(super) fn costs(&self) -> usize {
+        self.cost
+    }
+
+    /// Whether what is known of a stored program was read already.
+    pub(super) fn reads_body(&mut self, label: &str, body: &str) -> bool {
+        if self.bodies.get(label).is_some_and(|bodies| bodies.contains(body)) {
+            return false;
+        }
+        self.bodies.entry(label.to_owned()).or_default().insert(body.to_owned())
     }
 
     /// Whether the statement has cost all that it may.
@@ -220,8 +259,8 @@ impl Found {
     pub(super) fn finish(self, catalog: &crate::catalog::Catalog) -> StatementAnalysis {
         let mut copies = self.copies_made(catalog);
         copies.extend(self.renamed);
-        let mut gaps = self.gaps;
-        let uses = super::uses::finish(self.drafts, &self.alternatives, catalog, &mut gaps);
+        let (mut gaps, mut coverage) = (self.gaps, self.coverage);
+        let uses = super::uses::finish(self.drafts, &self.alternatives, catalog, (&mut gaps, &mut coverage));
         StatementAnalysis {
             verb: self.verb,
             uses,
@@ -232,7 +271,7 @@ impl Found {
             unfollowed: self.unfollowed,
             extent: self.extent,
             skips: self.skips,
-            coverage: self.coverage,
+            coverage,
             gaps: gaps.into_iter().collect(),
         }
     }

@@ -349,6 +349,7 @@ pub(super) fn text(
     }
     let unit = Unit::new(value, settings);
     let range = 0..unit.tokens.len();
+    found.cost(value.len());
     for candidate in candidates::distinct(&unit, range.clone(), context) {
         let draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, source).via(via).packed_all();
         expand::reached(draft, context, found);
@@ -370,9 +371,26 @@ pub(super) fn text(
     !unit.unterminated
 }
 
+/// Words that change prepared names, or may.
+const NAMING: [&str; 6] = ["prepare", "deallocate", "discard", "execute", "call", "do"];
+
+/// [`touches_names`] for the value of a string, which most often holds none of the words.
+pub(super) fn text_touches_names(value: &[u8], settings: super::LexSettings) -> bool {
+    let begins = |at: usize, word: &str| {
+        value.get(at..at + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let may = value.iter().enumerate().any(|(at, byte)| {
+        matches!(byte | 0x20, b'p' | b'd' | b'e' | b'c') && NAMING.iter().any(|word| begins(at, word))
+    });
+    may && touches_names(&Unit::new(value, settings))
+}
+
 /// Whether the text holds words that change prepared names.
 pub(super) fn touches_names(unit: &Unit<'_>) -> bool {
     unit.tokens.iter().enumerate().any(|(at, token)| {
+        if token.kind != super::lexer::Kind::Word || !matches!(token.raw(unit.text).len(), 2 | 4 | 7 | 10) {
+            return false;
+        }
         if candidates::is_any(unit, token, &["prepare", "deallocate", "discard", "execute", "call"]) {
             return true;
         }
@@ -432,7 +450,7 @@ pub(super) fn is_plain_block(unit: &Unit<'_>, range: Range<usize>, context: &Con
 
 fn is_plain_operator(unit: &Unit<'_>, token: &Token) -> bool {
     const SERVERS_OWN: [&str; 13] = ["=", "<>", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||"];
-    unit.text.get(token.start..token.end).is_some_and(|raw| SERVERS_OWN.iter().any(|known| known.as_bytes() == raw))
+    SERVERS_OWN.iter().any(|known| known.as_bytes() == token.raw(unit.text))
 }
 
 /// Whether the token at this place begins no read, or one of a single relation of the server's own.
@@ -502,9 +520,10 @@ fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Fou
         return;
     }
     let label = format!("{}.{}", function.schema, function.name);
-    if !found.bodies.insert((label.clone(), function.body.clone().unwrap_or_default())) {
+    if !found.reads_body(&label, function.body.as_deref().unwrap_or_default()) {
         return;
     }
+    found.cost(function.body.as_ref().map_or(0, String::len));
     if context.lex.engine() == Engine::Mysql {
         return super::routines::read(function, context, found, via, depth);
     }

@@ -3,12 +3,13 @@
 //! INVARIANT: every name of a statement that the catalog holds is either accounted for by the tree (as a relation,
 //! a column, an alias, a type) or is a use with [`Source::Lexer`] and a gap that says so.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use sqlparser::ast::Statement;
 
 use super::bridge::{self, Bridged, Form, Into, Notes};
-use super::found::Found;
+use super::found::{FUEL, Found};
 use super::lineage::Walker;
 use super::scope::{Ctes, Rows};
 use super::shape::{self, Unit};
@@ -19,29 +20,62 @@ use crate::statement::{Access, Analysis, Columns, Coverage, Source, StatementAna
 /// Statements of one text that are read one by one; the rest is read as one, by the lexer. A dump's or a
 /// migration's script has hundreds.
 const STATEMENTS_MAX: usize = 1000;
+/// Work that all statements of one text may cost, in values moved about.
+const TEXT_FUEL: usize = 2 * FUEL;
+/// A text of several statements and more tokens than these is read on the large stack as a whole, once.
+const SMALL_TOKENS: usize = 400;
+/// Different strings of one statement that are read for what they name, where the parser did not say what they are.
+const TEXTS_MAX: usize = 4096;
 
 /// Analyses a text.
 pub(super) fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
     let unit = Unit::new(text, context.lex);
     let key = shape::key(&unit);
-    let mut statements: Vec<StatementAnalysis> = Vec::new();
-    let mut touches_names = functions::touches_names(&unit);
-    for range in split(&unit) {
+    let ranges = split(&unit);
+    let names_views = || {
+        let relation = |name: &candidates::Candidate| context.catalog.relations().get(name.relation);
+        let names = candidates::distinct(&unit, 0..unit.tokens.len(), context);
+        names.iter().filter_map(relation).any(expand::is_view)
+    };
+    // A single statement finds out for itself whether it needs the stack.
+    let small = ranges.len() <= 1 || (unit.tokens.len() <= SMALL_TOKENS && !names_views());
+    let read = || statements(&unit, &ranges, context);
+    let (statements, mut touches_names) = parse::guarded(small, read).unwrap_or_else(|| {
         let mut found = Found::new(Verb::Unknown);
-        if statements.len() >= STATEMENTS_MAX {
+        by_lexer(&unit, 0..unit.tokens.len(), context, &mut found, "analysis-failed", "text");
+        found.coverage = Coverage::Opaque;
+        (vec![found.finish(context.catalog)], true)
+    });
+    touches_names = touches_names || functions::touches_names(&unit);
+    // Strings that stay in the key may hold statements that are run later in this text.
+    touches_names = touches_names
+        || unit.kept_texts(0..unit.tokens.len()).any(|value| functions::text_touches_names(&value, unit.settings));
+    let fingerprint = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Analysis { statements, redacted: redact::redact(&unit), fingerprint, touches_names }
+}
+
+/// Each statement of a text, and whether any changes prepared names.
+fn statements(unit: &Unit<'_>, ranges: &[Range<usize>], context: &Context<'_>) -> (Vec<StatementAnalysis>, bool) {
+    let mut statements: Vec<StatementAnalysis> = Vec::new();
+    let mut touches_names = false;
+    let mut cost = 0;
+    for range in ranges {
+        let mut found = Found::new(Verb::Unknown);
+        if statements.len() >= STATEMENTS_MAX || cost > TEXT_FUEL {
             let rest = range.start..unit.tokens.len();
-            by_lexer(&unit, rest, context, &mut found, "too-large", "statements");
+            by_lexer(unit, rest, context, &mut found, "too-large", "statements");
             found.coverage = Coverage::Opaque;
             statements.push(found.finish(context.catalog));
             break;
         }
         if unit.unterminated {
-            by_lexer(&unit, range, context, &mut found, "unterminated", "text");
+            by_lexer(unit, range.clone(), context, &mut found, "unterminated", "text");
             found.coverage = Coverage::Opaque;
         } else {
-            statement(&unit, range, context, &mut found, 0);
+            statement(unit, range.clone(), context, &mut found, 0);
         }
         touches_names |= found.touches_names;
+        cost += found.costs();
         statements.push(found.finish(context.catalog));
     }
     if statements.is_empty() {
@@ -51,13 +85,7 @@ pub(super) fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
         }
         statements.push(found.finish(context.catalog));
     }
-    // Strings that stay in the key may hold statements that are run later in this text.
-    touches_names |= unit.literals.iter().any(|(token, literal)| {
-        matches!(literal.kind, super::LiteralKind::String(_))
-            && unit.constant(*token).is_some_and(|value| functions::touches_names(&Unit::new(&value, unit.settings)))
-    });
-    let fingerprint = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Analysis { statements, redacted: redact::redact(&unit), fingerprint, touches_names }
+    (statements, touches_names)
 }
 
 /// Statements of a text: token ranges between semicolons, empty ones left out.
@@ -168,7 +196,7 @@ fn read(
     for token in accounted {
         found.see(token);
     }
-    let mut told = std::collections::HashSet::new();
+    let mut told = HashSet::new();
     for name in names {
         if !found.has_seen(name.token)
             && !is_keyword_there(unit, name.token)
@@ -254,15 +282,11 @@ pub(super) fn by_lexer(
 ) {
     found.gap(code, subject, Coverage::Partial);
     let packs = candidates::packs(unit, range.clone());
-    let has = |words: &[&str]| range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], words));
-    // FOR UPDATE and FOR NO KEY UPDATE only lock.
-    let locks = |at: usize| at > range.start && candidates::is_any(unit, &unit.tokens[at - 1], &["for", "key"]);
-    let updates = has(&["merge", "replace"])
-        || range.clone().any(|at| candidates::is_any(unit, &unit.tokens[at], &["update"]) && !locks(at));
+    let said = Said::of(unit, range.clone());
+    let updates = said.updates;
     let via = found.via.clone();
     let source = if via.is_empty() { Source::Lexer } else { Source::Catalog };
-    let assigns = range.clone().any(|at| matches!(unit.tokens[at].raw(unit.text), b":="));
-    let copies = (updates || assigns || has(&["into"])) && has(&["select", "table", "from", "using", "with"]);
+    let copies = (updates || said.assigns || said.into) && said.reads;
     for candidate in candidates::distinct(unit, range.clone(), context) {
         if candidate.written {
             let mut draft =
@@ -279,15 +303,61 @@ pub(super) fn by_lexer(
         }
         expand::reached(if packs { draft.packed_all() } else { draft.released_all() }, context, found);
     }
+    let mut called = HashSet::new();
     for call in candidates::calls(unit, range.clone()) {
-        if functions::is_special(&call.name, context) {
+        if !functions::is_special(&call.name, context) {
+            continue;
+        }
+        let raw = |token: &usize| unit.tokens.get(*token).map(|token| token.raw(unit.text));
+        let constants: Option<Vec<_>> = call.constants.as_ref().map(|tokens| tokens.iter().filter_map(raw).collect());
+        if called.insert((call.schema.clone(), call.name.clone(), constants)) {
             functions::reach(&call, unit, context, found, &via, via.len());
         }
     }
-    for at in range {
-        let text = matches!(unit.tokens[at].kind, super::lexer::Kind::Text(_));
-        if let (true, Some(value)) = (text, unit.constant(at)) {
-            functions::text(&value, unit.settings, context, found, Source::Literal, &via, 0);
+    let mut read = HashSet::new();
+    for value in unit.kept_texts(range) {
+        if read.contains(&value) {
+            continue;
         }
+        if read.len() >= TEXTS_MAX {
+            found.gap("too-large", "strings", Coverage::Opaque);
+            return;
+        }
+        functions::text(&value, unit.settings, context, found, Source::Literal, &via, 0);
+        read.insert(value);
+    }
+}
+
+/// Words that say what becomes of what a statement names, whatever its grammar.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    /// It changes rows that are there.
+    updates: bool,
+    /// INTO.
+    into: bool,
+    /// `:=`: what is read may stay in a variable.
+    assigns: bool,
+    /// It reads.
+    reads: bool,
+}
+
+impl Said {
+    /// One way through the tokens.
+    fn of(unit: &Unit<'_>, range: Range<usize>) -> Said {
+        let mut said = Said::default();
+        for at in range.clone() {
+            let token = &unit.tokens[at];
+            said.assigns |= token.is_punct(unit.text, ":=");
+            if token.kind != super::lexer::Kind::Word || !(4..=7).contains(&token.raw(unit.text).len()) {
+                continue;
+            }
+            let is = |words: &[&str]| candidates::is_any(unit, token, words);
+            said.into |= is(&["into"]);
+            said.reads |= is(&["select", "table", "from", "using", "with"]);
+            // FOR UPDATE and FOR NO KEY UPDATE only lock.
+            let locks = || at > range.start && candidates::is_any(unit, &unit.tokens[at - 1], &["for", "key"]);
+            said.updates |= is(&["merge", "replace"]) || (is(&["update"]) && !locks());
+        }
+        said
     }
 }

@@ -50,8 +50,10 @@ pub(super) fn fire(events: &[TriggerEvent], context: &Context<'_>, found: &mut F
         let (via, inside) = (draft.via.clone(), !draft.via.is_empty());
         for trigger in context.catalog.triggers(relation.oid) {
             let program = &trigger.program;
-            let label = (format!("{}.{}", program.schema, program.name), program.body.clone().unwrap_or_default());
-            if (inside || events.contains(&trigger.event)) && found.bodies.insert(label) {
+            let label = format!("{}.{}", program.schema, program.name);
+            if (inside || events.contains(&trigger.event))
+                && found.reads_body(&label, program.body.as_deref().unwrap_or_default())
+            {
                 body(program, context, found, (&via, via.len()), Role::Fired);
             }
         }

@@ -79,6 +79,17 @@ impl<'t> Unit<'t> {
         super::literals::value(raw, literal.kind, self.settings).map(Cow::into_owned)
     }
 
+    /// The decoded values of strings among these tokens that belong to the key.
+    pub(super) fn kept_texts(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        let first = self.literals.partition_point(|(token, _)| *token < range.start);
+        let all = self.literals.get(first..).unwrap_or_default().iter();
+        let kept = all.take_while(move |(token, _)| *token < range.end).filter(|(_, literal)| literal.kept);
+        kept.filter(|(_, literal)| matches!(literal.kind, LiteralKind::String(_))).filter_map(|(_, literal)| {
+            let raw = self.text.get(literal.range.clone())?;
+            super::literals::value(raw, literal.kind, self.settings)
+        })
+    }
+
     /// The word at this token, in lower case where its case means nothing.
     pub(super) fn word(&self, at: usize) -> Cow<'_, [u8]> {
         let raw = self.tokens.get(at).map(|token| token.raw(self.text)).unwrap_or_default();
@@ -271,7 +282,7 @@ fn literals(text: &[u8], tokens: &[Token], settings: LexSettings) -> Vec<(usize,
                 }
                 _ => false,
             };
-            found.push((index, Literal { range: token.start..token.end, kind, kept: !plain }));
+            found.push((index, Literal { range: token.range(), kind, kept: !plain }));
         }
         previous = Some(token);
     }

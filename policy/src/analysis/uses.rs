@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, Column, Relation};
 use crate::relation::RelationName;
-use crate::statement::{Access, Columns, Gap, Operand, Question, RelationUse, Source, Totals};
+use crate::statement::{Access, Columns, Coverage, Gap, Operand, Question, RelationUse, Source, Totals};
 
 /// What makes two drafts one use: relation, name, access, way and witness.
 type SameUse = (Option<usize>, RelationName, Access, Vec<String>, Source);
@@ -15,6 +15,9 @@ type SameUse = (Option<usize>, RelationName, Access, Vec<String>, Source);
 pub(super) const USES_MAX: usize = 2048;
 /// Questions of one use that are kept apart. The same relation is rarely asked in more than a few places of a text.
 const QUESTIONS_MAX: usize = 64;
+/// Partitions, children and parents that are added to the uses of one statement: a table of some thousand partitions may
+/// be named some times. A use costs half a kilobyte.
+const KIN_MAX: usize = 32 * 1024;
 
 /// How many records one value may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -266,12 +269,20 @@ pub(super) fn finish(
     drafts: Vec<Draft>,
     alternatives: &BTreeSet<(usize, usize)>,
     catalog: &Catalog,
-    gaps: &mut BTreeSet<Gap>,
+    (gaps, coverage): (&mut BTreeSet<Gap>, &mut Coverage),
 ) -> Vec<RelationUse> {
     let mut drafts = drafts;
     count_reads(&mut drafts, alternatives);
-    let kin: Vec<Draft> = drafts.iter().flat_map(|draft| kin(draft, catalog)).collect();
-    drafts.extend(kin);
+    let mut all_kin = Vec::new();
+    for draft in &drafts {
+        if all_kin.len() >= KIN_MAX && has_kin(draft, catalog).is_some() {
+            gaps.insert(Gap { code: "too-large", subject: "partitions".to_owned() });
+            *coverage = Coverage::Opaque;
+            break;
+        }
+        all_kin.extend(kin(draft, catalog));
+    }
+    drafts.extend(all_kin);
     if drafts.len() > USES_MAX {
         // Nothing is dropped; the reader of the record is told that it is coarse.
         gaps.insert(Gap { code: "too-large", subject: "relations".to_owned() });
@@ -280,13 +291,14 @@ pub(super) fn finish(
         draft.pin = None;
     }
     // A relation that is read in two places is not pinned by what pins it in one.
-    for index in 0..drafts.len() {
-        if drafts[index].pin.is_some()
-            && drafts.iter().enumerate().any(|(other, draft)| {
-                other != index && draft.relation == drafts[index].relation && draft.access == drafts[index].access
-            })
-        {
-            drafts[index].pin = None;
+    let mut places: HashMap<(Option<usize>, Access), u32> = HashMap::new();
+    for draft in &drafts {
+        let count = places.entry((draft.relation, draft.access)).or_default();
+        *count = count.saturating_add(1);
+    }
+    for draft in drafts.iter_mut().filter(|draft| draft.pin.is_some()) {
+        if places.get(&(draft.relation, draft.access)).is_some_and(|places| *places > 1) {
+            draft.pin = None;
         }
     }
     let mut uses: Vec<RelationUse> = Vec::with_capacity(drafts.len());
@@ -391,10 +403,7 @@ fn count_reads(drafts: &mut [Draft], alternatives: &BTreeSet<(usize, usize)>) {
 /// What a use reaches through partitioning and inheritance: all descendants, and all ancestors, since policy may
 /// name either.
 pub(super) fn kin(draft: &Draft, catalog: &Catalog) -> Vec<Draft> {
-    let Some(relation) = draft.relation.and_then(|index| catalog.relations().get(index)) else { return Vec::new() };
-    if relation.oid == 0 || (relation.parents.is_empty() && catalog.children(relation.oid).is_empty()) {
-        return Vec::new();
-    }
+    let Some(relation) = has_kin(draft, catalog) else { return Vec::new() };
     let mut found = Vec::new();
     let mut seen = BTreeSet::from([relation.oid]);
     let mut todo: Vec<(u32, bool)> = relation
@@ -419,12 +428,19 @@ pub(super) fn kin(draft: &Draft, catalog: &Catalog) -> Vec<Draft> {
         twin.source = Source::Catalog;
         twin.via.push(relation.id.to_string());
         twin.kin = true;
-        if key_names(relation) != key_names(other) {
+        if twin.pin.is_some() && key_names(relation) != key_names(other) {
             twin.pin = None;
         }
         found.push(twin);
     }
     found
+}
+
+/// The relation of a use, where it is partitioned, a partition, or inherits.
+fn has_kin<'c>(draft: &Draft, catalog: &'c Catalog) -> Option<&'c Relation> {
+    let relation = draft.relation.and_then(|index| catalog.relations().get(index))?;
+    let has = relation.oid != 0 && !(relation.parents.is_empty() && catalog.children(relation.oid).is_empty());
+    has.then_some(relation)
 }
 
 /// Index of a relation of the catalog.

@@ -72,7 +72,8 @@ impl Bridge<'_, '_> {
                 break;
             }
             if self.is_word(next, end, &["sql_no_cache"]) {
-                let before = self.unit.text.get(self.unit.tokens[next - 1].end..self.unit.tokens[next].start);
+                let before =
+                    self.unit.text.get(self.unit.tokens[next - 1].range().end..self.unit.tokens[next].range().start);
                 let versioned = before.is_some_and(|blank| blank.windows(2).any(|pair| pair == b"*!" || pair == b"M!"));
                 self.mysql.notes.uncached = Some(if versioned { Uncached::Versioned } else { Uncached::Plain });
             }

@@ -116,7 +116,9 @@ impl Bridge<'_, '_> {
         let tokens = &self.unit.tokens[..end];
         let token = tokens[at];
         match token.kind {
-            Kind::Word => return self.word_mysql(at, first, end),
+            Kind::Word => {
+                return self.skip_branch(at, end).unwrap_or_else(|| self.word_mysql(at, first, end));
+            }
             Kind::Quoted | Kind::QuotedUnicode => self.quoted(at),
             Kind::Variable => self.push(at, ParserToken::Placeholder("@".to_owned())),
             Kind::SystemVariable => {

@@ -65,18 +65,30 @@ enum Rules {
     },
 }
 
-/// A token and the bytes it covers.
+/// A token and the bytes it covers. A megabyte may hold a million of them, so they are small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) kind: Kind,
     rules: Rules,
-    pub(super) start: usize,
-    pub(super) end: usize,
+    start: u32,
+    end: u32,
 }
 
 impl Token {
+    /// Positions fit: [`lex`] cuts no text of more than 4 GiB.
+    fn new(kind: Kind, rules: Rules, start: usize, end: usize) -> Token {
+        let position = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Token { kind, rules, start: position(start), end: position(end) }
+    }
+
+    /// The bytes that it covers.
+    pub(super) fn range(&self) -> std::ops::Range<usize> {
+        let position = |at| usize::try_from(at).unwrap_or(usize::MAX);
+        position(self.start)..position(self.end)
+    }
+
     pub(super) fn raw<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        text.get(self.start..self.end).unwrap_or_default()
+        text.get(self.range()).unwrap_or_default()
     }
 
     pub(super) fn is_identifier(&self) -> bool {
@@ -132,6 +144,10 @@ pub(super) struct Lexed {
 
 /// Cuts a text into tokens; comments and white space are dropped.
 pub(super) fn lex(text: &[u8], settings: LexSettings) -> Lexed {
+    if u32::try_from(text.len()).is_err() {
+        // No server takes such a text, and nothing is promised of it.
+        return Lexed { tokens: Vec::new(), unterminated: true };
+    }
     match settings {
         LexSettings::Postgres { standard_conforming_strings } => postgres::lex(text, standard_conforming_strings),
         LexSettings::Mysql(settings) => mysql::lex(text, settings),

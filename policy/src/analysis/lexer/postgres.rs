@@ -5,7 +5,7 @@ use crate::analysis::Quoting;
 
 /// Cuts a text into tokens; comments and white space are dropped.
 pub(super) fn lex(text: &[u8], standard_conforming_strings: bool) -> Lexed {
-    let mut lexer = Lexer { text, at: 0, standard_conforming_strings, unterminated: false };
+    let mut lexer = Lexer { text, at: 0, standard_conforming_strings, unterminated: false, signs: Signs::default() };
     let mut tokens = Vec::with_capacity(text.len() / 4 + 4);
     while let Some(token) = lexer.next_token() {
         tokens.push(token);
@@ -39,6 +39,18 @@ struct Lexer<'t> {
     at: usize,
     standard_conforming_strings: bool,
     unterminated: bool,
+    signs: Signs,
+}
+
+/// A run of characters of operators: it may be cut into as many tokens as it has characters, and is looked at once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Signs {
+    /// Behind the last of them.
+    end: usize,
+    /// Behind the last that lets an operator end with `+` or `-`.
+    special_end: usize,
+    /// Behind the last that is neither `+` nor `-`.
+    other_end: usize,
 }
 
 impl Lexer<'_> {
@@ -66,7 +78,7 @@ impl Lexer<'_> {
                 Kind::Junk
             }
         };
-        Some(Token { kind, rules: Rules::Postgres, start, end: self.at })
+        Some(Token::new(kind, Rules::Postgres, start, self.at))
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {
@@ -279,22 +291,31 @@ impl Lexer<'_> {
 
     fn operator(&mut self) -> Kind {
         let start = self.at;
-        let mut end = start;
-        while self.text.get(end).is_some_and(|byte| is_operator(*byte)) {
-            let comment = matches!((self.text[end], self.text.get(end + 1)), (b'-', Some(b'-')) | (b'/', Some(b'*')));
-            if comment && end > start {
+        if start >= self.signs.end {
+            self.signs = self.signs_from(start);
+        }
+        let Signs { end, special_end, other_end } = self.signs;
+        // A trailing + or - belongs to what follows unless the operator holds a special character.
+        self.at = if special_end > start { end } else { other_end.max(start + 1).min(end) };
+        Kind::Operator
+    }
+
+    fn signs_from(&self, start: usize) -> Signs {
+        let mut signs = Signs { end: start, ..Signs::default() };
+        while let Some(byte) = self.text.get(signs.end).copied().filter(|byte| is_operator(*byte)) {
+            let comment = matches!((byte, self.text.get(signs.end + 1)), (b'-', Some(b'-')) | (b'/', Some(b'*')));
+            if comment && signs.end > start {
                 break;
             }
-            end += 1;
-        }
-        // A trailing + or - belongs to what follows unless the operator holds one of these characters.
-        if !self.text[start..end].iter().any(|byte| b"~!@#^&|`?%".contains(byte)) {
-            while end - start > 1 && matches!(self.text[end - 1], b'+' | b'-') {
-                end -= 1;
+            signs.end += 1;
+            if b"~!@#^&|`?%".contains(&byte) {
+                signs.special_end = signs.end;
+            }
+            if !matches!(byte, b'+' | b'-') {
+                signs.other_end = signs.end;
             }
         }
-        self.at = end;
-        Kind::Operator
+        signs
     }
 }
 
@@ -338,6 +359,8 @@ mod tests {
         check("a*/*c*/-1", &["<a>", "*", "-", "1"]);
         check("a<--b\n1", &["<a>", "<", "1"]);
         check("a<-1 @-1 <>-1", &["<a>", "<", "-", "1", "@-", "1", "<>", "-", "1"]);
+        check("1+-+-@+-", &["1", "+-+-@+-"]);
+        check("1*+-2+-+3-/*x*/-4", &["1", "*", "+", "-", "2", "+", "-", "+", "3", "-", "-", "4"]);
         check("'a''b' E'a\\'b' $$x'$$ $t$ $$ $t$", &["'a''b'", "E'a\\'b'", "$$x'$$", "$t$ $$ $t$"]);
         check("'a'\n 'b' 'c' 'd'", &["'a'\n 'b'", "'c'", "'d'"]);
         check("'a' -- x\n 'b'", &["'a' -- x\n 'b'"]);

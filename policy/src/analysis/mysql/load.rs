@@ -101,6 +101,7 @@ pub(super) fn handler(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found:
             let draft = Draft::new(written, relation, Access::Read, Source::Parser).released_all();
             expand::reached(draft, context, &mut body);
         }
+        found.cost(body.costs());
         let body = Arc::new(body.finish(context.catalog));
         found.acts.push(SessionAct::DeclareCursor { name: alias.unwrap_or(own), body });
     } else if cursor.take("close") {

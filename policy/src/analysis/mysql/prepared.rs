@@ -95,6 +95,7 @@ fn later(
     inside(&inner, context, &mut body, depth);
     effects::detach(&mut body, &inner);
     found.touches_names |= body.touches_names | functions::touches_names(&inner);
+    found.cost(body.costs());
     Arc::new(body.finish(context.catalog))
 }
 

@@ -307,8 +307,9 @@ fn holds(text: &[u8], lex: MysqlLex) -> Result<(), TestCaseError> {
     let unit = Unit::new(text, lex);
     let mut end = 0;
     for token in &unit.tokens {
-        prop_assert!(token.start >= end && token.end > token.start && token.end <= text.len(), "{:?}", token);
-        end = token.end;
+        let range = token.range();
+        prop_assert!(range.start >= end && range.end > range.start && range.end <= text.len(), "{:?}", token);
+        end = range.end;
     }
     let shape = shape(text, lex);
     prop_assert_eq!(shape.literals.len(), unit.tokens.iter().filter(|token| token.is_literal()).count());

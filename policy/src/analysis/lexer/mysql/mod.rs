@@ -84,7 +84,7 @@ impl Lexer<'_> {
             _ => self.take(1, Kind::Junk),
         };
         let rules = Rules::Mysql { escapes: !self.settings.no_backslash_escapes };
-        Some(Token { kind, rules, start, end: end.unwrap_or(self.at) })
+        Some(Token::new(kind, rules, start, end.unwrap_or(self.at)))
     }
 
     fn peek(&self, ahead: usize) -> Option<u8> {
