@@ -3,8 +3,12 @@
 //!
 //! INVARIANT: literals of the statement are never repeated in an explanation.
 
+mod doors;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use doors::Door;
 
 use crate::analysis::{Context, analyse};
 use crate::binding::Binding;
@@ -54,6 +58,8 @@ pub struct Explanation {
     pub statements: Vec<Statement>,
     /// What is sensitive of it, all statements together.
     pub exposes: Vec<Exposes>,
+    /// By which ways something sensitive may leave.
+    pub doors: Vec<Door>,
     /// Why nothing can be promised about it.
     pub opaque: Option<String>,
     /// Who sends it.
@@ -187,6 +193,7 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         &Moment { now: NOW, wall: question.wall },
     );
     Explanation {
+        doors: doors::doors(&analysis.statements, &exposure),
         text: analysis.redacted,
         fingerprint: analysis.fingerprint,
         search_path: question.context.search_path.to_vec(),
@@ -281,6 +288,10 @@ impl fmt::Display for Explanation {
         }
         for exposes in &self.exposes {
             writeln!(f, "{exposes}")?;
+        }
+        if !self.doors.is_empty() {
+            let doors: Vec<String> = self.doors.iter().map(ToString::to_string).collect();
+            writeln!(f, "doors: {}", doors.join("; "))?;
         }
         if let Some(reason) = &self.opaque {
             writeln!(f, "it may reach anything sensitive ({reason})")?;

@@ -78,6 +78,7 @@ names are looked up in pg_catalog, public
 select: understood full, any number of rows
   read public.customers; releases email; uses email
 dataset customers: read of public.customers (email), every row counts
+doors: rows of the result; errors and notices of the server that name a value
 alice of support: cut after 50 rows, if each shows another record
   limits on customers: 450 → 500 of 500 records per hour: cut
   alert: 80 % of 500 records per hour of `customers` is used: 500
@@ -95,6 +96,7 @@ names are looked up in pg_catalog, public
 select: understood full, any number of rows
   read public.customers; releases email; uses id; one record, by its key
 dataset customers: read of public.customers (email), one record
+doors: rows of the result; errors and notices of the server that name a value
 alice of support: allowed, 100000 rows and more
   limits on customers: 0 → 1 of 500 records per hour: allowed",
     );
@@ -141,4 +143,16 @@ fn machines_read_the_same() {
     let all = ask("copy customers to stdout", &[], None, true);
     assert_eq!(serde_json::to_value(&all).unwrap()["statements"][0]["relations"][0]["access"], "export");
     assert!(all.gaps() == 0 && all.to_string().contains("defaults.unmatched-sensitive"), "{all}");
+}
+
+#[test]
+fn the_doors_of_a_statement_are_told() {
+    let doors = |sql: &str| ask(sql, &[], None, true).doors;
+    assert_eq!(doors("select id from articles"), []);
+    assert_eq!(doors("select count(*) from customers where email like 'a%'"), [Door::Messages]);
+    assert_eq!(doors("select email from customers"), [Door::Rows, Door::Messages]);
+    assert_eq!(doors("copy customers to stdout"), [Door::Copy, Door::Messages]);
+    assert_eq!(doors("copy customers to '/tmp/x'"), [Door::Elsewhere, Door::Messages]);
+    assert_eq!(doors("create table mine as select * from customers"), [Door::OtherRows, Door::Messages]);
+    assert_eq!(doors("do $$ begin execute x; end $$"), [Door::Unknown]);
 }
