@@ -5,9 +5,21 @@ must name every relation as well: that is what the lexer's superset promises. An
 """
 
 import collections
+import re
 import threading
 
 COVERAGES = ("full", "partial", "opaque")
+# Statements that are kept of each gap.
+EXAMPLES = 200
+
+
+# What a loop changes from one round to the next.
+CONSTANT = re.compile(r"'(?:[^'\\]|\\.|'')*'|\d+")
+
+
+def alike(sql):
+    """The same for texts that differ in constants only: a test that fills a table by a loop says one thing once."""
+    return CONSTANT.sub("?", sql)
 
 
 class Expected:
@@ -80,9 +92,14 @@ class Tally:
         self.opaque_unnamed = 0
 
     def is_known(self, sql):
-        """Whether this very text was judged before. psql's own questions come again and again."""
+        """Whether such a text was judged before."""
         with self.lock:
-            return sql in self.texts
+            return alike(sql) in self.texts
+
+    def calls(self, sql):
+        """Whether the text like it that was judged calls functions that the server does not ship."""
+        with self.lock:
+            return self.texts[alike(sql)]
 
     def skip(self, reason):
         with self.lock:
@@ -91,12 +108,12 @@ class Tally:
     def judge(self, where, sql, kind, expected, said):
         answer = Answer(said)
         with self.lock:
-            self.texts[sql] = any(statement["functions"] for statement in said)
+            self.texts[alike(sql)] = any(statement["functions"] for statement in said)
             self.coverage[answer.coverage] += 1
             self.by_kind[kind][answer.coverage] += 1
             for gap in answer.gaps:
                 self.gaps[gap] += 1
-                if len(self.gap_texts[gap]) < 5:
+                if len(self.gap_texts[gap]) < EXAMPLES:
                     self.gap_texts[gap].append(f"{where}: {sql}")
             if expected.temporary_view:
                 self.skipped["relations behind a temporary view"] += 1

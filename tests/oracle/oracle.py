@@ -98,7 +98,7 @@ class Run:
             server.stop()
 
     def file(self, relay, name, run):
-        began, before = time.monotonic(), sum(self.tally.coverage.values())
+        began, before, known = time.monotonic(), sum(self.tally.coverage.values()), len(self.tally.misses)
         relay.current = name
         if not run():
             self.cut_short.append(name)
@@ -106,8 +106,10 @@ class Run:
             raise relay.failure
         judged = sum(self.tally.coverage.values()) - before
         if judged:
-            misses = len(self.tally.misses)
-            say(f"{self.engine}: {name}: {judged} statements, {time.monotonic() - began:.1f} s; {misses} misses so far")
+            misses = self.tally.misses[known:]
+            say(f"{self.engine}: {name}: {judged} statements, {time.monotonic() - began:.1f} s, {len(misses)} misses")
+            for miss in misses:
+                say("  " + told(miss))
 
     def report(self):
         tally = self.tally
@@ -131,6 +133,11 @@ class Run:
         }
 
 
+def told(miss):
+    text = " ".join(miss["statement"].split())[:300]
+    return f"{miss['coverage']}: {miss['what']} {miss['thing']} in {miss['file']}: {text}"
+
+
 def table(report):
     statements = report["statements"]
     share = lambda count: f"{count} ({100 * count / statements:.1f} %)" if statements else "0"
@@ -144,9 +151,7 @@ def table(report):
         lines.append(f"  ended after {FILE_SECONDS} s: {', '.join(report['cut_short'])}")
     lines.append("  gaps: " + "; ".join(f"{gap['statements']} {gap['code']} ({gap['subject']})" for gap in report["gaps"][:SHOWN]))
     lines.append(f"  misses: {len(report['misses'])}")
-    for miss in report["misses"][:SHOWN]:
-        text = " ".join(miss["statement"].split())[:300]
-        lines.append(f"    {miss['coverage']}: {miss['what']} {miss['thing']} in {miss['file']}: {text}")
+    lines += [f"    {told(miss)}" for miss in report["misses"][:SHOWN]]
     return "\n".join(lines)
 
 

@@ -177,7 +177,7 @@ class Session:
                 tally.skip("in a failed transaction")
             elif tally.is_known(sql):
                 tally.skip("said before")
-                self.calls = tally.texts[sql]
+                self.calls = tally.calls(sql)
             elif self.hidden_changes:
                 tally.skip("catalog of an open transaction")
             else:

@@ -8,6 +8,7 @@
 mod clauses;
 mod lists;
 mod mysql;
+mod postgres;
 mod words;
 
 pub(super) use mysql::{Into, Notes, Uncached, continues_name};
@@ -102,6 +103,8 @@ pub(super) fn bridge(unit: &Unit<'_>, range: std::ops::Range<usize>, form: Form)
         accounted: Vec::new(),
         params: (range.start, 0),
         lists: lists::Lists::default(),
+        targets: 0..0,
+        updates: false,
         mysql: mysql::State::new(&unit.tokens, range.start),
     };
     if form == Form::Expressions {
@@ -143,6 +146,10 @@ struct Bridge<'u, 't> {
     /// Parameters from the first token up to this one.
     params: (usize, usize),
     lists: lists::Lists,
+    /// Where the columns of an INSERT of PostgreSQL's are listed.
+    targets: std::ops::Range<usize>,
+    /// A word SET has come by.
+    updates: bool,
     mysql: mysql::State,
 }
 
@@ -164,6 +171,9 @@ impl Bridge<'_, '_> {
                 self.push(at, ParserToken::make_word(&token.identifier(text), None));
             }
             Kind::Quoted | Kind::QuotedUnicode => {
+                if let Some(next) = self.typed_literal(at, end).or_else(|| self.argument_name(at, previous, end)) {
+                    return next;
+                }
                 self.push(at, ParserToken::make_word(&token.identifier(text), Some('"')))
             }
             Kind::Param => {
@@ -185,7 +195,12 @@ impl Bridge<'_, '_> {
                         ParserToken::LParen
                     }
                     b")" => ParserToken::RParen,
-                    b"[" => ParserToken::LBracket,
+                    b"[" => {
+                        if let Some(next) = self.target_subscript(at, first, end) {
+                            return next;
+                        }
+                        ParserToken::LBracket
+                    }
                     b"]" => ParserToken::RBracket,
                     b"," => {
                         if let Some(next) = self.skip_constants(at, end) {
@@ -228,7 +243,20 @@ impl Bridge<'_, '_> {
         if previous.is_some_and(|before| before.is_punct(text, ".")) {
             return None;
         }
+        let form = self.typed_literal(at, end).or_else(|| self.argument_name(at, previous, end));
+        if form.is_some() {
+            return form;
+        }
         match token.raw(text).len() {
+            7 if is(0, "default") => self.default_value(at, end),
+            3 if is(0, "set") => {
+                self.updates = true;
+                None
+            }
+            4 if is(0, "into") && after(&["insert"]) => {
+                self.note_targets(at, end);
+                None
+            }
             // FROM ONLY t, FROM ONLY (t): the children are counted too, which is the strict side.
             4 if is(0, "only") && !after(&["row", "rows", "ties"]) => {
                 if !punct(1, "(") {
@@ -264,6 +292,7 @@ impl Bridge<'_, '_> {
             // WHERE CURRENT OF cursor: the row is whatever the cursor points at.
             7 if is(0, "current") && is(1, "of") && after(&["where"]) => {
                 self.word(at, "true");
+                self.accounted.push(at + 2);
                 Some(at + 3)
             }
             // trim(both from x), trim(leading from x): which end does not matter.

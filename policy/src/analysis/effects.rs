@@ -211,7 +211,9 @@ fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
     let runs = cursor.unit.tokens[options..cursor.at]
         .iter()
         .any(|token| candidates::is_any(cursor.unit, token, &["analyze", "analyse"]));
-    reading::statement(cursor.unit, cursor.at..cursor.end, context, found, depth + 1);
+    // The plan of a cursor is that of its query.
+    let query = if cursor.is("declare") { cursor.find("for").map_or(cursor.at, |at| at + 1) } else { cursor.at };
+    reading::statement(cursor.unit, query..cursor.end, context, found, depth + 1);
     if !runs {
         found.moved.clear();
         found.acts.retain(|act| matches!(act, SessionAct::ExecutePrepared { .. }));
