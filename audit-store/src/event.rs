@@ -92,6 +92,10 @@ pub enum Body {
     Completion(Completion),
     /// A statement or session was refused before it ran.
     Denial(Denial),
+    /// Sensitive values go into another relation, which is sensitive from now on.
+    Copy(Copy),
+    /// Such a relation is no more.
+    CopyEnded(CopyEnded),
     /// Somebody should look at this.
     Alert(Alert),
     /// The log speaks of itself: failures and windows of possible loss.
@@ -114,6 +118,8 @@ impl Body {
             Body::Lease(_) => "lease",
             Body::Completion(_) => "completion",
             Body::Denial(_) => "denial",
+            Body::Copy(_) => "copy",
+            Body::CopyEnded(_) => "copy-ended",
             Body::Alert(_) => "alert",
             Body::Store(_) => "store",
             Body::Admin(_) => "admin",
@@ -347,4 +353,5 @@ pub struct Admin {
     pub outcome: String,
 }
 
+pub use crate::copy::{Copy, CopyEnded, CopyTarget, RelationPlace};
 pub use crate::subject::{Basis, Charge, Decision, Person, RelationUse, Role, Session, Statement};

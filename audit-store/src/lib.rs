@@ -4,6 +4,7 @@
 //! writer thread per store, and callers that never wait for it.
 
 mod checkpoint;
+mod copy;
 #[cfg(test)]
 mod crash_tests;
 mod encode;

@@ -17,6 +17,7 @@ mod declassified;
 mod expose;
 mod foreign;
 mod lanes;
+pub mod list;
 
 pub use copies::holders;
 pub(crate) use lanes::lanes;

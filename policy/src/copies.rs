@@ -116,7 +116,10 @@ impl Label {
 
     /// Whether both speak of the same records in the same relation.
     pub fn is_about(&self, other: &Label) -> bool {
-        self.dataset == other.dataset && self.records == other.records && self.target == other.target
+        self.target.name == other.target.name
+            && self.target == other.target
+            && self.dataset == other.dataset
+            && self.records == other.records
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Terms {
     pub generation: u64,
     /// Version of the catalog.
     pub catalog: u64,
+    /// Version of what is known of copies.
+    pub copies: u64,
     /// The database: catalogs that were never read have one version.
     pub database: Arc<str>,
 }

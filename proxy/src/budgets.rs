@@ -105,11 +105,11 @@ impl Budgets {
         KeyHasher(context)
     }
 
-    /// Counts again what the log says, and returns how many statements never completed.
+    /// Counts again what the log says, shows `also` every record of it, however old, and returns how many statements never completed.
     ///
     /// # Errors
     /// A log that cannot be read, in words for the operator.
-    pub fn rebuild(&self, dir: &Path) -> Result<Rebuilt, String> {
+    pub fn rebuild(&self, dir: &Path, also: &mut dyn FnMut(&Event)) -> Result<Rebuilt, String> {
         let oldest = self.clock.now().0.saturating_sub(REPLAY_MS);
         let mut reader = Reader::open(dir, 1).map_err(|error| error.to_string())?;
         let mut open: HashMap<String, OpenStatement> = HashMap::new();
@@ -126,6 +126,7 @@ impl Budgets {
                 }
                 Err(error) => return Err(error.to_string()),
             };
+            also(&record.event);
             if record.event.ledger_ms >= oldest {
                 rebuilt.records += 1;
                 self.replay(&record.event, &mut open);
@@ -397,7 +398,7 @@ mod tests {
         }
         store.close().unwrap();
         let budgets = Budgets::new(clock, &[7; 32]);
-        let rebuilt = budgets.rebuild(&dir).unwrap();
+        let rebuilt = budgets.rebuild(&dir, &mut |_| {}).unwrap();
         assert_eq!((rebuilt.records, rebuilt.unsettled, rebuilt.damaged), (4, 1, 0));
         let ledger = budgets.ledger(&"alice".into());
         let used = |unit| lock(&ledger).used("customers", Window::Hour, unit, clock.now());

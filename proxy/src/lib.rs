@@ -11,6 +11,7 @@ pub mod cancel;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod copies;
 pub mod end;
 pub mod identity;
 pub mod listener;

@@ -14,6 +14,7 @@ use weir_policy::set::PolicySet;
 
 use crate::catalog::CatalogView;
 use crate::config::{Config, read_bounded};
+use crate::copies::Laid;
 use crate::identity::Directory;
 
 /// Bindings that are kept: a few generations of every database that a catalog is kept of.
@@ -25,7 +26,7 @@ pub struct Policies {
     directory: Option<PathBuf>,
     current: RwLock<Arc<InForce>>,
     generation: AtomicU64,
-    bindings: Cache<(u64, u64, Arc<str>), Arc<Binding>>,
+    bindings: Cache<(u64, u64, u64, Arc<str>), Arc<Binding>>,
 }
 
 /// One policy with one directory.
@@ -78,10 +79,11 @@ impl Policies {
     }
 
     /// What a policy means on one snapshot of a database.
-    pub fn bind(&self, in_force: &InForce, view: &CatalogView) -> Arc<Binding> {
-        let key = (in_force.generation, view.catalog.version(), Arc::clone(view.catalog.database()));
+    /// Where these relations hold copies.
+    pub fn bind(&self, in_force: &InForce, view: &CatalogView, laid: &Laid) -> Arc<Binding> {
+        let key = (in_force.generation, view.catalog.version(), laid.version, Arc::clone(view.catalog.database()));
         self.bindings.get_with(key, || {
-            let (binding, diagnostics) = in_force.set.bind(&view.catalog);
+            let (binding, diagnostics) = in_force.set.bind_with(&view.catalog, &laid.labels);
             for diagnostic in diagnostics {
                 tracing::warn!(database = %view.catalog.database(), "{diagnostic}");
             }

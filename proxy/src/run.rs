@@ -17,6 +17,7 @@ use crate::budgets::{self, Budgets};
 use crate::cancel::CancelKeys;
 use crate::catalog::Catalogs;
 use crate::config::{Config, Upstream};
+use crate::copies::Copies;
 use crate::end::{Phase, Signals};
 use crate::listener::Workers;
 use crate::policies::Policies;
@@ -110,10 +111,13 @@ fn open(
     let (recorder, recovery) = Recorder::open(&config.audit, alerts)?;
     let budgets = Budgets::new(recorder.clock(), &key);
     let started = Instant::now();
-    let rebuilt = budgets.rebuild(recorder.dir())?;
+    let copies = Copies::default();
+    let rebuilt = budgets.rebuild(recorder.dir(), &mut |event| copies.replay(event))?;
+    let labels = copies.replayed();
     tracing::info!(
         records = rebuilt.records,
         unsettled = rebuilt.unsettled,
+        copies = labels,
         took_ms = started.elapsed().as_millis(),
         "budgets are rebuilt from the audit log"
     );
@@ -125,6 +129,7 @@ fn open(
         phase,
         policies,
         analyses: Analyses::default(),
+        copies,
         budgets,
         recorder: Arc::new(recorder),
         catalogs: Catalogs::new(config)?,

@@ -41,6 +41,8 @@ pub trait Server {
     fn address(&self) -> SocketAddr;
     /// A new database with the fixture in it.
     fn database(&self, prefix: &str) -> String;
+    /// Runs a script in a database, as the one who may everything; it must work.
+    fn script(&self, database: &str, script: &str) -> String;
     /// One value of one row, directly as the one who may everything.
     fn value(&self, database: &str, sql: &str) -> String;
     /// How many statements with this mark it is running for others.
@@ -62,6 +64,10 @@ impl Server for Postgres {
 
     fn database(&self, prefix: &str) -> String {
         Postgres::database(self, prefix)
+    }
+
+    fn script(&self, database: &str, script: &str) -> String {
+        self.psql(database, script)
     }
 
     fn value(&self, database: &str, sql: &str) -> String {
@@ -102,6 +108,10 @@ impl Server for MySql {
 
     fn database(&self, prefix: &str) -> String {
         MySql::database(self, prefix)
+    }
+
+    fn script(&self, database: &str, script: &str) -> String {
+        MySql::script(self, database, script)
     }
 
     fn value(&self, database: &str, sql: &str) -> String {

@@ -77,6 +77,8 @@ impl Ocsf {
             | Body::Admission(_)
             | Body::Lease(_)
             | Body::Completion(_)
+            | Body::Copy(_)
+            | Body::CopyEnded(_)
             | Body::Denial(_) => datastore(event, &mut out),
         }
         out.insert("time".to_owned(), number(event.time_ms));
@@ -251,6 +253,7 @@ fn activity(event: &Event) -> (Activity, Option<&str>) {
     let Some(statement) = &event.statement else {
         return match &event.body {
             Body::SessionEnd(_) => ((OTHER, "Other"), Some("Disconnect")),
+            Body::Copy(_) | Body::CopyEnded(_) => ((OTHER, "Other"), Some("copy")),
             _ => ((3, "Connect"), None),
         };
     };
@@ -364,6 +367,8 @@ fn unmapped(entry: &Entry) -> Value {
             ("bytes", Some(json!({ "released": number(end.bytes) }))),
         ]),
         Body::Denial(denial) => object([("code", Some(denial.code.as_str().into()))]),
+        Body::Copy(copy) => object([("copy", Some(json!(copy)))]),
+        Body::CopyEnded(ended) => object([("copy", Some(json!(ended)))]),
         Body::Boot(boot) => object([("boot_record", Some(json!(boot)))]),
         Body::Store(trouble) => {
             object([("lost", Some(number(trouble.lost))), ("segment", trouble.segment.as_deref().map(Value::from))])

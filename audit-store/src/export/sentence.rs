@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{AuthenticationOutcome, Body, Completion, Event, Leases, Outcome, PolicyOutcome, Severity};
+use crate::event::{
+    AuthenticationOutcome, Body, Completion, CopyTarget, Event, Leases, Outcome, PolicyOutcome, Severity,
+};
 
 /// Relations that a sentence names; the record has them all.
 const RELATIONS_NAMED_MAX: usize = 3;
@@ -54,6 +56,17 @@ pub fn sentence(event: &Event) -> String {
         Body::Completion(completion) => {
             format!("{} by {who} {}", what(event), ended(completion))
         }
+        Body::Copy(copy) => format!(
+            "{} of {} from {}.{} by {who} goes into {}",
+            columns(copy.columns.as_deref()),
+            copy.dataset,
+            copy.source.schema,
+            copy.source.name,
+            target(&copy.target)
+        ),
+        Body::CopyEnded(ended) => {
+            format!("the copy of {} in {} is no more: {}", ended.dataset, target(&ended.target), ended.reason)
+        }
         Body::Denial(denial) if event.statement.is_none() => format!("{who} was refused: {}", denial.message),
         Body::Denial(denial) => format!("{} by {who} was refused: {}", what(event), denial.message),
         Body::Alert(alert) => format!("{} alert ({}): {}", severity(alert.severity), alert.code, alert.title),
@@ -64,6 +77,24 @@ pub fn sentence(event: &Event) -> String {
             Some(target) => format!("{}: {} {target}: {}", admin.operator, admin.action, admin.outcome),
             None => format!("{}: {}: {}", admin.operator, admin.action, admin.outcome),
         },
+    }
+}
+
+/// Columns of a copy.
+fn columns(columns: Option<&[String]>) -> String {
+    match columns {
+        None => "every column".to_owned(),
+        Some(names) if names.len() <= RELATIONS_NAMED_MAX => names.join(", "),
+        Some(names) => {
+            format!("{} and {} more", names[..RELATIONS_NAMED_MAX].join(", "), names.len() - RELATIONS_NAMED_MAX)
+        }
+    }
+}
+
+fn target(target: &CopyTarget) -> String {
+    match target.schemas.as_slice() {
+        [schema] => format!("{schema}.{}", target.name),
+        _ => target.name.clone(),
     }
 }
 

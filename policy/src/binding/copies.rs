@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::{Binding, Cover, Covered, FAMILY_MAX};
 use crate::catalog::{Catalog, Relation};
 use crate::copies::{Copied, CopiedColumn, CopyOf, Label, Target};
+use crate::exposure::{Exposed, Exposure, Manner};
 use crate::relation::{Engine, RelationId};
-use crate::statement::StatementAnalysis;
+use crate::statement::{Access, Coverage, StatementAnalysis};
 
 impl Binding {
     /// What a statement copies of what is sensitive, target by target and dataset by dataset.
@@ -107,6 +108,46 @@ impl Binding {
         })
     }
 
+    /// What a statement exposes that reads a relation of the session's own which holds what `copying` put there.
+    ///
+    /// `counted`: it was not charged in full, so that what is read of it is counted by bytes. `targets`: what the
+    /// statement itself writes, which holds it all afterwards.
+    pub fn carried(&self, copying: &Exposure, counted: bool, targets: &[Target]) -> Exposure {
+        let copied = || copying.touched.iter().filter(|exposed| exposed.copied);
+        let read = |exposed: &Exposed| Exposed {
+            access: Access::Read,
+            manner: Manner::Packed,
+            whole: false,
+            copied: false,
+            unfollowed: false,
+            pin: None,
+            reads: 1,
+            key: None,
+            key_released: false,
+            ..exposed.clone()
+        };
+        let label = |copied: &Copied, target: &Target| Copied {
+            label: Label { target: target.clone(), columns: None, key: None, ..copied.label.clone() },
+            temporary: false,
+            made: true,
+            own: false,
+        };
+        let copies = copying.copies.iter().flat_map(|copied| targets.iter().map(move |target| label(copied, target)));
+        let mut carried = Exposure {
+            touched: if counted { copied().map(read).collect() } else { Vec::new() },
+            accesses: BTreeSet::from([Access::Read]),
+            coverage: Coverage::Full,
+            opaque: None,
+            copies: copies.collect(),
+            rows_max: None,
+            returns: true,
+            views: BTreeSet::new(),
+            plain: false,
+        };
+        carried.plain = self.is_plain(&carried);
+        carried
+    }
+
     /// Whether the target is known for these columns of the dataset.
     fn holds_already(&self, copy: &CopyOf, cover: &Cover, names: Option<&BTreeSet<Arc<str>>>) -> bool {
         let Some(covered) = copy.relation.as_ref().and_then(|id| self.covered.get(id)) else { return false };
@@ -129,7 +170,12 @@ pub(super) fn lay(
         for relation in holders(&label.target, catalog) {
             for member in family(relation, catalog) {
                 let cover = cover_of(label, member);
+                let source = covered.get(&label.source).map_or(0, |source| source.rows_estimate);
                 let entry = covered.entry(member.id.clone()).or_insert_with(|| Covered::new(member, catalog));
+                if entry.rows_estimate == 0 {
+                    // Nobody has counted the copy yet: about as many as there were to copy.
+                    entry.rows_estimate = source;
+                }
                 match entry.covers.iter_mut().find(|known| is_same(known, &cover)) {
                     Some(known) => {
                         known.sensitive.extend(cover.sensitive);

@@ -210,8 +210,9 @@ impl Binding {
         })
     }
 
-    fn is_plain(&self, exposure: &Exposure) -> bool {
+    pub(super) fn is_plain(&self, exposure: &Exposure) -> bool {
         exposure.touched.is_empty()
+            && exposure.copies.is_empty()
             && exposure.opaque.is_none()
             && exposure.accesses.is_disjoint(&self.watched)
             && !(self.egress && exposure.returns)

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use weir_policy::catalog::{Function, Relation, Trigger};
+use weir_policy::catalog::{Foreign, Function, Relation, Trigger};
 
 use super::postgres::SearchPaths;
 
@@ -17,6 +17,10 @@ pub(super) struct Content {
     pub(super) functions: Vec<Function>,
     /// Likewise.
     pub(super) triggers: Vec<Trigger>,
+    /// Where foreign tables lead, by OID, ascending.
+    pub(super) foreign: Vec<(u32, Foreign)>,
+    /// Ordinary tables of sessions' own, by OID: they come and go, and are no part of the meaning.
+    pub(super) temporary: Vec<u32>,
     /// What sessions start from.
     pub(super) facts: Facts,
 }
@@ -74,6 +78,7 @@ impl Content {
             (&trigger.program.body, &trigger.program.sql_mode).hash(&mut hasher);
         }
         self.triggers.len().hash(&mut hasher);
+        self.foreign.hash(&mut hasher);
         self.facts.hash(&mut hasher);
         let mut bytes = [0; 32];
         bytes.copy_from_slice(hasher.0.finish().as_ref());

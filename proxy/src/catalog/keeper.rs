@@ -3,6 +3,7 @@
 //! In this order, for ever: take note of the orders so far, compare or load, publish, wait. An order that arrives
 //! during a load is not satisfied by it, since the load may have read before the change; it gets one of its own.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -46,6 +47,7 @@ pub(super) struct Keeper {
 struct Known {
     catalog: Arc<Catalog>,
     facts: Arc<Facts>,
+    temporary: Arc<HashSet<u32>>,
     /// Of everything but estimates.
     digest: [u8; 32],
     /// The server's fingerprint that went with it.
@@ -176,11 +178,12 @@ impl Keeper {
                 let database = &self.database;
                 let (relations, functions) = (content.relations, content.functions);
                 let catalog = Catalog::new(self.account.engine, database, version, relations, functions);
-                Arc::new(catalog.with_triggers(content.triggers))
+                Arc::new(catalog.with_triggers(content.triggers).with_foreign(content.foreign))
             }
         };
         let facts = Arc::new(content.facts);
-        self.known = Some(Known { catalog, facts, digest, fingerprint, loaded: Instant::now() });
+        let temporary = Arc::new(content.temporary.into_iter().collect());
+        self.known = Some(Known { catalog, facts, temporary, digest, fingerprint, loaded: Instant::now() });
     }
 
     fn publish(&self, state: Freshness, through: u64) -> Published {
@@ -188,7 +191,9 @@ impl Keeper {
         match &self.known {
             Some(known) => {
                 let (catalog, facts) = (Arc::clone(&known.catalog), Arc::clone(&known.facts));
-                Published { view: CatalogView { catalog, state, facts }, through, attempted, loaded: true }
+                let temporary = Arc::clone(&known.temporary);
+                let view = CatalogView { catalog, state, facts, temporary };
+                Published { view, through, attempted, loaded: true }
             }
             None => {
                 let mut view = CatalogView::unknown(self.account.engine, &self.database, "");

@@ -17,7 +17,7 @@ mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -71,6 +71,8 @@ pub struct CatalogView {
     /// Whether it is known to be the server's present state.
     pub state: Freshness,
     facts: Arc<Facts>,
+    /// Ordinary tables of sessions' own.
+    temporary: Arc<HashSet<u32>>,
 }
 
 /// How far a snapshot can be trusted.
@@ -383,7 +385,13 @@ impl CatalogView {
             catalog: Arc::new(Catalog::empty(engine, database)),
             state: Freshness::Stale { since: Instant::now(), reason: reason.into() },
             facts: Arc::default(),
+            temporary: Arc::default(),
         }
+    }
+
+    /// Whether this is the number of an ordinary table of a session's own, as of the last load.
+    pub fn is_temporary(&self, oid: u32) -> bool {
+        self.temporary.contains(&oid)
     }
 
     /// What sessions of a MySQL server start from; `None` while it was never read, and of PostgreSQL.

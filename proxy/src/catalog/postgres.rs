@@ -5,6 +5,7 @@
 //! `pg_stats`.
 
 mod connection;
+mod foreign;
 mod search_path;
 
 use std::collections::HashMap;
@@ -53,6 +54,9 @@ select pg_catalog.concat_ws(';',
        and not pg_catalog.starts_with(n.nspname::text, 'pg_toast_temp_')),
   (select pg_catalog.concat(count(*), ',', sum(pg_catalog.hashint8extended(i.xmin::text::int8, i.inhrelid::int8)))
      from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid where c.relpersistence <> 't'),
+  (select pg_catalog.concat(count(*), ',', sum(pg_catalog.hashint8extended(f.xmin::text::int8, f.ftrelid::int8)),
+                            ',', sum(pg_catalog.hashint8extended(v.xmin::text::int8, v.oid::int8)))
+     from pg_catalog.pg_foreign_table f join pg_catalog.pg_foreign_server v on v.oid = f.ftserver),
   (select pg_catalog.concat(count(*), ',', sum(pg_catalog.hashint8extended(d.xmin::text::int8, d.objid::int8)))
      from pg_catalog.pg_depend d where d.deptype = 'e'),
   (select pg_catalog.concat(count(*), ',', sum(pg_catalog.hashint8extended(s.xmin::text::int8, s.setrole::int8)),
@@ -205,7 +209,9 @@ async fn read(connection: &Connection, database: &str) -> Result<Content, String
     let settings = rows(connection, SETTINGS, setting).await?;
     let server = server?.into_iter().next().flatten();
     let facts = Facts::Postgres(SearchPaths::new(server.as_deref(), settings));
-    Ok(Content { relations, functions, triggers: Vec::new(), facts })
+    let foreign = foreign::foreign(connection).await?;
+    let temporary = foreign::temporary(connection).await?;
+    Ok(Content { relations, functions, triggers: Vec::new(), foreign, temporary, facts })
 }
 
 /// The rows of an answer, made into what is kept of them one by one.

@@ -8,7 +8,7 @@ mod check;
 mod story;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(super) mod text;
 
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};

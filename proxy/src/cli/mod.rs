@@ -2,6 +2,7 @@
 //! trouble on standard error, and ends with a code that scripts can rely on.
 
 mod audit;
+mod catalog;
 mod config;
 mod moment;
 mod output;
@@ -55,6 +56,16 @@ enum Command {
     /// Check and test a policy, explain what it makes of a statement.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// List what is sensitive in the databases behind Weir, and why: by policy, as a partition, as a copy that somebody made.
+    ///
+    /// Reads the databases with Weir's own account, and copies from the audit log. Foreign tables are listed with where they
+    /// lead; those of which nobody says so are not understood, and statements that read them are opaque. Exit code 1 when
+    /// nothing is sensitive.
+    #[command(after_help = "Examples:\n  weir catalog --config weir.toml\n  \
+                            weir catalog --config weir.toml --database support --json | jq '.sensitive[] | select(.why == \"copy\")'\n\n\
+                            A copy is known from the statement that made it until the database shows it no more. Who made it \
+                            and when:\n  weir audit search --kind copy --config weir.toml")]
+    Catalog(catalog::Catalog),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -90,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Run { config } => run(&config),
         Command::Config(command) => config::run(&command, &mut output),
         Command::Policy(command) => policy::run(&command, &mut output),
+        Command::Catalog(command) => catalog::run(&command, &mut output),
         Command::Audit(command) => audit::run(&command, &mut output),
     };
     match done.and_then(|()| output.finish()) {

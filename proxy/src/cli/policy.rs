@@ -61,10 +61,10 @@ pub(super) fn run<W: Write>(command: &PolicyCommand, output: &mut Output<W>) -> 
 }
 
 /// A policy file as it was read.
-struct Read {
+pub(super) struct Read {
     /// `None`: there are errors.
-    set: Option<PolicySet>,
-    diagnostics: Vec<Diagnostic>,
+    pub(super) set: Option<PolicySet>,
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 impl Read {
@@ -74,7 +74,7 @@ impl Read {
     }
 }
 
-fn read(path: &Path) -> Result<Read, Failure> {
+pub(super) fn read(path: &Path) -> Result<Read, Failure> {
     let shown = path.display().to_string();
     let bytes_max = u64::try_from(weir_policy::load::FILE_BYTES_MAX).unwrap_or(u64::MAX);
     let text =
@@ -86,14 +86,14 @@ fn read(path: &Path) -> Result<Read, Failure> {
 }
 
 /// Live catalogs, as `weir run` would read them.
-struct Live {
-    config: Config,
+pub(super) struct Live {
+    pub(super) config: Config,
     catalogs: std::sync::Arc<Catalogs>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Live {
-    fn new(config: &Path) -> Result<Live, Failure> {
+    pub(super) fn new(config: &Path) -> Result<Live, Failure> {
         let config = load(config)?;
         let catalogs = Catalogs::new(&config).map_err(Failure::environment)?;
         let runtime =
@@ -102,7 +102,7 @@ impl Live {
     }
 
     /// The catalog of a database, or why it cannot be read.
-    fn view(&self, upstream: &str, database: &str) -> Result<CatalogView, String> {
+    pub(super) fn view(&self, upstream: &str, database: &str) -> Result<CatalogView, String> {
         let view = self.runtime.block_on(self.catalogs.snapshot(upstream, database));
         match &view.state {
             Freshness::Fresh => Ok(view),

@@ -142,6 +142,8 @@ pub struct Execution {
     pub started: Instant,
     /// Reference that the client was shown.
     pub reference: Option<String>,
+    /// Relations of the session's own that it copies into.
+    pub own_copies: Vec<String>,
 }
 
 impl weir_wire::Execution for Execution {

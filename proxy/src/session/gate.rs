@@ -4,6 +4,7 @@
 //! before they go to the client. INVARIANT: rows of a sensitive relation are charged, and the record that says so is
 //! durable, before they are released; whatever prevents that ends the result.
 
+mod copies;
 mod declined;
 mod ending;
 mod rows;
@@ -92,6 +93,8 @@ pub struct Gate {
     /// The log takes no records; what waits for one must not wait on.
     store_failed: bool,
     transaction: Transaction,
+    /// Copies that transactions of this session make, by the names of their labels.
+    unsettled: Vec<String>,
     statements: u64,
     rows: u64,
     bytes: u64,
@@ -112,6 +115,7 @@ impl Gate {
             parked: None,
             store_failed: false,
             transaction: Transaction::Idle,
+            unsettled: Vec::new(),
             statements: 0,
             rows: 0,
             bytes: 0,
@@ -185,7 +189,7 @@ impl Gate {
                 Err(refusal) => return Judgement::Refuse(refusal),
             },
         };
-        let outdated = self.mind.must_renew() && !understood.reads_nothing();
+        let outdated = self.mind.must_renew() && (!understood.reads_nothing() || self.mind.has_unseen_copies());
         if outdated || (understood.misses_relation && self.mind.may_look_again()) {
             return Judgement::Renew;
         }
@@ -251,12 +255,19 @@ impl Gate {
             charged: Vec::new(),
             started,
             reference: None,
+            own_copies: Vec::new(),
         });
         if execution.exposure.is_plain() && self.durability == Durability::Sensitive {
             return (Judgement::Forward(execution), verb);
         }
+        if let Some(refusal) = self.no_room_for_copies(&mut execution) {
+            return (Judgement::Refuse(refusal), verb);
+        }
         let judgement = match self.decide(&mut execution) {
-            Ok(wait) => self.go_or_park(execution, wait),
+            Ok(wait) => {
+                let wait = wait.and_then(|wait| Ok(wait.max(self.label_copies(&mut execution)?)));
+                self.go_or_park(execution, wait)
+            }
             Err(denial) => {
                 let refusal = self.refused(&mut execution, &denial);
                 Judgement::Refuse(refusal)
@@ -352,6 +363,9 @@ impl Gate {
     pub fn idle(&mut self, transaction: Transaction) {
         let before = std::mem::replace(&mut self.transaction, transaction);
         self.mind.idle(before, transaction);
+        if transaction == Transaction::Idle {
+            self.settle_copies();
+        }
     }
 
     fn continues_without_record(&self, execution: &Execution) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: identity is written once, when the session opens. Policy and catalog are looked at anew with each statement.
 
+mod copies;
 mod readings;
 mod records;
 
@@ -28,6 +29,7 @@ use super::names::{Applied, Names};
 use super::spelling::Spelling;
 use crate::analyses::{Terms, Understood};
 use crate::catalog::{CatalogView, Feed};
+use crate::copies::Laid;
 use crate::policies::InForce;
 
 /// Between two looks at the catalog because a name was not found in it.
@@ -55,6 +57,8 @@ pub struct Mind {
     kept_bytes: KeptBytes,
     /// Changes that the statement which waits for the catalog must know of: those since are not its own to wait for.
     awaited: Option<u64>,
+    /// The session has made a relation of its own that has the name of something sensitive.
+    namesake: bool,
     /// What the last statement that ran exposed: its warnings can be asked for.
     warned: Option<Arc<Exposure>>,
 }
@@ -66,6 +70,9 @@ pub struct Bound {
     /// What the policy means on this database.
     pub binding: Arc<Binding>,
     view: CatalogView,
+    /// Of everything that is known of copies, whatever database it is in.
+    copies: u64,
+    laid: Laid,
     readings: Vec<Reading>,
     names_version: u64,
     /// Differs between any two.
@@ -139,8 +146,10 @@ impl Mind {
             }
         };
         let in_force = shared.policies.current();
-        let binding = shared.policies.bind(&in_force, &view);
-        let bound = Bound { in_force, binding, view, readings: Vec::new(), names_version: 0, stamp: 0 };
+        let laid = Laid::default();
+        let binding = shared.policies.bind(&in_force, &view, &laid);
+        let (copies, names_version, stamp) = (0, 0, 0);
+        let bound = Bound { in_force, binding, view, copies, laid, readings: Vec::new(), names_version, stamp };
         let mut mind = Mind {
             shared,
             who,
@@ -155,6 +164,7 @@ impl Mind {
             looked_again: None,
             kept_bytes: KeptBytes::default(),
             awaited: None,
+            namesake: false,
             warned: None,
         };
         for (name, value) in opening.settings {
@@ -180,6 +190,7 @@ impl Mind {
         if self.bound.in_force.generation != self.shared.policies.generation()
             || self.bound.view.catalog.version() != self.feed.version()
             || self.bound.names_version != self.names.version()
+            || self.bound.copies != self.shared.copies.version()
         {
             self.rebind();
         }
@@ -206,7 +217,9 @@ impl Mind {
     pub fn is_elsewhere(&mut self, origins: &[Origin]) -> bool {
         // What MySQL names may be an alias that the client chose.
         let may_be_believed = self.spelling.lex().engine() == Engine::Postgres;
-        let bound = self.bound();
+        self.bound();
+        let bound = &self.bound;
+        let has_own = bound.readings.iter().any(|reading| !reading.temporary.is_empty());
         may_be_believed
             && !origins.is_empty()
             && origins.iter().all(|origin| {
@@ -214,7 +227,10 @@ impl Mind {
                 // What a table is parted into, or what inherits it, comes under its number.
                 let is_alone = relation.is_some_and(|known| known.kind == RelationKind::Table)
                     && bound.view.catalog.children(origin.oid).is_empty();
-                origin.attribute > 0 && is_alone && !bound.binding.is_sensitive_relation(origin.oid)
+                // A table of the session's own: what it holds was charged when it was put there, or the text would be
+                // counted by what it is known to hold.
+                let is_own = has_own && relation.is_none() && bound.view.is_temporary(origin.oid);
+                origin.attribute > 0 && (is_alone || is_own) && !bound.binding.is_sensitive_relation(origin.oid)
             })
     }
 
@@ -222,7 +238,11 @@ impl Mind {
         self.feed.reconnect();
         let in_force = self.shared.policies.current();
         let view = self.feed.view();
-        let binding = self.shared.policies.bind(&in_force, &view);
+        self.observe_copies(&view);
+        // Before the labels: a change in between is seen with the next look.
+        let copies = self.shared.copies.version();
+        let laid = self.shared.copies.laid(&self.session.upstream, &view.catalog);
+        let binding = self.shared.policies.bind(&in_force, &view, &laid);
         let mut readings = Vec::new();
         for lex in self.spelling.lexes() {
             readings.extend(self.names.paths().into_iter().map(|path| Reading {
@@ -232,6 +252,7 @@ impl Mind {
                     path,
                     generation: in_force.generation,
                     catalog: view.catalog.version(),
+                    copies: laid.version,
                     database: Arc::clone(view.catalog.database()),
                 },
                 guarded: false,
@@ -247,6 +268,8 @@ impl Mind {
             in_force,
             binding,
             view,
+            copies,
+            laid,
         };
     }
 
@@ -295,6 +318,7 @@ impl Mind {
         if !acts.any(|act| *act == SessionAct::ReadsWarnings) {
             self.warned = Some(Arc::clone(exposure));
         }
+        self.namesake |= self.makes_namesake(&understood.analysis);
         let catalog = self.bound.view.catalog.version();
         self.names.apply(&understood.analysis, applied, catalog);
         for other in &understood.others {
@@ -313,6 +337,10 @@ impl Mind {
     pub fn idle(&mut self, before: Transaction, now: Transaction) {
         if self.names.idle(before, now) {
             self.feed.change();
+        }
+        if now == Transaction::Idle && std::mem::take(&mut self.namesake) {
+            // The catalog knows its number then, by which the server's descriptions can tell it from the other.
+            self.renew = true;
         }
     }
 

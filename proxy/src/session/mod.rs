@@ -34,6 +34,7 @@ use crate::budgets::Budgets;
 use crate::cancel::{CancelKeys, CancelTarget};
 use crate::catalog::Catalogs;
 use crate::config::Durability;
+use crate::copies::Copies;
 use crate::end::Phase;
 use crate::identity::{Date, Standing};
 use crate::policies::Policies;
@@ -94,6 +95,8 @@ pub enum End {
 
 /// What every session of a process shares.
 pub struct Shared {
+    /// Which relations hold copies of sensitive values.
+    pub copies: Copies,
     /// Keys that were given to clients for cancelling.
     pub cancels: CancelKeys,
     /// Whether the process is stopping.

@@ -12,6 +12,7 @@ mod setting;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use weir_policy::exposure::Exposure;
 use weir_policy::relation::Engine;
 use weir_policy::statement::{Analysis, Coverage, SessionAct, StatementAnalysis, Verb};
 use weir_wire::Transaction;
@@ -22,6 +23,8 @@ use setting::{Setting, put};
 
 /// Names of each kind that are remembered; a session that makes more is no longer understood when it uses them.
 const NAMES_MAX: usize = 4096;
+/// Fillings of relations of its own that one session has remembered by name, and as many again without.
+const OWN_COPIES_MAX: usize = 256;
 /// What prepared names and cursors stand for, and the version of the catalog that they were read under: more than one
 /// body where it is not certain which.
 type Bodies = HashMap<String, (u64, Vec<Arc<StatementAnalysis>>)>;
@@ -50,6 +53,9 @@ pub struct Names {
     cursors: Bodies,
     /// With the path that was in force when it was made, on MySQL: there it hides what has its name in that database only.
     temporary: Vec<(Option<Arc<[String]>>, String)>,
+    /// Those that hold copies of something sensitive, with what the copying statement exposed, and whether less was
+    /// charged for it than was copied. An empty name: any of them.
+    copies: Vec<OwnCopy>,
     /// Relations that this transaction made and that only it can see yet.
     born: Vec<String>,
     path: Setting<Arc<[String]>>,
@@ -70,6 +76,17 @@ pub struct Names {
     rolling_back: bool,
     /// Bumped by every change, so that what was derived can be kept.
     version: u64,
+}
+
+/// A relation of the session's own that holds copies.
+#[derive(Clone, Debug)]
+pub struct OwnCopy {
+    /// Its name; empty: it may have any.
+    pub name: String,
+    /// What the statement exposed that filled it.
+    pub exposure: Arc<Exposure>,
+    /// Less was charged than was copied.
+    pub counted: bool,
 }
 
 /// How far the acts of a statement can be relied on.
@@ -100,6 +117,7 @@ impl Names {
             prepared: Bodies::new(),
             cursors: Bodies::new(),
             temporary: Vec::new(),
+            copies: Vec::new(),
             born: Vec::new(),
             path: Setting::new(Arc::clone(&path)),
             role: Setting::new(Arc::clone(&account)),
@@ -201,6 +219,33 @@ impl Names {
     pub fn temporary(&self, path: &Arc<[String]>) -> Vec<String> {
         let made = self.temporary.iter().filter(|(then, _)| then.as_ref().is_none_or(|then| then == path));
         made.map(|(_, name)| name).chain(&self.born).cloned().collect()
+    }
+
+    /// Whether the open transaction made a relation of this name, which others will see when it is committed.
+    pub fn is_born(&self, name: &str) -> bool {
+        self.born.iter().any(|known| known == name)
+    }
+
+    /// Relations of the session's own that hold copies.
+    pub fn copies(&self) -> &[OwnCopy] {
+        &self.copies
+    }
+
+    /// A relation of the session's own has been filled with copies.
+    pub fn copied(&mut self, name: &str, exposure: &Arc<Exposure>, counted: bool) {
+        let known = |copy: &OwnCopy| copy.name == name && copy.counted >= counted && copy.exposure == *exposure;
+        if self.copies.iter().any(known) {
+            return;
+        }
+        self.version += 1;
+        // With too many to tell apart, each may hold what any does.
+        let name = if self.copies.len() < OWN_COPIES_MAX { name } else { "" };
+        if self.copies.len() < 2 * OWN_COPIES_MAX {
+            self.copies.push(OwnCopy { name: name.to_owned(), exposure: Arc::clone(exposure), counted });
+        } else {
+            // Whatever this session reads of its own may be any of it, and is counted.
+            self.copies.iter_mut().for_each(|copy| (copy.name.clear(), copy.counted = true).1);
+        }
     }
 
     /// Whether this is certainly the name of a relation of the session's own, which hides any other of that name.
@@ -357,6 +402,7 @@ impl Names {
                 }
                 if surely {
                     self.temporary.clear();
+                    self.copies.clear();
                 }
             }
             SessionAct::CreateTemporary { name } => {
@@ -372,6 +418,9 @@ impl Names {
             }
             SessionAct::DropTemporary { name } => {
                 self.temporary.retain(|(_, known)| known != name);
+                if surely {
+                    self.copies.retain(|copy| copy.name != *name);
+                }
                 self.born.retain(|known| known != name);
             }
             SessionAct::CatalogChanged => self.ddl = true,

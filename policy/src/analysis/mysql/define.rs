@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::super::Context;
 use super::super::candidates;
+use super::super::copies;
 use super::super::cursor::Cursor;
 use super::super::found::Found;
 use super::super::functions;
@@ -13,6 +14,7 @@ use super::super::reading;
 use super::super::shape::Unit;
 use super::super::uses::Draft;
 use super::{admin, opaque, program};
+use crate::copies::CopyOf;
 use crate::relation::RelationName;
 use crate::statement::{Access, Columns, Extent, SessionAct, Source, Verb};
 
@@ -58,6 +60,7 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         // RENAME TABLE does not see relations of the session's own.
         let everybodys = Context { temporary: &[], ..*context };
         unattended(cursor.unit, whole.clone(), &everybodys, found);
+        moved(cursor, &everybodys, found);
     }
     admin::touch(cursor.unit, whole, context, found, Access::Ddl);
     unnamed(cursor, found);
@@ -135,6 +138,50 @@ fn unattended(unit: &Unit<'_>, whole: Range<usize>, context: &Context<'_>, found
         }
     }
     carry_over(unit, whole, context, found);
+}
+
+/// Where the rows are afterwards: RENAME TABLE and ALTER TABLE … RENAME say so; whatever else moves them leaves them, in
+/// some column, in one of the tables that it names.
+fn moved(cursor: &Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
+    let mut names = Cursor { unit: cursor.unit, at: cursor.at + 1, end: cursor.end };
+    names.take_all(&["table", "tables", "online", "offline", "ignore"]);
+    names.take_phrase(&["if", "exists"]);
+    let mut pairs: Vec<(RelationName, RelationName)> = Vec::new();
+    let written = |(schema, name): (Option<String>, String)| RelationName { schema, name };
+    if cursor.is("rename") {
+        while let Some(old) = names.dotted() {
+            names.take_all(&["wait", "nowait", "to"]);
+            let Some(new) = names.dotted() else { break };
+            pairs.push((written(old), written(new)));
+            if !names.take_punct(",") {
+                break;
+            }
+        }
+    } else if let Some(old) = names.dotted()
+        && let Some(at) = names.find("rename")
+    {
+        let mut new = Cursor { unit: cursor.unit, at: at + 1, end: cursor.end };
+        let column = ["column", "index", "key"].iter().any(|word| new.is(word));
+        new.take_all(&["to", "as"]);
+        if let Some(new) = new.dotted().filter(|_| !column) {
+            pairs.push((written(old), written(new)));
+        }
+    }
+    for (old, new) in &pairs {
+        let relation = candidates::resolve(old, context).and_then(|index| context.catalog.relations().get(index));
+        if let Some(relation) = relation {
+            let at_home = || Some(relation.id.schema.to_string()).filter(|_| cursor.is("alter"));
+            let target = RelationName { schema: new.schema.clone().or_else(at_home), name: new.name.clone() };
+            found.renamed.push(CopyOf { target, relation: None, oid: 0, made: true, ..copies::moved(relation, false) });
+        }
+    }
+    if pairs.is_empty() {
+        for candidate in candidates::distinct(cursor.unit, cursor.at..cursor.end, context) {
+            if let Some(relation) = context.catalog.relations().get(candidate.relation) {
+                found.renamed.push(copies::moved(relation, true));
+            }
+        }
+    }
 }
 
 /// ALTER TABLE … EXCHANGE PARTITION, CONVERT PARTITION … TO TABLE, CONVERT TABLE … TO PARTITION; another name for a table

@@ -83,7 +83,8 @@ pub(in crate::catalog) async fn load(connection: &mut Connection) -> Result<Cont
     functions.sort_by(|one, other| (&one.schema, &one.name, &one.body).cmp(&(&other.schema, &other.name, &other.body)));
     let triggers = TRIGGERS.replace("{limit}", &DEFINITION_CHARACTERS_MAX.to_string());
     let triggers = relations.triggers(connection.rows(&triggers, trigger).await?);
-    Ok(Content { relations: relations.list, functions, triggers, facts: Facts::Mysql(facts) })
+    let (foreign, temporary) = (Vec::new(), Vec::new());
+    Ok(Content { relations: relations.list, functions, triggers, foreign, temporary, facts: Facts::Mysql(facts) })
 }
 
 async fn facts(connection: &mut Connection) -> Result<MysqlFacts, String> {

@@ -71,7 +71,7 @@ pub(super) fn counter(basis: &Basis) -> String {
 }
 
 /// A moment in UTC, to the millisecond.
-pub(super) fn moment(time_ms: u64) -> String {
+pub(in crate::cli) fn moment(time_ms: u64) -> String {
     let Some(moment) = UNIX_EPOCH.checked_add(Duration::from_millis(time_ms)) else { return format!("{time_ms} ms") };
     let of_day = time_ms / 1000 % 86_400;
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);

@@ -33,6 +33,9 @@ impl Gate {
             Outcome::Cut => (Ended::Cut, None, None),
             Outcome::Skipped => (Ended::Error, None, Some("skipped".to_owned())),
         };
+        if let Outcome::Complete(tag) = outcome {
+            self.correct_copies(&mut execution, tag);
+        }
         self.complete(&mut execution, ended, sqlstate, tag);
     }
 
@@ -42,6 +45,7 @@ impl Gate {
         for mut execution in executions.into_iter().chain(parked) {
             self.complete(&mut execution, ended, None, None);
         }
+        self.settle_copies();
     }
 
     pub(super) fn complete(

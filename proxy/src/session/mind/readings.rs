@@ -68,11 +68,15 @@ impl Mind {
         }
         let made = made_within(&base.analysis, &self.names);
         let rebound = self.bound.binding.is_sensitive() && self.names.uses_rebound(&base.analysis);
-        if readings.len() == 1 && made.is_empty() && !base.uses_names && !rebound {
-            *known.last.borrow_mut() = Some((self.bound.stamp, Arc::clone(&base)));
-            return base;
-        }
-        let understood = self.understand_widely(&base, &readings, &made, engine, rebound, under);
+        let alone = readings.len() == 1 && made.is_empty() && !base.uses_names && !rebound;
+        let understood = match alone {
+            true => Arc::clone(&base),
+            false => self.understand_widely(&base, &readings, &made, engine, rebound, under),
+        };
+        let understood = self.with_copies(understood, |own| {
+            let temporary = first.temporary.iter().filter(|name| !own.contains(&name.as_str())).cloned().collect();
+            under(&Reading { temporary, ..first.clone() }, &[])
+        });
         if !base.uses_names {
             *known.last.borrow_mut() = Some((self.bound.stamp, Arc::clone(&understood)));
         }
