@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Binding, Cover, Covered, FAMILY_MAX};
 use crate::catalog::{Catalog, Relation};
 use crate::copies::{Copied, CopiedColumn, CopyOf, Label, Target};
-use crate::exposure::{Exposed, Exposure, Manner};
+use crate::exposure::{Approach, Exposed, Exposure, Manner};
 use crate::relation::{Engine, RelationId};
 use crate::statement::{Access, Coverage, StatementAnalysis};
 
@@ -142,6 +142,8 @@ impl Binding {
             rows_max: None,
             returns: true,
             views: BTreeSet::new(),
+            asked: Vec::new(),
+            approach: Approach::Scan,
             plain: false,
         };
         carried.plain = self.is_plain(&carried);

@@ -81,10 +81,10 @@ impl Binding {
             merged.accesses.extend(exposure.accesses.iter().copied());
             merged.coverage = merged.coverage.max(exposure.coverage);
             merged.opaque = merged.opaque.or_else(|| exposure.opaque.clone());
-            for copied in
-                exposure.copies.iter().filter(|copied| !merged.copies.contains(copied)).cloned().collect::<Vec<_>>()
-            {
-                merged.copies.push(copied);
+            for copied in &exposure.copies {
+                if !merged.copies.contains(copied) {
+                    merged.copies.push(copied.clone());
+                }
             }
             merged.returns |= exposure.returns;
             merged.views.extend(exposure.views.iter().copied());

@@ -132,7 +132,7 @@ impl Gate {
         });
         if let Some(line) = execution.settled.iter_mut().find(|line| *line.dataset == *dataset) {
             line.records = line.records.saturating_add(more);
-            for basis in line.basis.iter_mut().filter(|basis| basis.unit == Unit::Records) {
+            for basis in line.basis.iter_mut().filter(|basis| basis.unit == Unit::Records.into()) {
                 if basis.window != Some(Window::Statement) {
                     basis.after = basis.after.saturating_add(more);
                 }
