@@ -1,7 +1,5 @@
 """Attacks that need one answer to form the next question. A case names the function in `py` and its `args`."""
 
-import re
-
 from .wire import postgres
 from .wire.mysql_packets import row_values
 

@@ -49,7 +49,6 @@ DECODERS = {
     "zlib": inflate,
     "rot13": unrotate,
     "reverse": lambda data: data[::-1],
-    "nospace": lambda data: re.sub(rb"[\s|,]", b"", data),
 }
 
 

@@ -61,8 +61,9 @@ class MySqlPlayer(Player):
                 self.statements.pop(step["as"], None)
         elif "execute" in step:
             statement = DIRECT_STATEMENT if step["execute"] == -1 else self.statements.get(step["execute"])
+            values = [mysql.LONG if value == "@long" else value for value in step.get("params", [])]
             if statement is not None:
-                connection.execute(statement, step.get("params", []), step.get("cursor", 0))
+                connection.execute(statement, values, step.get("cursor", 0))
         elif "fetch_stmt" in step:
             for _ in range(step.get("rounds", 1) if step["fetch_stmt"] in self.statements else 0):
                 connection.fetch(self.statements[step["fetch_stmt"]], step["n"])
@@ -93,8 +94,7 @@ class MySqlPlayer(Player):
         except mysql.Refused:
             return
         for values in step.get("loop") or [step.get("params", [])]:
-            if not step.get("strs"):
-                values = [int(v) if isinstance(v, str) and re.fullmatch(r"-?\d+", v) else v for v in values]
+            values = [int(v) if isinstance(v, str) and re.fullmatch(r"-?\d+", v) else v for v in values]
             connection.execute(statement, values, step.get("cursor", 0))
             left = step.get("rounds")
             while step.get("fetch") and left != 0 and not connection.fetch(statement, step["fetch"]):

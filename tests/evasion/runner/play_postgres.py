@@ -27,8 +27,8 @@ class PostgresPlayer(Player):
             parameters["replication"] = options["replication"]
         return pg.Connection(
             self.stage.target, options.get("user", self.case.user), options.get("password", PASSWORD),
-            options.get("db", self.DATABASE), parameters, options.get("proto", pg.PROTOCOL_3_0), options.get("gss", False),
-            options.get("wire"), self.received)
+            options.get("db", self.DATABASE), parameters, options.get("proto", pg.PROTOCOL_3_0), options.get("wire"),
+            self.received)
 
     def set_pace(self, connection, pace):
         connection.pace = pace

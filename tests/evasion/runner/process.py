@@ -97,14 +97,6 @@ class Tied:
             self.shell.wait()
 
 
-def accepts(address):
-    try:
-        socket.create_connection(address, timeout=1).close()
-        return True
-    except OSError:
-        return False
-
-
 def program(name, *places):
     """Where a program is; Debian keeps servers out of an ordinary user's PATH."""
     found = shutil.which(name, path=os.pathsep.join([*places, os.environ.get("PATH", ""), "/usr/sbin"]))

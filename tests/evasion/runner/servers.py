@@ -5,7 +5,7 @@ import os
 
 from .admin import CATALOG_ACCOUNT, PASSWORD, ROOT_PASSWORD, MySqlAdmin, PostgresAdmin
 from .play import HERE
-from .process import Tied, accepts, free_port, own, program, run, server_user
+from .process import Tied, free_port, own, program, run, server_user
 from .wire import Closed, mysql, postgres
 
 REPOSITORY = os.path.dirname(os.path.dirname(HERE))

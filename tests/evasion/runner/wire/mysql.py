@@ -15,6 +15,8 @@ USUAL = {"LONG_PASSWORD", "LONG_FLAG", "CONNECT_WITH_DB", "LOCAL_FILES", "PROTOC
 MORE_RESULTS, CURSOR_EXISTS, LAST_ROW_SENT = 8, 64, 128
 # https://mariadb.com/kb/en/progress-reporting/: an error packet that is none.
 PROGRESS = 0xFFFF
+# A parameter whose value came by COM_STMT_SEND_LONG_DATA.
+LONG = object()
 
 
 class Refused(Exception):
@@ -270,6 +272,8 @@ class Connection:
                 if value is None:
                     nulls[place // 8] |= 1 << place % 8
                     types += b"\x06\0" + unnamed
+                elif value is LONG:
+                    types += b"\xfc\0" + unnamed
                 elif isinstance(value, int):
                     types += b"\x08\0" + unnamed
                     data += struct.pack("<q", value)

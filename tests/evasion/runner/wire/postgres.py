@@ -13,7 +13,6 @@ from . import Closed
 
 PROTOCOL_3_0 = 196608
 CANCEL_REQUEST = 80877102
-GSS_REQUEST = 80877104
 
 
 def text(value):
@@ -103,18 +102,14 @@ class Connection:
     """Logged in, or `Closed`. `on_message(kind, body)` sees all that comes; `pace` may hold `chunk` (bytes a
     segment) and `delay_ms` between segments."""
 
-    def __init__(self, address, user, password, database, parameters=None, protocol=PROTOCOL_3_0, ask_gss=False,
-                 pace=None, on_message=None, timeout=60):
+    def __init__(self, address, user, password, database, parameters=None, protocol=PROTOCOL_3_0, pace=None,
+                 on_message=None, timeout=60):
         self.address, self.user, self.password, self.timeout = address, user, password, timeout
         self.on_message = on_message or (lambda kind, body: None)
         self.pace = pace or {}
         self.dead, self.buffer, self.at, self.key = False, b"", 0, None
         self.socket = socket.create_connection(address, timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if ask_gss:
-            self.socket.sendall(struct.pack("!II", 8, GSS_REQUEST))
-            if self.socket.recv(1) == b"E":
-                raise Closed("GSSENCRequest was answered with an error")
         parameters = {"user": user, "database": database, "application_name": "evasion", **(parameters or {})}
         body = struct.pack("!I", protocol) + b"".join(text(k) + text(v) for k, v in parameters.items()) + b"\0"
         self.send(struct.pack("!I", len(body) + 4) + body)
