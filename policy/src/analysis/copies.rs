@@ -156,6 +156,17 @@ impl Found {
         }
     }
 
+    /// Any value of a use may go into whatever else is written.
+    pub(super) fn moves_somewhere(&mut self, usage: usize) {
+        let atoms: Arc<[Atom]> = Arc::new([Atom::new(usage, None, Pack::Whole)]);
+        let relation = self.drafts.get(usage).and_then(|draft| draft.relation);
+        let written = |draft: &Draft| draft.access == Access::Write && draft.relation != relation;
+        let targets: Vec<usize> = (0..self.drafts.len()).filter(|at| written(&self.drafts[*at])).collect();
+        for target in targets {
+            self.moved.push(Moved { place: Place::Use(target), column: None, atoms: Arc::clone(&atoms), plain: None });
+        }
+    }
+
     /// Forgets what is copied of, or into, the uses from this one on.
     pub(super) fn forget_moved(&mut self, drafts: usize) {
         self.moved.retain(|moved| {

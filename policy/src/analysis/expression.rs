@@ -242,10 +242,20 @@ impl Walker<'_> {
                 }
                 flow
             }
+            Meaning::Unknown if self.found.fired.is_some() && matches!(names, ["old" | "new", _]) => self.fired(name),
             // A row that a stored program goes through.
             Meaning::Unknown if names.first().is_some_and(|row| self.is_variable(row)) => Flow::default(),
             Meaning::Unknown => self.unknown_column(&names.join("."), scope),
         }
+    }
+
+    /// A column of the row that set off a trigger.
+    fn fired(&self, name: &str) -> Flow {
+        let Some(usage) = self.found.fired else { return Flow::default() };
+        let relation = self.found.drafts.get(usage).and_then(|draft| draft.relation);
+        let columns = relation.and_then(|index| self.context.catalog.relations().get(index)).map(|of| &of.columns);
+        let column = columns.and_then(|columns| columns.iter().find(|known| known.name.eq_ignore_ascii_case(name)));
+        single(Atom::new(usage, column.map(|column| column.name.clone()), Pack::Single))
     }
 
     /// A name that nothing in sight has: the catalog is behind, or the text is wrong. It may be any value.

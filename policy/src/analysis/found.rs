@@ -54,6 +54,8 @@ pub(super) struct Found {
     pub(super) wants_output: bool,
     /// Stored programs on the way to what is read, outermost first; empty in the statement's own text.
     pub(super) via: Vec<String>,
+    /// The use whose rows set off the trigger that is read: its OLD and NEW.
+    pub(super) fired: Option<usize>,
     /// Variables of the stored program that is read, in lower case.
     pub(super) variables: Vec<String>,
     /// Names that nothing in sight has may be parameters of the stored program that is read.
@@ -104,6 +106,7 @@ impl Found {
             output: None,
             wants_output: false,
             via: Vec::new(),
+            fired: None,
             variables: Vec::new(),
             parameters: false,
             beyond: 0..0,

@@ -9,7 +9,7 @@ use super::lexer::Kind;
 use super::shape::Unit;
 use super::uses::Draft;
 use super::{Context, LexSettings, MysqlLex, expand, mysql};
-use crate::catalog::{Function, TriggerEvent};
+use crate::catalog::{Function, Relation, TriggerEvent};
 use crate::statement::{Access, Columns, Coverage, SessionAct, Source};
 
 /// Programs that call programs are read statement by statement this deep; further down by their names.
@@ -54,10 +54,43 @@ pub(super) fn fire(events: &[TriggerEvent], context: &Context<'_>, found: &mut F
             if (inside || events.contains(&trigger.event))
                 && found.reads_body(&label, program.body.as_deref().unwrap_or_default())
             {
+                let row = row(relation, program, context, found, &via);
+                let outer = std::mem::replace(&mut found.fired, row);
                 body(program, context, found, (&via, via.len()), Role::Fired);
+                found.fired = outer;
+                if let Some(draft) = row.and_then(|row| found.drafts.get_mut(row)) {
+                    // Whoever changes a row is not charged for what the server keeps of it elsewhere: that is known
+                    // for a copy, and counted when it is read.
+                    draft.copied = Columns::None;
+                    draft.copied_many = true;
+                }
             }
         }
     }
+}
+
+/// The use that OLD and NEW stand for, where the body of a trigger names them.
+fn row(
+    relation: &Relation,
+    program: &Function,
+    context: &Context<'_>,
+    found: &mut Found,
+    via: &[String],
+) -> Option<usize> {
+    let unit = Unit::new(program.body.as_deref()?.as_bytes(), context.lex);
+    let named = unit.tokens.iter().any(|token| {
+        token.is_identifier() && matches!(&*token.identifier(unit.text).to_ascii_lowercase(), "old" | "new")
+    });
+    let mut path = via.to_vec();
+    path.push(format!("{}.{}", program.schema, program.name));
+    let mut draft = Draft::new(
+        functions::catalog_name(relation),
+        context.catalog.index_of(relation),
+        Access::Read,
+        Source::Catalog,
+    );
+    (draft.copied_many, draft.fired) = (true, true);
+    named.then(|| found.draft(draft.via(&path)))
 }
 
 fn body(function: &Function, context: &Context<'_>, found: &mut Found, (via, depth): (&[String], usize), role: Role) {
@@ -207,6 +240,9 @@ fn names(
             draft.copied_many = true;
         }
         expand::reached(draft, context, found);
+    }
+    if let Some(row) = found.fired.filter(|_| role == Role::Fired) {
+        found.moves_somewhere(row);
     }
     let calls = candidates::calls(&unit, range);
     for call in calls.iter().filter(|call| functions::is_special(&call.name, context)) {

@@ -114,6 +114,8 @@ pub(super) struct Draft {
     pub(super) referred: bool,
     /// An aggregate has taken a value of it.
     pub(super) aggregated: bool,
+    /// The row that set off a trigger: nobody reads it, and it matters for what is copied of it alone.
+    pub(super) fired: bool,
     pub(super) kin: bool,
     /// See [`RelationUse::once`]; known at the end.
     pub(super) once: bool,
@@ -143,6 +145,7 @@ impl Draft {
             mixed: false,
             referred: false,
             aggregated: false,
+            fired: false,
             kin: false,
             once: false,
             question: Question::default(),
@@ -273,6 +276,7 @@ pub(super) fn finish(
 ) -> Vec<RelationUse> {
     let mut drafts = drafts;
     count_reads(&mut drafts, alternatives);
+    drafts.retain(|draft| !draft.fired);
     let mut all_kin = Vec::new();
     for draft in &drafts {
         if all_kin.len() >= KIN_MAX && has_kin(draft, catalog).is_some() {

@@ -172,6 +172,12 @@ pub(super) fn catalog() -> Catalog {
         ),
         fires(
             14,
+            TriggerEvent::Update,
+            "t_keep",
+            "INSERT INTO history (email) VALUES (concat(OLD.sku, OLD.id))",
+        ),
+        fires(
+            14,
             TriggerEvent::Delete,
             "t_check",
             "IF OLD.id IN (SELECT customer_id FROM tickets) THEN SIGNAL SQLSTATE '45000'; END IF",
@@ -329,4 +335,25 @@ fn each_aggregate_of_a_group_may_be_of_another_row() {
     assert_eq!(reads("select c.id, max(c.email), max(c.phone) from customers c group by c.id"), 1, "of one row each");
     assert_eq!(reads("select count(*), max(email), sum(id) from customers"), 1, "what sums up holds nobody's value");
     assert_eq!(reads("select max(mail), min(who) from v_contacts group by id"), 1);
+}
+
+#[test]
+fn what_a_trigger_keeps_of_a_row_is_a_copy_of_it() {
+    let copies = |sql: &str| -> Vec<String> {
+        let analysis = plain(sql);
+        let copies = analysis.statements[0].copies.iter();
+        let each = |copy: &crate::copies::CopyOf| {
+            let columns = copy.columns.iter().map(|column| {
+                let name = |name: &Option<std::sync::Arc<str>>| name.as_deref().unwrap_or("*").to_owned();
+                format!("{}.{} into {}.{}", column.source.name, name(&column.of), copy.target.name, name(&column.column))
+            });
+            columns.collect::<Vec<_>>()
+        };
+        copies.flat_map(each).collect()
+    };
+    assert_eq!(
+        copies("update products set price = 2 where id = 3"),
+        ["products.id into history.email", "products.sku into history.email"]
+    );
+    assert_eq!(copies("insert into products (id) values (3)"), [""; 0], "nothing is set off");
 }
