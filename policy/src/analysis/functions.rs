@@ -14,6 +14,7 @@ use super::candidates::{self, Call};
 use super::found::Found;
 use super::lexer::Token;
 use super::lineage::{Walker, parts};
+use super::routines;
 use super::scope::{Scope, map, single};
 use super::shape::Unit;
 use super::uses::{Atom, Draft, Flow, Pack};
@@ -110,8 +111,12 @@ impl Walker<'_> {
         }
         let windowed = function.over.is_some();
         let stored = self.engine() == Engine::Mysql && schema.is_some();
-        let flow = match builtins::passing(self.engine(), &name) {
-            _ if stored => flow,
+        let own = self.context.catalog.functions(&name);
+        let gathers =
+            self.engine() == Engine::Mysql && own.iter().any(|own| routines::is_aggregate(own, self.context.lex));
+        let passing = if gathers { Passing::Packed } else { builtins::passing(self.engine(), &name) };
+        let flow = match passing {
+            _ if stored && !gathers => flow,
             Passing::Summed if self.context.catalog.functions(&name).is_empty() => {
                 self.summed(&name, &flow);
                 Flow::default()
@@ -525,7 +530,7 @@ fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Fou
     }
     found.cost(function.body.as_ref().map_or(0, String::len));
     if context.lex.engine() == Engine::Mysql {
-        return super::routines::read(function, context, found, via, depth);
+        return routines::read(function, context, found, via, depth);
     }
     let readable = matches!(&*function.language, "sql" | "plpgsql");
     let body = function.body.as_deref().filter(|body| readable && body.len() <= BODY_BYTES_MAX);

@@ -129,6 +129,15 @@ fn body(function: &Function, context: &Context<'_>, found: &mut Found, (via, dep
     }
 }
 
+/// Whether a stored function takes the rows of a group one by one: MariaDB's `FETCH GROUP NEXT ROW`.
+/// <https://mariadb.com/kb/en/stored-aggregate-functions/>
+pub(super) fn is_aggregate(function: &Function, lex: LexSettings) -> bool {
+    let Some(body) = function.body.as_deref().filter(|body| body.len() <= BODY_BYTES_MAX) else { return false };
+    let unit = Unit::new(body.as_bytes(), lex);
+    let is = |at: usize, word: &str| unit.tokens.get(at).is_some_and(|token| token.is_word(unit.text, word));
+    (0..unit.tokens.len()).any(|at| is(at, "fetch") && is(at + 1, "group") && is(at + 2, "next") && is(at + 3, "row"))
+}
+
 /// What a body's sql_mode says of how it is read.
 struct Mode {
     ansi: bool,
@@ -219,8 +228,7 @@ fn names(
         found.gap("unknown-function", &function.name, Coverage::Opaque);
     }
     found.touches_names |= functions::touches_names(&unit);
-    let gathers = has(&GATHERING);
-    let packs = gathers || candidates::packs(&unit, range.clone());
+    let packs = has(&GATHERING) || candidates::packs(&unit, range.clone());
     let assigns = unit.tokens.iter().any(|token| token.kind == Kind::Variable || token.raw(unit.text) == b":=");
     let moves = role == Role::Fired || assigns || (!has(&["return"]) && has(&MOVING));
     for candidate in candidates::distinct(&unit, range.clone(), context) {
@@ -233,7 +241,7 @@ fn names(
             .released_all();
         if packs {
             draft.packed = Columns::All;
-            draft.packed_whole = gathers;
+            draft.packed_whole = true;
         }
         if moves {
             draft.copied = Columns::All;

@@ -27,6 +27,9 @@ pub(super) fn load(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
     cursor.take_all(&["low_priority", "concurrent"]);
     if cursor.take("local") || cursor.find("local").is_some_and(|at| at < cursor.at + 3) {
         found.acts.push(SessionAct::LoadLocal);
+    } else {
+        // A file of the server: nobody knows what it holds, as with LOAD_FILE.
+        opaque(found, "load data");
     }
     let table = cursor
         .find("into")

@@ -146,6 +146,10 @@ pub(super) fn catalog() -> Catalog {
             "p_out",
             "BEGIN DECLARE d INT DEFAULT 0; DECLARE e VARCHAR(80); DECLARE c CURSOR FOR SELECT phone FROM customers; DECLARE CONTINUE HANDLER FOR NOT FOUND SET d = 1; OPEN c; l: LOOP FETCH c INTO e; IF d THEN LEAVE l; END IF; SET res = concat(res, e); END LOOP; CLOSE c; END",
         ),
+        routine(
+            "f_list",
+            "BEGIN DECLARE r TEXT DEFAULT ''; DECLARE CONTINUE HANDLER FOR NOT FOUND RETURN r; LOOP FETCH GROUP NEXT ROW; SET r = concat(r, x); END LOOP; END",
+        ),
         routine("p_quoted", "SELECT \"email\" INTO res FROM customers"),
         Function {
             sql_mode: Some("PIPES_AS_CONCAT,ANSI_QUOTES,ORACLE".into()),
@@ -170,12 +174,7 @@ pub(super) fn catalog() -> Catalog {
             "t_fill",
             "BEGIN SET NEW.sku = (SELECT min(pan) FROM billing.cards WHERE id = NEW.line_id); END",
         ),
-        fires(
-            14,
-            TriggerEvent::Update,
-            "t_keep",
-            "INSERT INTO history (email) VALUES (concat(OLD.sku, OLD.id))",
-        ),
+        fires(14, TriggerEvent::Update, "t_keep", "INSERT INTO history (email) VALUES (concat(OLD.sku, OLD.id))"),
         fires(
             14,
             TriggerEvent::Delete,
@@ -345,7 +344,13 @@ fn what_a_trigger_keeps_of_a_row_is_a_copy_of_it() {
         let each = |copy: &crate::copies::CopyOf| {
             let columns = copy.columns.iter().map(|column| {
                 let name = |name: &Option<std::sync::Arc<str>>| name.as_deref().unwrap_or("*").to_owned();
-                format!("{}.{} into {}.{}", column.source.name, name(&column.of), copy.target.name, name(&column.column))
+                format!(
+                    "{}.{} into {}.{}",
+                    column.source.name,
+                    name(&column.of),
+                    copy.target.name,
+                    name(&column.column)
+                )
             });
             columns.collect::<Vec<_>>()
         };

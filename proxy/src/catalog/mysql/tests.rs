@@ -2,6 +2,7 @@
 //! `tests/setup.sh` has run; there a missing server is a failure, elsewhere it is said and the tests have nothing to say.
 
 mod logins;
+mod programs;
 mod rogue;
 
 use std::io::Write;
