@@ -83,6 +83,7 @@ fn event() -> Event {
         rows: 1,
         bytes: 312,
         records: Vec::new(),
+        doors: Vec::new(),
         duration_us: 1834,
         sqlstate: None,
         tag: Some("SELECT 1".to_owned()),

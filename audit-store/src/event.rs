@@ -248,6 +248,9 @@ pub struct Completion {
     /// Records released, for each dataset.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub records: Vec<Count>,
+    /// What the server said besides rows that could hold values, door by door.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub doors: Vec<Door>,
     /// From the arrival of the statement to its end, microseconds.
     pub duration_us: u64,
     /// SQLSTATE of the error that ended it.
@@ -274,6 +277,24 @@ pub enum Outcome {
     ClientGone,
     /// The server went away.
     UpstreamGone,
+}
+
+/// What went through one door besides rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Door {
+    /// `error`, `notice`, `setting`, `notification`, `column-name`, `info`.
+    pub door: String,
+    /// Messages, withheld ones included.
+    pub messages: u64,
+    /// Bytes of free content that the client was sent.
+    pub bytes: u64,
+    /// Bytes of free content that were kept back.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub withheld_bytes: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A count in a dataset.

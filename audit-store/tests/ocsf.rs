@@ -107,6 +107,7 @@ fn cut() -> Event {
         rows: 50,
         bytes: 4_100,
         records: vec![Count { dataset: "customers".to_owned(), count: 50 }],
+        doors: Vec::new(),
         duration_us: 12_345,
         sqlstate: Some("54000".to_owned()),
         tag: None,

@@ -114,6 +114,7 @@ fn event() -> Event {
         rows: 1,
         bytes: 171,
         records: Vec::new(),
+        doors: Vec::new(),
         duration_us: 940,
         sqlstate: None,
         tag: Some("SELECT 1".to_owned()),

@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use weir_wire::mysql::{Binding, Facts, Limits, MysqlEngine};
 use weir_wire::{
-    ClientStep, Command, Engine, Execution, Outcome, Prepared, Refusal, Run, Shape, UpstreamStep, Values, WireError,
-    WireSide,
+    ClientStep, Command, Engine, Execution, Outcome, Prepared, Refusal, Run, Shape, Telling, UpstreamStep, Values,
+    WireError, WireSide,
 };
 
 use crate::Traces;
 use crate::conversation::Turn;
 use crate::mysql_conversation::packet_len;
-use crate::trunk::{Chunking, Event, Journal, Plan, ROWS_MAX};
+use crate::trunk::{Chunking, Event, Journal, Plan, ROWS_MAX, listening};
 
 /// Small enough that inputs of a few hundred bytes reach every bound.
 pub const LIMITS: Limits = Limits { frame_bytes_max: 64 * 1024, pipeline_max: 12 };
@@ -52,6 +52,9 @@ impl Execution for Exec {
     }
     fn may_load_local(&self) -> bool {
         self.loads
+    }
+    fn may_compute(&self) -> bool {
+        self.plan == Plan::Shape
     }
 }
 
@@ -114,7 +117,7 @@ struct Trunk {
 impl Trunk {
     fn new(facts: Facts) -> Trunk {
         Trunk {
-            engine: MysqlEngine::new(LIMITS, facts),
+            engine: listening(MysqlEngine::new(LIMITS, facts)),
             client: Vec::new(),
             upstream: Vec::new(),
             journal: Journal {
@@ -334,6 +337,11 @@ impl Trunk {
         let step = self.engine.upstream_step(rest, &mut self.journal.to_upstream)?;
         // The end of a file that was not given, the end of a cursor that was cut.
         self.journal.plain &= self.journal.to_upstream.len() == sent;
+        if let UpstreamStep::Told { len, told } = &step {
+            assert!(*len <= rest.len() && told.bytes < *len, "{told:?} of {len} bytes");
+            self.engine.tell(&rest[..*len], Telling::Whole, &mut self.journal.to_client);
+            return Ok(Some(0));
+        }
         let (trace, len) = match &step {
             UpstreamStep::More(need) => {
                 assert!(*need == 0 || *need > rest.len(), "more is wanted of a packet of {need} bytes that is whole");
@@ -347,7 +355,9 @@ impl Trunk {
             UpstreamStep::Rows { len, .. } => (b'r', *len),
             UpstreamStep::ResultEnd(len) => (b'e', *len),
             UpstreamStep::Idle { len, .. } => (b'i', *len),
-            UpstreamStep::Setting { .. } | UpstreamStep::Finished { .. } => panic!("not a step of MySQL: {step:?}"),
+            UpstreamStep::Setting { .. } | UpstreamStep::Finished { .. } | UpstreamStep::Told { .. } => {
+                panic!("not a step of MySQL: {step:?}")
+            }
         };
         assert!(len <= rest.len(), "an upstream step of {len} bytes was given {}", rest.len());
         assert!(

@@ -13,7 +13,8 @@ use std::rc::Rc;
 
 use weir_wire::pg::{Limits, PgEngine};
 use weir_wire::{
-    ClientStep, Engine, Execution, Outcome, Prepared, Refusal, Run, Transaction, UpstreamStep, WireError, WireSide,
+    ClientStep, Engine, Execution, Outcome, Prepared, Refusal, Run, Telling, Transaction, UpstreamStep, WireError,
+    WireSide,
 };
 
 use crate::Traces;
@@ -83,6 +84,13 @@ impl Plan {
     }
 }
 
+/// The engine, with somebody who listens to what the server says besides rows: what passes must pass unchanged all the
+/// same.
+pub(crate) fn listening<E: Engine>(mut engine: E) -> E {
+    engine.listen(true);
+    engine
+}
+
 /// A prepared statement.
 #[derive(Clone, Debug)]
 struct Text(Rc<[u8]>);
@@ -90,6 +98,9 @@ struct Text(Rc<[u8]>);
 impl Prepared for Text {
     fn wants_values(&self) -> bool {
         Plan::of(&self.0) == Plan::Count
+    }
+    fn may_compute(&self) -> bool {
+        Plan::of(&self.0) == Plan::Shape
     }
 }
 
@@ -110,6 +121,9 @@ impl Execution for Exec {
     }
     fn holds(&self) -> bool {
         self.plan == Plan::Count
+    }
+    fn may_compute(&self) -> bool {
+        self.plan == Plan::Shape
     }
 }
 
@@ -227,7 +241,7 @@ struct Trunk {
 impl Trunk {
     fn new() -> Trunk {
         Trunk {
-            engine: PgEngine::new(LIMITS),
+            engine: listening(PgEngine::new(LIMITS)),
             client: Vec::new(),
             upstream: Vec::new(),
             journal: Journal {
@@ -441,6 +455,11 @@ impl Trunk {
         for skipped in self.engine.take_skipped() {
             self.ended(&skipped, Outcome::Skipped);
         }
+        if let UpstreamStep::Told { len, told } = &step {
+            assert!(*len <= rest.len() && told.bytes < *len, "{told:?} of {len} bytes");
+            self.engine.tell(&rest[..*len], Telling::Whole, &mut self.journal.to_client);
+            return Ok(Some(0));
+        }
         let (code, len) = match &step {
             UpstreamStep::More(need) => {
                 assert!(*need == 0 || *need > rest.len(), "more is wanted of a frame of {need} bytes that is whole");
@@ -456,24 +475,29 @@ impl Trunk {
             UpstreamStep::ResultEnd(len) => (b'e', *len),
             UpstreamStep::Finished { len, .. } => (b'f', *len),
             UpstreamStep::Idle { len, .. } => (b'i', *len),
+            UpstreamStep::Told { .. } => panic!("decided, and told again: {step:?}"),
         };
         assert!(len <= rest.len(), "an upstream step of {len} bytes was given {}", rest.len());
         assert!(len > 0, "an upstream step of no bytes: {step:?}");
         self.note(code);
         let frame = &rest[..len];
         match step {
-            UpstreamStep::More(_) => {}
+            UpstreamStep::More(_) | UpstreamStep::Told { .. } => {}
             UpstreamStep::Pass(_) => {
                 assert!(
+                    // Of notices those that hold words only.
                     !self.silent || matches!(kind, b'N' | b'A'),
                     "`{}` came through behind a cut",
                     char::from(kind)
                 );
                 self.journal.to_client.extend_from_slice(frame);
             }
-            UpstreamStep::Setting { name, value, .. } => {
+            UpstreamStep::Setting { name, value, swallow, .. } => {
                 self.journal.events.push(Event::Setting(name.to_vec(), value.to_vec()));
-                self.journal.to_client.extend_from_slice(frame);
+                assert!(!swallow || self.silent, "a setting was dropped though nothing was cut");
+                if !swallow {
+                    self.journal.to_client.extend_from_slice(frame);
+                }
             }
             UpstreamStep::Shape(_) | UpstreamStep::ResultEnd(_) => {
                 assert!(!self.silent, "a result came through behind a cut");
@@ -563,7 +587,7 @@ fn refusal() -> Refusal {
 fn data_frames(mut bytes: &[u8]) -> usize {
     let mut count = 0;
     while let Some(kind) = bytes.first() {
-        count += usize::from(matches!(kind, b'D' | b'd'));
+        count += usize::from(matches!(kind, b'D' | b'd' | b'V'));
         bytes = &bytes[frame_len(bytes)..];
     }
     count

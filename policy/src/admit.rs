@@ -118,7 +118,7 @@ impl PolicySet {
 
 impl Rule {
     /// Whether the rule speaks of this person at this second of Unix time.
-    fn applies_to(&self, who: &Who, wall: u64) -> bool {
+    pub(crate) fn applies_to(&self, who: &Who, wall: u64) -> bool {
         let excepted = self
             .except
             .as_ref()

@@ -18,6 +18,7 @@ mod expose;
 mod foreign;
 mod lanes;
 pub mod list;
+mod told;
 
 pub use copies::holders;
 pub(crate) use lanes::lanes;

@@ -261,7 +261,7 @@ fn exposes(exposure: &Exposure) -> Vec<Exposes> {
     let counted = |exposed: &Exposed| match exposed.manner {
         Manner::Used => Counts::Nothing,
         _ if exposed.whole => Counts::Whole,
-        Manner::Packed => Counts::Bytes,
+        Manner::Packed | Manner::Told => Counts::Bytes,
         Manner::Rows if exposed.pin.is_some() => Counts::One,
         Manner::Rows if exposed.key_released => Counts::Keys,
         Manner::Rows => Counts::Rows,

@@ -18,6 +18,9 @@ pub struct Origin {
     pub attribute: i16,
 }
 
+/// Bytes of a message of the server that are its own words: "invalid input syntax for type integer", the name of a key.
+pub const MESSAGE_WORDS_BYTES: u32 = 64;
+
 /// How values of a dataset leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,6 +31,8 @@ pub enum Manner {
     Rows,
     /// Packed: one result row may hold many records, so bytes are counted.
     Packed,
+    /// In words of the server: a message names one record, or as many as its bytes can hold.
+    Told,
 }
 
 /// One use of one sensitive relation.
@@ -228,6 +233,13 @@ pub enum Weight {
     /// Records are packed: the bytes of the row divided by `record_bytes`, rounded up, at least 1.
     Bytes {
         /// Mean bytes of one record; at least 1.
+        record_bytes: u32,
+    },
+    /// A message of the server: one record up to `one_bytes`, else what is beyond the words divided by `record_bytes`.
+    Message {
+        /// Bytes of words and one whole record.
+        one_bytes: u32,
+        /// Bytes of one record's values, where many are packed; at least 1.
         record_bytes: u32,
     },
 }

@@ -20,7 +20,7 @@ use line::{Cost, Fit, Line};
 use stitch::Stitch;
 
 use crate::budget::{Amounts, Limit};
-use crate::exposure::{Lane, LaneKey, Weight};
+use crate::exposure::{Lane, LaneKey, MESSAGE_WORDS_BYTES, Weight};
 use crate::extraction::{Fresh, Manner};
 use crate::ledger::{Account, Ledger, LedgerTime, RecordKey, Tally};
 use crate::relation::RelationId;
@@ -412,6 +412,11 @@ impl Meter {
                     cost.leased += u64::from(records);
                     cost.statement += u64::from(records);
                 }
+                (Weight::Message { one_bytes, record_bytes }, _) => {
+                    let records = records_told(bytes, one_bytes, record_bytes);
+                    cost.leased += records;
+                    cost.statement += records;
+                }
                 (Weight::Traffic, _) => {}
                 (Weight::Bytes { record_bytes }, _) => {
                     let records = records_in(bytes, record_bytes);
@@ -476,6 +481,12 @@ impl Meter {
                     open.tally.add(u64::from(records));
                     pending.fresh.add(u64::from(records));
                     pending.unkeyed = pending.unkeyed.saturating_add(u64::from(records));
+                }
+                (Weight::Message { one_bytes, record_bytes }, _) => {
+                    let records = records_told(bytes, one_bytes, record_bytes);
+                    open.tally.add(records);
+                    pending.fresh.add(records);
+                    pending.unkeyed = pending.unkeyed.saturating_add(records);
                 }
                 (Weight::Traffic, _) => {}
                 (Weight::Bytes { record_bytes }, _) => {
@@ -557,6 +568,11 @@ impl Open {
 /// Records that a row of this size is taken for.
 fn records_in(bytes: u32, record_bytes: u32) -> u64 {
     u64::from(bytes.div_ceil(record_bytes.max(1)).max(1))
+}
+
+/// Records that a message of this size is taken for.
+fn records_told(bytes: u32, one_bytes: u32, record_bytes: u32) -> u64 {
+    if bytes <= one_bytes { 1 } else { records_in(bytes.saturating_sub(MESSAGE_WORDS_BYTES), record_bytes) }
 }
 
 fn key_of(keys: &[RecordKey], lane: usize) -> Option<RecordKey> {

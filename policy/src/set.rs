@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use crate::cases::{Case, Table};
 use crate::detect::Detect;
+use crate::identity::Who;
 use crate::relation::Engine;
-use crate::rule::{Dataset, Declassified, Defaults, OnStoreFailure, RelationPattern, Rule};
+use crate::rule::{Dataset, Declassified, Defaults, OnStoreFailure, RelationPattern, Rule, Then};
 
 /// A loaded policy file.
 #[derive(Clone, Debug)]
@@ -42,6 +43,17 @@ impl PolicySet {
     /// Whether the whole policy only observes.
     pub fn observes(&self) -> bool {
         self.observe
+    }
+
+    /// Whether what cannot be read may run unseen where it may touch something sensitive.
+    pub fn allows_opaque(&self) -> bool {
+        self.defaults.opaque_sensitive == Then::Allow
+    }
+
+    /// Whether a budget holds this person back at this second of Unix time.
+    pub fn budgets(&self, who: &Who, wall: u64) -> bool {
+        let holds = |rule: &Rule| !rule.observe && rule.then == Then::Refuse && !rule.budget.is_empty();
+        !self.observe && self.rules.iter().any(|rule| holds(rule) && rule.applies_to(who, wall))
     }
 
     /// What happens to statements that need a durable record, while there can be none.

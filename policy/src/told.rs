@@ -91,6 +91,7 @@ fn is_grouped(alert: &Alert) -> bool {
         | AlertKind::WouldRefuse
         | AlertKind::WouldCut
         | AlertKind::Probe
+        | AlertKind::Withheld
         | AlertKind::Refused
         | AlertKind::Cut => true,
     }

@@ -167,6 +167,8 @@ pub enum AlertKind {
     UnclassifiedEgress,
     /// Many statements ask about values and let none out.
     Probe,
+    /// Words of the server were kept back.
+    Withheld,
     /// Observe mode: would have been refused.
     WouldRefuse,
     /// Observe mode: would have been cut.

@@ -211,6 +211,11 @@ impl Understood {
         self.analysis.statements.iter().any(|statement| statement.acts.contains(&SessionAct::LoadLocal))
     }
 
+    /// Whether names of its results may be computed: nobody has read the text that defines them.
+    pub fn may_compute(&self) -> bool {
+        self.merged.opaque().is_some()
+    }
+
     /// Whether it puts the session back to its start.
     pub fn starts_over(&self) -> bool {
         let mut acts = self.analysis.statements.iter().flat_map(|statement| &statement.acts);

@@ -380,6 +380,7 @@ mod tests {
             rows: 3,
             bytes: 30,
             records: Vec::new(),
+            doors: Vec::new(),
             duration_us: 1,
             sqlstate: None,
             tag: None,

@@ -359,6 +359,7 @@ fn unmapped(entry: &Entry) -> Value {
                 ("rows", Some(json!({ "released": number(completion.rows) }))),
                 ("bytes", Some(json!({ "released": number(completion.bytes) }))),
                 ("records", (!records.is_empty()).then(|| json!({ "released": records }))),
+                ("doors", list(completion.doors.iter().map(|door| json!(door)))),
             ])
         }
         Body::SessionEnd(end) => object([

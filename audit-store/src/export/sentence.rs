@@ -169,6 +169,12 @@ fn ended(completion: &Completion) -> String {
     for count in &completion.records {
         let _ = write!(text, ", {} of {}", plural(count.count, "record"), count.dataset);
     }
+    for door in &completion.doors {
+        let _ = write!(text, ", {} by {}", plural(door.bytes, "byte"), plural(door.messages, &door.door));
+        if door.withheld_bytes > 0 {
+            let _ = write!(text, " ({} withheld)", plural(door.withheld_bytes, "byte"));
+        }
+    }
     text
 }
 

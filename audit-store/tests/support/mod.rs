@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use weir_audit_store::event::{
     Admin, Alert, Authentication, AuthenticationOutcome, Basis, Body, Boot, Charge, Completion, Count, Decision,
-    Denial, Lease, Leases, Outcome, Person, Policy, PolicyOutcome, RelationUse, Session, SessionEnd, SessionStart,
-    Severity, Shutdown, Statement, StoreTrouble,
+    Denial, Door, Lease, Leases, Outcome, Person, Policy, PolicyOutcome, RelationUse, Session, SessionEnd,
+    SessionStart, Severity, Shutdown, Statement, StoreTrouble,
 };
 use weir_audit_store::{Entry, Event, Options, PublicKey, Reader, Record, Store, StoreError};
 
@@ -91,6 +91,7 @@ fn body() -> BoxedStrategy<Body> {
         count(),
         count(),
         few((word(DATASETS), count())),
+        few((word(&["error", "notice", "setting"]), count(), count(), count())),
         count(),
         sqlstate(),
         option::of(text()),
@@ -114,9 +115,11 @@ fn body() -> BoxedStrategy<Body> {
         }),
         leases().prop_map(Body::Admission),
         leases().prop_map(Body::Lease),
-        completion.prop_map(|(outcome, rows, bytes, records, duration_us, sqlstate, tag)| {
+        completion.prop_map(|(outcome, rows, bytes, records, doors, duration_us, sqlstate, tag)| {
+            let door = |(door, messages, bytes, withheld_bytes)| Door { door, messages, bytes, withheld_bytes };
+            let doors = doors.into_iter().map(door).collect();
             let records = records.into_iter().map(|(dataset, count)| Count { dataset, count }).collect();
-            Body::Completion(Completion { outcome, rows, bytes, records, duration_us, sqlstate, tag })
+            Body::Completion(Completion { outcome, rows, bytes, records, doors, duration_us, sqlstate, tag })
         }),
         (word(&["no-cards"]), text(), word(&["42501"])).prop_map(|(code, message, sqlstate)| Body::Denial(Denial {
             code,

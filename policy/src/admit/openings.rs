@@ -236,8 +236,8 @@ fn judge(
 
 /// Records that the execution may release before it must ask again: as few as its text allows.
 fn first_lease(exposure: &Exposure, leaving: &[&Exposed]) -> u64 {
-    if leaving.iter().all(|exposed| exposed.whole) {
-        // Charged already.
+    if leaving.iter().all(|exposed| exposed.whole || exposed.manner == exposure::Manner::Told) {
+        // Charged already, or one message.
         return 1;
     }
     if leaving.iter().all(|exposed| exposed.pin.is_some()) {

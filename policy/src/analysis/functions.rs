@@ -102,12 +102,10 @@ impl Walker<'_> {
             None => {}
         }
         let reached = self.reached_by(schema.as_deref(), &name, constants.as_deref());
-        if let (Engine::Mysql, Some(published)) = (self.engine(), builtins::publishes(self.engine(), &name)) {
-            // No row shows it, so that it is counted before the statement runs.
+        if let Some(published) = builtins::publishes(self.engine(), &name) {
+            // No row shows it, or the row comes when it is done: what a later SHOW or another session reads is counted
+            // before the statement runs.
             self.copy_flow(&flow, None, published == Published::OneValue);
-        } else if builtins::publishes(self.engine(), &name).is_some() {
-            // Whatever becomes of the result: the value is where a later SHOW or another session reads it.
-            self.release_flow(&pack(&flow, false));
         }
         let windowed = function.over.is_some();
         let stored = self.engine() == Engine::Mysql && schema.is_some();

@@ -14,7 +14,7 @@ use crate::statement::{Access, Columns, Coverage, Extent, RelationUse, Statement
 const PACKED_COLUMN_BYTES_MAX: u32 = 16;
 
 /// What makes two uses one exposure.
-type Same = (Arc<str>, RelationId, u32, Access);
+pub(super) type Same = (Arc<str>, RelationId, u32, Access);
 
 impl Binding {
     /// What a statement exposes. Depends on nothing but the analysis, and may be kept beside it.
@@ -103,45 +103,6 @@ impl Binding {
         merged.touched.sort_by_cached_key(same);
         merged.plain = self.is_plain(&merged);
         merged
-    }
-
-    /// What warnings of a statement expose, once somebody asks for them: MySQL names in them each value that it could
-    /// not convert, of what the statement let out and of what it only compared. Every row is taken for a record.
-    pub fn warned(&self, before: &Exposure) -> Exposure {
-        let row = |exposed: &Exposed| Exposed {
-            access: Access::Read,
-            manner: Manner::Rows,
-            whole: false,
-            copied: false,
-            unfollowed: false,
-            pin: None,
-            reads: 1,
-            key: None,
-            key_released: false,
-            ..exposed.clone()
-        };
-        let mut warned = Exposure {
-            touched: Vec::new(),
-            accesses: BTreeSet::from([Access::Read]),
-            coverage: Coverage::Full,
-            opaque: before.opaque.clone(),
-            copies: Vec::new(),
-            rows_max: None,
-            returns: true,
-            views: BTreeSet::new(),
-            asked: Vec::new(),
-            approach: Approach::Scan,
-            plain: false,
-        };
-        for exposed in before.touched.iter().map(row) {
-            match warned.touched.iter_mut().find(|known| same(known) == same(&exposed)) {
-                Some(known) => either(known, &exposed),
-                None => warned.touched.push(exposed),
-            }
-        }
-        warned.touched.sort_by_cached_key(same);
-        warned.plain = self.is_plain(&warned);
-        warned
     }
 
     /// What the exposure must be when the server says that the result has these columns: `Some` where it names a
@@ -477,7 +438,7 @@ fn beside(known: &mut Exposed, other: &Exposed) {
 }
 
 /// Adds a use in another statement: a row holds records of one of them.
-fn either(known: &mut Exposed, other: &Exposed) {
+pub(super) fn either(known: &mut Exposed, other: &Exposed) {
     let both = known.manner != Manner::Used && other.manner != Manner::Used;
     if both {
         if known.pin != other.pin {
@@ -514,7 +475,7 @@ fn join(known: &mut Exposed, other: &Exposed) {
     known.columns = columns.into_iter().collect();
 }
 
-fn same(exposed: &Exposed) -> Same {
+pub(super) fn same(exposed: &Exposed) -> Same {
     (exposed.dataset.clone(), exposed.relation.clone(), exposed.oid, exposed.access)
 }
 
@@ -558,12 +519,15 @@ fn releases(columns: &Columns, covered: &Covered, attribute: i16) -> bool {
 fn record_bytes(covered: &Covered, packed: Option<&Vec<Arc<str>>>) -> u32 {
     let whole = covered.row_bytes.max(1);
     match packed {
-        Some(columns) if columns.len() < covered.columns.len() => {
-            let columns = u32::try_from(columns.len().max(1)).unwrap_or(u32::MAX);
-            whole.min(columns.saturating_mul(PACKED_COLUMN_BYTES_MAX))
-        }
+        Some(columns) if columns.len() < covered.columns.len() => packed_bytes(whole, columns.len()),
         _ => whole,
     }
+}
+
+/// Bytes that so many columns of one record are taken to have in a value that packs many.
+pub(super) fn packed_bytes(whole: u32, columns: usize) -> u32 {
+    let columns = u32::try_from(columns.max(1)).unwrap_or(u32::MAX);
+    whole.min(columns.saturating_mul(PACKED_COLUMN_BYTES_MAX)).max(1)
 }
 
 /// Why nothing can be promised about a statement.

@@ -1,7 +1,8 @@
 //! What to count on each row of a result, once the server has said where its columns come from.
 
 use super::Binding;
-use crate::exposure::{Exposed, Exposure, Lane, LaneKey, Manner, Origin, Weight};
+use super::expose::packed_bytes;
+use crate::exposure::{Exposed, Exposure, Lane, LaneKey, MESSAGE_WORDS_BYTES, Manner, Origin, Weight};
 
 impl Binding {
     /// What to count on each row of a result with these columns; none known when `origins` is empty (COPY).
@@ -34,6 +35,10 @@ fn lane(exposed: &Exposed, origins: &[Origin]) -> Lane {
     };
     let weight = match exposed.manner {
         Manner::Packed => Weight::Bytes { record_bytes: exposed.record_bytes },
+        Manner::Told => Weight::Message {
+            one_bytes: MESSAGE_WORDS_BYTES.saturating_add(exposed.record_bytes),
+            record_bytes: packed_bytes(exposed.record_bytes, exposed.columns.len()),
+        },
         _ if exposed.reads > 1 => Weight::Many { records: exposed.reads },
         _ => Weight::Row,
     };

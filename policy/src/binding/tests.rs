@@ -209,6 +209,7 @@ fn words(exposure: &Exposure) -> String {
             Manner::Used => " used",
             Manner::Rows => "",
             Manner::Packed => " packed",
+            Manner::Told => " told",
         });
         if exposed.whole {
             write!(word, " whole({})", exposed.rows_estimate).unwrap();
@@ -275,6 +276,7 @@ fn lane_words(lanes: &[Lane]) -> String {
             Weight::Row => String::new(),
             Weight::Many { records } => format!(" x{records}"),
             Weight::Bytes { record_bytes } => format!(" /{record_bytes} B"),
+            Weight::Message { one_bytes, record_bytes } => format!(" told {one_bytes}/{record_bytes} B"),
             Weight::Traffic => " traffic".to_owned(),
         };
         format!("{}/{} {key}{weight}", lane.dataset, lane.relation.name)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir_audit_store::event::{Basis, Charge, Count, Lease, RelationUse, Role, Severity, Statement};
+use weir_audit_store::event::{Basis, Charge, Count, Door, Lease, RelationUse, Role, Severity, Statement};
 use weir_policy::budget::Unit;
 use weir_policy::meter::{ChargedLine, LeaseLine, SettledLine};
 use weir_policy::statement::{Access, Columns, Coverage, RelationUse as Use, Source, StatementAnalysis, Verb};
@@ -10,6 +10,7 @@ use weir_policy::verdict::{self, AlertKind};
 
 use crate::analyses::Understood;
 use crate::budgets::encode_keys;
+use crate::session::execution::{Doors, Through};
 
 /// Most relations of one record; a statement that reaches more says so in its gaps.
 const RELATIONS_MAX: usize = 256;
@@ -61,7 +62,37 @@ pub fn charges(lines: &[ChargedLine]) -> Vec<Charge> {
 
 /// Records by dataset.
 pub fn counts(lines: &[SettledLine]) -> Vec<Count> {
-    lines.iter().map(|line| Count { dataset: line.dataset.to_string(), count: line.records }).collect()
+    let mut counts: Vec<Count> = Vec::with_capacity(lines.len());
+    for line in lines {
+        match counts.iter_mut().find(|known| *known.dataset == *line.dataset) {
+            Some(known) => known.count = known.count.saturating_add(line.records),
+            None => counts.push(Count { dataset: line.dataset.to_string(), count: line.records }),
+        }
+    }
+    counts
+}
+
+/// What went through other doors than rows.
+pub fn doors(doors: &Doors) -> Vec<Door> {
+    let line = |(door, through): (weir_wire::Door, Through)| Door {
+        door: self::door(door).to_owned(),
+        messages: through.messages,
+        bytes: through.bytes,
+        withheld_bytes: through.withheld_bytes,
+    };
+    doors.through().map(line).collect()
+}
+
+/// The word for a door.
+pub fn door(door: weir_wire::Door) -> &'static str {
+    match door {
+        weir_wire::Door::Error => "error",
+        weir_wire::Door::Notice => "notice",
+        weir_wire::Door::Setting => "setting",
+        weir_wire::Door::Notification => "notification",
+        weir_wire::Door::Columns => "column-name",
+        weir_wire::Door::Info => "info",
+    }
 }
 
 /// A statement as a record tells it.
@@ -194,6 +225,7 @@ pub fn alert(kind: AlertKind) -> (&'static str, Severity) {
         AlertKind::UnknownPerson => ("unknown-person", Severity::Medium),
         AlertKind::UnclassifiedEgress => ("unclassified-egress", Severity::Medium),
         AlertKind::Probe => ("probe", Severity::High),
+        AlertKind::Withheld => ("withheld", Severity::Medium),
         AlertKind::WouldRefuse => ("would-refuse", Severity::Medium),
         AlertKind::WouldCut => ("would-cut", Severity::High),
         AlertKind::Refused => ("refused", Severity::Medium),

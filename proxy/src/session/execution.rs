@@ -1,5 +1,7 @@
 //! A text that Weir has read, and one run of it from its admission to its end.
 
+mod doors;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use weir_wire::{Shape as Columns, Values};
 use crate::analyses::{Terms, Understood};
 use crate::budgets::{Budgets, KeyHasher};
 use crate::policies::InForce;
+
+pub use doors::{Doors, Through};
 
 /// Longest text of a prepared statement that is kept to be understood again under another policy or catalog. The parser
 /// reads no text that is nearly as long.
@@ -79,7 +83,16 @@ impl Known {
         }
     }
 
-    fn literal(&self, index: usize) -> Option<Vec<u8>> {
+    /// Whether the text names LAST_INSERT_ID, which with an argument sets the number in MySQL's OK.
+    /// <https://dev.mysql.com/doc/refman/en/information-functions.html#function_last-insert-id>
+    pub fn sets_insert_id(&self) -> bool {
+        const NAME: &[u8] = b"last_insert_id";
+        let named = |text: &[u8]| text.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME));
+        self.text.as_deref().is_none_or(named)
+    }
+
+    /// The value of a literal of the text.
+    pub fn literal(&self, index: usize) -> Option<Vec<u8>> {
         let literal = self.shape.literals.get(index)?;
         literal_value(self.text.as_deref()?, literal, self.lex).map(|value| value.into_owned())
     }
@@ -92,6 +105,10 @@ pub struct Handle(pub Rc<Known>);
 impl weir_wire::Prepared for Handle {
     fn wants_values(&self) -> bool {
         self.0.last.borrow().as_ref().is_some_and(|(_, understood)| understood.pins_parameters)
+    }
+
+    fn may_compute(&self) -> bool {
+        self.0.last.borrow().as_ref().is_none_or(|(_, understood)| understood.may_compute())
     }
 }
 
@@ -144,6 +161,10 @@ pub struct Execution {
     pub reference: Option<String>,
     /// Relations of the session's own that it copies into.
     pub own_copies: Vec<String>,
+    /// Names of its results, or the number in MySQL's OK, may be computed.
+    pub computes: bool,
+    /// What it has told by other doors than rows; `None` while it has told nothing that anybody protects.
+    pub doors: Option<Box<Doors>>,
 }
 
 impl weir_wire::Execution for Execution {
@@ -161,6 +182,10 @@ impl weir_wire::Execution for Execution {
 
     fn may_load_local(&self) -> bool {
         self.loads_local
+    }
+
+    fn may_compute(&self) -> bool {
+        self.computes
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod copies;
 mod declined;
+mod doors;
 mod ending;
 mod rows;
 mod telling;
@@ -14,9 +15,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir_audit_store::event::{Body, Decision as Decided, Denial as Denied, Leases, Outcome as Ended};
+use weir_audit_store::event::{Body, Charge, Decision as Decided, Denial as Denied, Leases, Outcome as Ended};
 use weir_audit_store::{StoreError, Urgency};
 use weir_policy::meter::{ChargedLine, LeaseLine};
+use weir_policy::relation::Engine;
 use weir_policy::rule::OnStoreFailure;
 use weir_policy::statement::Verb;
 use weir_policy::verdict::{Decision, Denial};
@@ -32,6 +34,7 @@ use crate::config::Durability;
 use crate::route::Route;
 use crate::telemetry;
 
+pub use doors::Hearing;
 use telling::{decided, dedup, refusal};
 
 /// SQLSTATE while the audit log cannot be written: `io_error`.
@@ -100,6 +103,16 @@ pub struct Gate {
     bytes: u64,
     keys: Vec<weir_policy::ledger::RecordKey>,
     row_bytes: Vec<u32>,
+    /// What a message is charged to that belongs to no execution which runs, while its record is waited for.
+    aside: Option<Box<Execution>>,
+    /// What the present transaction has written, with the latest statement that did.
+    written: Option<doors::Subject>,
+    /// What ran since the server last waited for a command was about, and what the transaction has written.
+    pipelined: Option<doors::Subject>,
+    /// Charges of doors that no record has taken up yet.
+    spent: Vec<Charge>,
+    /// It was told that payloads of notifications are withheld.
+    is_notification_withheld: bool,
 }
 
 impl Gate {
@@ -121,6 +134,11 @@ impl Gate {
             bytes: 0,
             keys: Vec::new(),
             row_bytes: Vec::new(),
+            aside: None,
+            written: None,
+            pipelined: None,
+            spent: Vec::new(),
+            is_notification_withheld: false,
         }
     }
 
@@ -179,7 +197,7 @@ impl Gate {
                 (None, self.mind.unseen("unknown-statement", "prepared out of sight".to_owned()), None)
             }
             Run::Function { oid } => {
-                if self.function_calls == FunctionCalls::Refused {
+                if self.function_calls == FunctionCalls::Refused && !self.lets_anything_run() {
                     return Judgement::Refuse(self.no_function_calls(*oid));
                 }
                 (None, self.mind.unseen("function-call", format!("function {oid}")), None)
@@ -228,12 +246,44 @@ impl Gate {
         started: Instant,
     ) -> (Judgement, Verb) {
         let verb = understood.verb();
+        let mut execution = self.execution(known, understood, values, started);
+        if execution.exposure.is_plain() && self.durability == Durability::Sensitive {
+            return (Judgement::Forward(execution), verb);
+        }
+        if let Some(refusal) = self.no_room_for_copies(&mut execution) {
+            return (Judgement::Refuse(refusal), verb);
+        }
+        let judgement = match self.decide(&mut execution) {
+            Ok(wait) => {
+                let wait = wait.and_then(|wait| Ok(wait.max(self.label_copies(&mut execution)?)));
+                self.go_or_park(execution, wait)
+            }
+            Err(denial) => {
+                let refusal = self.refused(&mut execution, &denial);
+                Judgement::Refuse(refusal)
+            }
+        };
+        (judgement, verb)
+    }
+
+    /// An execution that nobody has judged yet.
+    fn execution(
+        &mut self,
+        known: Option<Rc<Known>>,
+        understood: Arc<Understood>,
+        values: Option<Arc<dyn Values>>,
+        started: Instant,
+    ) -> Box<Execution> {
         let exposure = Arc::clone(&understood.merged);
+        let is_mysql = self.mind.engine() == Engine::Mysql;
         let bound = self.mind.bound();
         let sensitive_database = bound.binding.is_sensitive();
         let in_force = Arc::clone(&bound.in_force);
-        let mut execution = Box::new(Execution {
+        Box::new(Execution {
             id: self.mind.statement_id(self.statements),
+            computes: understood.may_compute()
+                || (is_mysql && !exposure.is_plain() && known.as_ref().is_some_and(|known| known.sets_insert_id())),
+            doors: None,
             known,
             holds: sensitive_database && (!exposure.is_plain() || understood.changes_session),
             wants_shape: sensitive_database,
@@ -256,24 +306,7 @@ impl Gate {
             started,
             reference: None,
             own_copies: Vec::new(),
-        });
-        if execution.exposure.is_plain() && self.durability == Durability::Sensitive {
-            return (Judgement::Forward(execution), verb);
-        }
-        if let Some(refusal) = self.no_room_for_copies(&mut execution) {
-            return (Judgement::Refuse(refusal), verb);
-        }
-        let judgement = match self.decide(&mut execution) {
-            Ok(wait) => {
-                let wait = wait.and_then(|wait| Ok(wait.max(self.label_copies(&mut execution)?)));
-                self.go_or_park(execution, wait)
-            }
-            Err(denial) => {
-                let refusal = self.refused(&mut execution, &denial);
-                Judgement::Refuse(refusal)
-            }
-        };
-        (judgement, verb)
+        })
     }
 
     fn go_or_park(&mut self, execution: Box<Execution>, wait: Result<u64, StoreError>) -> Judgement {
@@ -362,6 +395,7 @@ impl Gate {
     /// The server waits for the next command.
     pub fn idle(&mut self, transaction: Transaction) {
         let before = std::mem::replace(&mut self.transaction, transaction);
+        self.forget_pipeline(transaction == Transaction::Idle);
         self.mind.idle(before, transaction);
         if transaction == Transaction::Idle {
             self.settle_copies();

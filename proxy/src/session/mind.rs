@@ -197,6 +197,29 @@ impl Mind {
         &self.bound
     }
 
+    /// Whether the database holds anything that policy protects, or may.
+    pub fn may_be_sensitive(&self) -> bool {
+        self.bound.binding.is_sensitive()
+    }
+
+    /// What several statements expose together.
+    pub fn merge<'e>(&self, exposures: impl IntoIterator<Item = &'e Exposure>) -> Exposure {
+        self.bound.binding.merge(exposures)
+    }
+
+    /// Names that every message to this session may hold: of its database and its account.
+    pub fn own_words(&self) -> [&str; 2] {
+        [&self.session.database, &self.session.account]
+    }
+
+    /// Columns of the relations that a text names, as the catalog has them, up to a bound.
+    pub fn columns_of(&self, understood: &Understood) -> Vec<Arc<str>> {
+        const COLUMNS_MAX: usize = 4096;
+        let uses = understood.analysis.statements.iter().flat_map(|statement| &statement.uses);
+        let relations = uses.filter_map(|used| self.bound.view.catalog.by_oid(used.oid));
+        relations.flat_map(|relation| &relation.columns).map(|column| column.name.clone()).take(COLUMNS_MAX).collect()
+    }
+
     /// Where the columns of a result come from, as far as the server tells.
     pub fn origins(&mut self, shape: &dyn Shape) -> Vec<Origin> {
         self.bound();

@@ -7,9 +7,9 @@
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use weir_wire::{ClientStep, Outcome, Transaction, UpstreamStep};
+use weir_wire::{ClientStep, Outcome, Telling, Transaction, UpstreamStep};
 
-use super::gate::{Gate, Judgement, Release};
+use super::gate::{Gate, Hearing, Judgement, Release};
 use super::leg::{Leg, ReadBuffer};
 use super::{End, SessionEngine};
 
@@ -275,6 +275,7 @@ impl<E: SessionEngine> Relay<E> {
 
     /// Takes all steps that the upstream's bytes allow, and sends what they gave.
     fn take_upstream(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<Next> {
+        self.engine.listen(self.gate.listens());
         let mut used = 0;
         // Bytes from here to `used` pass unchanged and go out in one piece.
         let mut run = 0;
@@ -299,10 +300,28 @@ impl<E: SessionEngine> Relay<E> {
                     self.take_settings();
                     used += len;
                 }
-                UpstreamStep::Setting { len, name, value } => {
+                UpstreamStep::Setting { len, name, value, swallow } => {
                     let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
                     self.gate.mind().setting(&name, &value);
-                    used += len;
+                    (run, used) = self.pass_or_drop(bytes, run, used, len, swallow);
+                }
+                UpstreamStep::Told { len, told } => {
+                    let hearing = self.gate.hear(&told, &mut self.engine);
+                    if !matches!(hearing, Hearing::Pass) {
+                        self.to_client.extend_from_slice(&bytes[run..used]);
+                        run = used;
+                    }
+                    let telling = match &hearing {
+                        Hearing::Pass => Telling::Whole,
+                        Hearing::Wait(sequence) => {
+                            self.upstream_wait = Some(*sequence);
+                            break;
+                        }
+                        Hearing::Trim => Telling::Trimmed,
+                        Hearing::Instead(refusal) => Telling::Instead(refusal),
+                        Hearing::Nothing => Telling::Nothing,
+                    };
+                    self.engine.tell(&rest[..len], telling, &mut self.to_client);
                 }
                 UpstreamStep::Swallow(len) => {
                     self.to_client.extend_from_slice(&bytes[run..used]);

@@ -24,6 +24,6 @@ pub mod step;
 
 pub use refusal::{Refusal, WireError, WireSide};
 pub use step::{
-    ClientStep, ColumnOrigin, Command, Engine, Execution, Outcome, Prepared, Run, Shape, Transaction, UpstreamStep,
-    Values,
+    ClientStep, ColumnOrigin, Command, Content, Door, Engine, Execution, Moment, Outcome, Prepared, Quote, Run, Shape,
+    Telling, Told, Transaction, UpstreamStep, Values,
 };

@@ -10,6 +10,10 @@ use crate::refusal::{Refusal, WireError};
 pub trait Prepared: Clone {
     /// Whether parameter values must be kept with each binding (they pin a key).
     fn wants_values(&self) -> bool;
+    /// Names of its result's columns may be computed, so that they are told before they pass.
+    fn may_compute(&self) -> bool {
+        false
+    }
 }
 
 /// What the trunk remembers of one execution while its reply is awaited.
@@ -23,6 +27,10 @@ pub trait Execution {
     fn holds(&self) -> bool;
     /// The statement itself asks for a file of the client, and may have it (MySQL's LOAD DATA LOCAL).
     fn may_load_local(&self) -> bool {
+        false
+    }
+    /// Names of its result's columns, or the number in MySQL's OK, may be computed: they are told before they pass.
+    fn may_compute(&self) -> bool {
         false
     }
 }
@@ -172,6 +180,109 @@ pub enum ClientStep<'b, S, V> {
     Terminate(usize),
 }
 
+/// A way out for what the server says besides rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Door {
+    /// An error: PostgreSQL's ErrorResponse, MySQL's ERR.
+    Error,
+    /// A notice (PostgreSQL).
+    Notice,
+    /// A setting that the server reports: ParameterStatus, and the session state in MySQL's OK.
+    Setting,
+    /// What another session, or this one, has notified (PostgreSQL). It may come from anybody.
+    Notification,
+    /// Names of a result's columns.
+    Columns,
+    /// What a command that has ended says of itself: MySQL's OK with its text and LAST_INSERT_ID.
+    Info,
+}
+
+impl Door {
+    /// Every door.
+    pub const ALL: [Door; 6] =
+        [Door::Error, Door::Notice, Door::Setting, Door::Notification, Door::Columns, Door::Info];
+}
+
+/// When the server said something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// While an execution runs: [`Engine::running`].
+    Running,
+    /// While a statement is planned with its parameters, before anything of it was judged: [`Engine::binding`].
+    Binding,
+    /// At the end of a transaction or pipeline: it may be about anything that ran in it.
+    Ending,
+    /// At no time that anybody chose.
+    Aside,
+}
+
+/// A part of a message that the server has taken from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Quote {
+    /// A value or a name: harmless where the client's own text has just this one.
+    Word(Vec<u8>),
+    /// A stretch of the text that was read, from some place on: harmless where the client's own text ends so.
+    Rest {
+        /// The stretch.
+        text: Vec<u8>,
+        /// It may be longer: the server quotes no more of it.
+        is_cut: bool,
+    },
+}
+
+impl Quote {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Quote::Word(text) | Quote::Rest { text, .. } => text.len(),
+        }
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a message may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Words of the server and names that the client's own text has: no value of any row.
+    Words,
+    /// Words of the server around these.
+    Quotes(Vec<Quote>),
+    /// Anything.
+    Values,
+}
+
+/// What the server says besides rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// By which door.
+    pub door: Door,
+    /// When.
+    pub moment: Moment,
+    /// Bytes of its free content: what a value could stand in.
+    pub bytes: usize,
+    /// What that may be.
+    pub content: Content,
+    /// Whether its values stand in parts that can be left out, so that words of the server remain.
+    pub trims: bool,
+}
+
+/// What becomes of something that the server says.
+#[derive(Clone, Copy, Debug)]
+pub enum Telling<'t> {
+    /// The client reads it as it came.
+    Whole,
+    /// Without the parts that may hold values; only where [`Told::trims`] says so.
+    Trimmed,
+    /// The client reads this instead, in a message of the same kind and code where there is one, else nothing.
+    Instead(&'t Refusal),
+    /// The client does not see it.
+    Nothing,
+}
+
 /// What the upstream's bytes say next.
 #[derive(Debug)]
 pub enum UpstreamStep<'b, X> {
@@ -194,12 +305,22 @@ pub enum UpstreamStep<'b, X> {
     },
     /// A setting that the server reports.
     Setting {
-        /// Length of its frame; forward it.
+        /// Length of its frame; forward it unless `swallow`.
         len: usize,
         /// Its name.
         name: &'b [u8],
         /// Its value.
         value: &'b [u8],
+        /// Whether the client must not see it.
+        swallow: bool,
+    },
+    /// The server says something besides rows, and somebody listens: decide, then call [`Engine::tell`] with the frame.
+    /// Nothing is consumed yet; until then the step is the same.
+    Told {
+        /// Length of its frame.
+        len: usize,
+        /// What it says.
+        told: Told,
     },
     /// One result of the running text ended; more may follow.
     ResultEnd(usize),
@@ -225,6 +346,26 @@ pub enum UpstreamStep<'b, X> {
         /// Transaction status now.
         transaction: Transaction,
     },
+}
+
+impl<X> UpstreamStep<'_, X> {
+    /// The same step, of which the client sees nothing.
+    #[must_use]
+    pub(crate) fn unheard(self) -> Self {
+        match self {
+            UpstreamStep::Pass(len) | UpstreamStep::Shape(len) | UpstreamStep::ResultEnd(len) => {
+                UpstreamStep::Swallow(len)
+            }
+            UpstreamStep::Setting { len, name, value, .. } => UpstreamStep::Setting { len, name, value, swallow: true },
+            UpstreamStep::Finished { len, execution, outcome, .. } => {
+                UpstreamStep::Finished { len, swallow: true, execution, outcome }
+            }
+            UpstreamStep::Idle { len, finished, transaction, .. } => {
+                UpstreamStep::Idle { len, swallow: true, finished, transaction }
+            }
+            other => other,
+        }
+    }
 }
 
 /// A wire protocol's state for one session, after its start-up.
@@ -273,6 +414,16 @@ pub trait Engine {
         input: &'b [u8],
         to_upstream: &mut Vec<u8>,
     ) -> Result<UpstreamStep<'b, Self::Run>, WireError>;
+
+    /// Whether somebody wants to hear what the server says besides rows; nobody does at first.
+    fn listen(&mut self, on: bool);
+
+    /// The statement whose binding the server is planning: of a [`Told`] in [`Moment::Binding`].
+    fn binding(&self) -> Option<Self::Statement>;
+
+    /// Answers an [`UpstreamStep::Told`]: appends to `to_client` what the client reads in place of `frame`, if anything
+    /// does. The frame's own step comes next, and drops it where it does not pass as it came.
+    fn tell(&mut self, frame: &[u8], telling: Telling<'_>, to_client: &mut Vec<u8>);
 
     /// Ends the running result for the client now; what the upstream still sends of it is swallowed.
     fn cut(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>);

@@ -165,4 +165,20 @@ fn warnings_tell_values_of_what_was_only_compared() {
     assert_eq!(warned("update customers set email = 5"), "read customers{}");
     assert_eq!(warned("select count(*) from customers where id = 7"), "plain");
     assert_eq!(warned("select 1"), "plain");
+    let told = |sql: &str| {
+        let analysis = analyse(sql.as_bytes(), &context);
+        let told = binding.told(&binding.exposure(&analysis.statements[0]));
+        format!("{} · {}", words(&told), lane_words(&binding.lanes(&told, &[])))
+    };
+    let one = "read customers{email} told · customers/customers row told 164/16 B";
+    assert_eq!(told("select count(*) from customers where email + 0"), one);
+    assert_eq!(told("select id, email from customers where id = 7"), one);
+    assert_eq!(
+        told("select group_concat(email) from customers"),
+        "read customers{email} told · customers/customers row told 80/16 B",
+        "what is packed has less room for words"
+    );
+    // Of two uses of one relation a message names one record.
+    assert_eq!(told("insert into customers (email) select email from customers where id = 7"), one);
+    assert_eq!(told("call nobody()"), "plain · ", "it was judged with the statement");
 }

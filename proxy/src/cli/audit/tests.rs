@@ -225,6 +225,7 @@ fn desk(folder: &Scratch) -> PathBuf {
             rows,
             bytes: rows * 80,
             records: vec![Count { dataset: "customers".to_owned(), count: rows }],
+            doors: Vec::new(),
             duration_us: 12_345,
             sqlstate: (outcome == Outcome::Cut).then(|| "54000".to_owned()),
             tag: None,

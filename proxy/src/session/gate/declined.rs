@@ -17,6 +17,12 @@ impl Gate {
         }
     }
 
+    /// Whether policy would let anything run that nobody can read: it holds nothing back, or protects nothing here.
+    pub(super) fn lets_anything_run(&mut self) -> bool {
+        let bound = self.mind.bound();
+        !bound.binding.is_sensitive() || bound.in_force.set.observes() || bound.in_force.set.allows_opaque()
+    }
+
     pub(super) fn no_function_calls(&self, oid: u32) -> Refusal {
         let refusal = Refusal::new(
             "0A000",

@@ -36,13 +36,15 @@ impl Gate {
         if let Outcome::Complete(tag) = outcome {
             self.correct_copies(&mut execution, tag);
         }
+        self.keep_in_mind(&execution);
         self.complete(&mut execution, ended, sqlstate, tag);
     }
 
     /// The session is over; what still ran ends here.
     pub fn abandon(&mut self, executions: Vec<Execution>, ended: Ended) {
         let parked = self.parked.take().map(|(execution, _)| *execution);
-        for mut execution in executions.into_iter().chain(parked) {
+        let aside = self.aside.take().map(|execution| *execution);
+        for mut execution in executions.into_iter().chain(parked).chain(aside) {
             self.complete(&mut execution, ended, None, None);
         }
         self.settle_copies();
@@ -71,15 +73,19 @@ impl Gate {
             rows: execution.rows,
             bytes: execution.bytes,
             records: words::counts(&execution.settled),
+            doors: execution.doors.as_ref().map(|doors| words::doors(doors)).unwrap_or_default(),
             duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
             sqlstate,
             tag,
         });
         let mut event = self.mind.event(body, Some(execution));
         event.charged = charged;
+        event.charged.append(&mut self.spent);
         event.basis = words::basis(&execution.basis);
-        event.decision = Some(if ended == Ended::Cut { Decided::Cut } else { decided(&execution.basis) });
-        let urgency = if execution.cut.is_some() { Urgency::Durable } else { Urgency::Relaxed };
+        let is_withheld = execution.doors.as_ref().is_some_and(|doors| doors.withheld.is_some());
+        event.decision =
+            Some(if ended == Ended::Cut || is_withheld { Decided::Cut } else { decided(&execution.basis) });
+        let urgency = if execution.cut.is_some() || is_withheld { Urgency::Durable } else { Urgency::Relaxed };
         self.mind.shared.recorder.note(&event, urgency);
         self.rows = self.rows.saturating_add(execution.rows);
         self.bytes = self.bytes.saturating_add(execution.bytes);
@@ -89,6 +95,7 @@ impl Gate {
     /// Gives back what was reserved; returns what was charged and not recorded yet.
     pub(super) fn settle(&mut self, execution: &mut Execution) -> Vec<Charge> {
         self.replace_meter(execution);
+        self.settle_doors(execution);
         std::mem::take(&mut execution.charged)
     }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use weir_policy::exposure::Exposure;
-use weir_policy::meter::{LeaseLine, RowBatch, Then};
+use weir_policy::meter::{LeaseLine, Meter, RowBatch, Then};
 use weir_policy::verdict::{Denial, Outcome as Came};
 use weir_wire::Shape;
 use weir_wire::step::Running;
@@ -102,12 +102,17 @@ impl Gate {
 
     /// Settles the meter of an execution that is admitted anew.
     pub(super) fn replace_meter(&mut self, execution: &mut Execution) {
-        if let Some(mut meter) = execution.meter.take() {
-            execution.charged.extend(words::charges(&meter.take_charged()));
-            let now = self.mind.shared.budgets.clock().now();
-            let settlement = meter.settle(&mut budgets::lock(&self.ledger), now);
-            execution.settled.extend(settlement.lines);
+        if let Some(meter) = execution.meter.take() {
+            self.settle_meter(execution, meter);
         }
+    }
+
+    /// Gives back what a meter has reserved; what it has charged is the execution's.
+    pub(super) fn settle_meter(&mut self, execution: &mut Execution, mut meter: Meter) {
+        execution.charged.extend(words::charges(&meter.take_charged()));
+        let now = self.mind.shared.budgets.clock().now();
+        let settlement = meter.settle(&mut budgets::lock(&self.ledger), now);
+        execution.settled.extend(settlement.lines);
     }
 
     /// Charges the rows one by one, as far as leases and limits allow.

@@ -5,7 +5,7 @@ use weir_policy::verdict::{Basis, Denial, Outcome as Came};
 use weir_wire::Refusal;
 
 /// SQLSTATE of what policy does not allow: `insufficient_privilege`, which every driver knows and none retries.
-const DENIED: &str = "42501";
+pub(super) const DENIED: &str = "42501";
 
 /// What a client reads of a denial: the operator's words and a reference, nothing of Weir's inside.
 pub(super) fn refusal(denial: &Denial, reference: &str) -> Refusal {

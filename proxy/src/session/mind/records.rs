@@ -67,12 +67,21 @@ impl Mind {
         self.shared.recorder.alert(&self.event(Body::Alert(Alert { code, title, severity: Severity::High }), None));
     }
 
+    /// Raises an alert about something that no execution brought.
+    pub fn alert_aside(&self, alert: &verdict::Alert) {
+        self.raise(alert, None);
+    }
+
     /// Raises an alert about an execution.
     pub fn alert(&self, execution: &Execution, alert: &verdict::Alert) {
+        self.raise(alert, Some(execution));
+    }
+
+    fn raise(&self, alert: &verdict::Alert, execution: Option<&Execution>) {
         let (code, severity) = words::alert(alert.kind);
         telemetry::alerted(code);
         let title = format!("{}: {}", self.who.person, alert.message);
-        let mut event = self.event(Body::Alert(Alert { code: code.to_owned(), title, severity }), Some(execution));
+        let mut event = self.event(Body::Alert(Alert { code: code.to_owned(), title, severity }), execution);
         event.basis = words::basis(std::slice::from_ref(&alert.basis));
         self.shared.recorder.alert(&event);
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::capability::Capabilities;
-use super::engine::{Kind, MysqlEngine, Phase, Rest, Voice};
+use super::engine::{Heard, Kind, MysqlEngine, Phase, Rest, Voice};
 use super::error::{EOF, ERR, STATUS_CURSOR_EXISTS};
 use super::packet::{Fields, HEADER_LEN, Header, KIND_UNKNOWN, Packet, Scan};
 use super::resultset::{COLUMNS_MAX, Format, ResultShape};
@@ -28,7 +28,22 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         Ok(self.visible(len))
     }
 
+    /// Column definitions, or the error in their place.
     pub(super) fn columns(&mut self, input: &[u8], left: usize, to_upstream: &mut Vec<u8>) -> Step<X> {
+        if input.get(HEADER_LEN) == Some(&ERR) {
+            return self.defined(input, left, to_upstream);
+        }
+        let heard = self.heard.take();
+        if heard.is_none()
+            && let Some((len, told)) = self.told_columns(input, left)
+        {
+            return Ok(UpstreamStep::Told { len, told });
+        }
+        let step = self.defined(input, left, to_upstream)?;
+        Ok(if heard == Some(Heard::Otherwise) { step.unheard() } else { step })
+    }
+
+    fn defined(&mut self, input: &[u8], left: usize, to_upstream: &mut Vec<u8>) -> Step<X> {
         let max = self.limits.frame_bytes_max;
         let extended = self.facts.mariadb && self.has(Capabilities::EXTENDED_METADATA);
         let deprecated = self.has(Capabilities::DEPRECATE_EOF);

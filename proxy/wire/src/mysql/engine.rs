@@ -25,7 +25,7 @@ use super::prepared::{Binding, Statements};
 use super::resultset::{Format, ResultShape};
 use super::row;
 use crate::refusal::{Refusal, WireError};
-use crate::step::{ClientStep, Engine, Execution, Prepared, Running, Transaction, UpstreamStep};
+use crate::step::{ClientStep, Engine, Execution, Prepared, Running, Telling, Transaction, UpstreamStep};
 
 /// Bounds of one session.
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +183,15 @@ pub(super) struct Told {
     pub(super) ansi_quotes: Option<bool>,
 }
 
+/// What was decided on the packets that are next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// They pass.
+    Whole,
+    /// The client has something else already, or nothing.
+    Otherwise,
+}
+
 /// MySQL's [`Engine`].
 #[derive(Debug)]
 pub struct MysqlEngine<S, X> {
@@ -204,6 +213,10 @@ pub struct MysqlEngine<S, X> {
     pub(super) transaction: Transaction,
     /// The server has said that it ends the session.
     pub(super) farewell: bool,
+    /// Somebody decides on what the server says besides rows.
+    pub(super) listening: bool,
+    /// What was decided on the packets that are next.
+    pub(super) heard: Option<Heard>,
 }
 
 impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
@@ -224,6 +237,8 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
             skipped: Vec::new(),
             transaction: Transaction::Idle,
             farewell: false,
+            listening: false,
+            heard: None,
         }
     }
 
@@ -325,6 +340,19 @@ impl<S: Prepared, X: Execution> Engine for MysqlEngine<S, X> {
         to_upstream: &mut Vec<u8>,
     ) -> Result<UpstreamStep<'b, X>, WireError> {
         self.next_of_upstream(input, to_upstream)
+    }
+
+    fn listen(&mut self, on: bool) {
+        self.listening = on;
+    }
+
+    /// Nothing is planned before it is judged.
+    fn binding(&self) -> Option<S> {
+        None
+    }
+
+    fn tell(&mut self, frame: &[u8], telling: Telling<'_>, to_client: &mut Vec<u8>) {
+        self.tell_otherwise(frame, telling, to_client);
     }
 
     /// The error leaves with the next step, which is the first that knows its number: how many rows of a run the trunk

@@ -44,11 +44,18 @@ const MESSAGE_BYTES_MAX: usize = 511;
 /// Appends an ERR packet in the form of protocol 4.1. MySQL has one text where Weir has message, detail and hint.
 pub fn put_error(out: &mut Vec<u8>, seq: u8, refusal: &Refusal) {
     let (errno, sqlstate) = number(refusal.sqlstate);
+    let mut state = *b"HY000";
+    state.iter_mut().zip(sqlstate.bytes()).for_each(|(byte, given)| *byte = given);
+    put_error_as(out, seq, errno, state, &words(refusal));
+}
+
+/// Appends an ERR packet of this number and SQLSTATE.
+pub(super) fn put_error_as(out: &mut Vec<u8>, seq: u8, errno: u16, sqlstate: [u8; 5], words: &str) {
     let mut payload = vec![ERR];
     payload.extend_from_slice(&errno.to_le_bytes());
     payload.push(b'#');
-    payload.extend_from_slice(sqlstate.as_bytes());
-    payload.extend_from_slice(text(refusal).as_bytes());
+    payload.extend_from_slice(&sqlstate);
+    payload.extend_from_slice(words.as_bytes());
     put_packet(out, seq, &payload);
 }
 
@@ -82,7 +89,8 @@ pub fn number(sqlstate: &str) -> (u16, &'static str) {
     }
 }
 
-fn text(refusal: &Refusal) -> String {
+/// A refusal in the one text that MySQL has.
+pub(super) fn words(refusal: &Refusal) -> String {
     let mut text = String::new();
     let parts = [Some(&refusal.message), refusal.detail.as_ref(), refusal.hint.as_ref()];
     for (index, part) in parts.into_iter().flatten().filter(|part| !part.is_empty()).enumerate() {

@@ -22,6 +22,7 @@ pub mod resultset;
 pub mod row;
 #[cfg(test)]
 mod tests;
+mod told;
 mod upstream;
 
 pub use engine::{Facts, Limits, MysqlEngine};

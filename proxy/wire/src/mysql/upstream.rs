@@ -86,33 +86,44 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         let len = packet.frame_len;
         let Some(reply) = self.front() else { return Err(unexpected("no reply is due")) };
         reply.seq = packet.seq_last.wrapping_add(1);
-        let (kind, is_columns_end) = (reply.kind, matches!(reply.phase, Phase::ColumnsEnd));
         let payload = packet.payload();
+        match self.is_unheard(&payload) {
+            Err(told) => Ok(UpstreamStep::Told { len, told }),
+            Ok(false) => self.said(packet, &payload, to_upstream),
+            Ok(true) => self.said(packet, &payload, to_upstream).map(UpstreamStep::unheard),
+        }
+    }
+
+    /// Takes a packet that somebody has decided on.
+    fn said(&mut self, packet: &Packet<'_>, payload: &[u8], to_upstream: &mut Vec<u8>) -> Step<X> {
+        let len = packet.frame_len;
+        let Some(reply) = self.front() else { return Err(unexpected("no reply is due")) };
+        let (kind, is_columns_end) = (reply.kind, matches!(reply.phase, Phase::ColumnsEnd));
         let first = payload.first().copied();
         if first == Some(ERR) {
-            return self.error(&payload, len, to_upstream);
+            return self.error(payload, len, to_upstream);
         }
         let Some(first) = first else { return Err(self.out_of_place()) };
         match (kind, first) {
             (Kind::Line, _) => self.ends(len, Outcome::Complete("statistics".to_owned()), to_upstream),
-            (Kind::Prepare, OK) => self.prepared(&payload, len, to_upstream),
+            (Kind::Prepare, OK) => self.prepared(payload, len, to_upstream),
             (Kind::Ok, OK | EOF) => {
-                let end = self.end(&payload)?;
+                let end = self.end(payload)?;
                 self.ends(len, complete(end.affected), to_upstream)
             }
             (Kind::Fields, EOF) if self.is_end(EOF, payload.len()) => {
-                let end = self.end(&payload)?;
+                let end = self.end(payload)?;
                 self.ends(len, complete(end.affected), to_upstream)
             }
             (Kind::Fields, _) => Ok(self.visible(len)),
-            (Kind::Results(_), EOF) if is_columns_end => self.columns_end(&payload, len, to_upstream),
+            (Kind::Results(_), EOF) if is_columns_end => self.columns_end(payload, len, to_upstream),
             (Kind::Results(_), _) if is_columns_end => Err(self.out_of_place()),
-            (Kind::Results(_), OK) => self.result_ends(&payload, len, to_upstream),
+            (Kind::Results(_), OK) => self.result_ends(payload, len, to_upstream),
             (Kind::Results(_), EOF) if payload.len() < CLASSIC_EOF_BYTES_MAX => {
-                self.result_ends(&payload, len, to_upstream)
+                self.result_ends(payload, len, to_upstream)
             }
-            (Kind::Results(_), LOCAL_INFILE) => self.local_infile(packet, &payload, to_upstream),
-            (Kind::Results(format), _) => self.column_count(format, &payload, len),
+            (Kind::Results(_), LOCAL_INFILE) => self.local_infile(packet, payload, to_upstream),
+            (Kind::Results(format), _) => self.column_count(format, payload, len),
             _ => Err(self.out_of_place()),
         }
     }
@@ -130,11 +141,16 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         };
         let Some(reply) = self.front() else { return Err(unexpected("no reply is due")) };
         reply.seq = packet.seq_last.wrapping_add(1);
-        let payload = packet.payload();
-        if payload.first() == Some(&ERR) {
-            return self.error(&payload, packet.frame_len, to_upstream);
-        }
-        self.result_ends(&payload, packet.frame_len, to_upstream)
+        let (payload, len) = (packet.payload(), packet.frame_len);
+        let unheard = match self.is_unheard(&payload) {
+            Err(told) => return Ok(UpstreamStep::Told { len, told }),
+            Ok(unheard) => unheard,
+        };
+        let step = match payload.first() {
+            Some(&ERR) => self.error(&payload, len, to_upstream)?,
+            _ => self.result_ends(&payload, len, to_upstream)?,
+        };
+        Ok(if unheard { step.unheard() } else { step })
     }
 
     /// OK or EOF: a result has ended, and with it the reply unless another one follows.

@@ -96,23 +96,34 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
     fn bind(&mut self, frame: Frame<'_>) -> Result<(), WireError> {
         let bind = Bind::read(frame.body).ok_or_else(|| malformed(frame, "names"))?;
         let statement = self.names.statements.get(bind.statement).cloned();
-        let keep = statement.as_ref().is_some_and(|statement| statement.tag.wants_values());
+        let tag = statement.as_ref().map(|statement| statement.tag.clone());
+        let keep = tag.as_ref().is_some_and(Prepared::wants_values);
         let binding = bind.binding(keep).ok_or_else(|| malformed(frame, "parameters"))?;
         self.bound(self.names.portals.len(), "portals")?;
         let portal = Portal { statement, binding: Arc::new(binding), shape: ShapeSlot::default() };
         let before = self.names.set_portal(bind.portal, Some(Arc::new(portal)));
-        self.push(Entry::Name(before))
+        self.push(Entry::Name(before, tag))
     }
 
     fn describe(&mut self, frame: Frame<'_>) -> Result<(), WireError> {
         let mut fields = Fields::new(frame.body);
         let (kind, name) = fields.u8().zip(fields.cstr()).ok_or_else(|| malformed(frame, "describe"))?;
-        let mut describe = Describe { statement: None, portal: None, injected: false, shape: None };
+        let mut describe = Describe { statement: None, portal: None, injected: false, names_of: None, shape: None };
         match kind {
-            b'S' => describe.statement = self.names.statements.get(name).map(|statement| Arc::clone(&statement.shape)),
-            b'P' => describe.portal = self.names.portals.get(name).cloned(),
+            b'S' => {
+                let statement = self.names.statements.get(name);
+                describe.names_of = statement.map(|statement| statement.tag.clone());
+                describe.statement = statement.map(|statement| Arc::clone(&statement.shape));
+            }
+            b'P' => {
+                let portal = self.names.portals.get(name);
+                let statement = portal.and_then(|portal| portal.statement.as_ref());
+                describe.names_of = statement.map(|statement| statement.tag.clone());
+                describe.portal = portal.cloned();
+            }
             _ => return Err(malformed(frame, "neither a statement nor a portal")),
         }
+        describe.names_of = describe.names_of.filter(Prepared::may_compute);
         if let Some(slot) = &describe.statement {
             slot.ask();
         }
@@ -130,7 +141,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             b'P' => self.names.set_portal(name, None),
             _ => return Err(malformed(frame, "neither a statement nor a portal")),
         };
-        self.push(Entry::Name(before))
+        self.push(Entry::Name(before, None))
     }
 
     fn execute<'b>(&mut self, frame: Frame<'b>, len: usize) -> Step<'b, S> {
@@ -149,7 +160,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         let name = Fields::new(frame.body).cstr().ok_or_else(|| malformed(frame, "parse"))?;
         self.bound(self.names.statements.len(), "prepared statements")?;
         let before = self.names.set_statement(name, Some(Statement { tag, shape: Arc::default() }));
-        self.push(Entry::Name(before))
+        self.push(Entry::Name(before, None))
     }
 
     pub(super) fn forward_run(
@@ -206,7 +217,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
 
     /// Asks for the shape that the client did not ask for: the second witness.
     fn describe_for(&mut self, name: &[u8], run: &mut Run<S, X>, to_upstream: &mut Vec<u8>) -> Result<(), WireError> {
-        let mut describe = Describe { statement: None, portal: None, injected: true, shape: None };
+        let mut describe = Describe { statement: None, portal: None, injected: true, names_of: None, shape: None };
         match &run.portal {
             Some(portal) => {
                 let statement_asked = portal.statement.as_ref().is_some_and(|statement| statement.shape.is_asked());

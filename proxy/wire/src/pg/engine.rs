@@ -15,11 +15,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::error::{Severity, put_error};
-use super::frame::put_frame;
+use super::frame::{Frame, Header, put_frame};
 use super::prepared::{Before, Binding, Names, Portal, ShapeSlot};
 use super::row::RowShape;
-use crate::refusal::{Refusal, WireError};
-use crate::step::{ClientStep, Engine, Execution, Outcome, Prepared, Running, Transaction, UpstreamStep};
+use super::told::{put_instead, put_trimmed};
+use crate::refusal::{Refusal, WireError, WireSide};
+use crate::step::{ClientStep, Engine, Execution, Outcome, Prepared, Running, Telling, Transaction, UpstreamStep};
 
 /// Bounds of one session.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +34,8 @@ pub struct Limits {
 /// A reply that the server owes.
 #[derive(Debug)]
 pub(super) enum Entry<S, X> {
-    /// Parse, Bind or Close, with what its name meant before.
-    Name(Before<S>),
+    /// Parse, Bind or Close, with what its name meant before; of a Bind the statement, which is planned with it.
+    Name(Before<S>, Option<S>),
     /// Describe: where the answer is put down.
     Describe(Describe<S>),
     /// Execute, Query or FunctionCall.
@@ -55,6 +56,8 @@ pub(super) struct Describe<S> {
     pub(super) portal: Option<Arc<Portal<S>>>,
     /// Weir asked; the client must not see the answer.
     pub(super) injected: bool,
+    /// The statement, where the names of its columns may be computed.
+    pub(super) names_of: Option<S>,
     /// For the injected description of a portal that Weir never saw bound: the shape goes to the Execute behind it.
     pub(super) shape: Option<Arc<ShapeSlot>>,
 }
@@ -82,6 +85,15 @@ pub(super) struct Run<S, X> {
     pub(super) copying: bool,
     /// Command tag of the latest result of a text.
     pub(super) last_tag: String,
+}
+
+/// What was decided on the frame that is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It passes.
+    Whole,
+    /// The client has something else already, or nothing.
+    Otherwise,
 }
 
 /// PostgreSQL's [`Engine`].
@@ -114,6 +126,10 @@ pub struct PgEngine<S, X> {
     pub(super) transaction: Transaction,
     /// The server has sent a FATAL error: the next thing it does is to close.
     pub(super) farewell: bool,
+    /// Somebody decides on what the server says besides rows.
+    pub(super) listening: bool,
+    /// What was decided on the frame that is next.
+    pub(super) heard: Option<Heard>,
 }
 
 impl<S: Prepared, X: Execution> PgEngine<S, X> {
@@ -136,6 +152,8 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             skipped: Vec::new(),
             transaction: Transaction::Idle,
             farewell: false,
+            listening: false,
+            heard: None,
         }
     }
 
@@ -182,7 +200,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
         // Backwards, so that a name changed twice ends as what it was at first.
         while let Some(entry) = taken.pop() {
             match entry {
-                Entry::Name(before) => self.names.take_back(before),
+                Entry::Name(before, _) => self.names.take_back(before),
                 Entry::Describe(describe) => self.injected -= usize::from(describe.injected).min(self.injected),
                 Entry::Run(run) => {
                     self.release_hold(&run.execution);
@@ -264,6 +282,30 @@ impl<S: Prepared, X: Execution> Engine for PgEngine<S, X> {
         to_upstream: &mut Vec<u8>,
     ) -> Result<UpstreamStep<'b, X>, WireError> {
         self.next_of_upstream(input, to_upstream)
+    }
+
+    fn listen(&mut self, on: bool) {
+        self.listening = on;
+    }
+
+    fn binding(&self) -> Option<S> {
+        match self.queue.front() {
+            Some(Entry::Name(_, statement)) => statement.clone(),
+            Some(Entry::Describe(describe)) => describe.names_of.clone(),
+            _ => None,
+        }
+    }
+
+    fn tell(&mut self, frame: &[u8], telling: Telling<'_>, to_client: &mut Vec<u8>) {
+        let whole = Header::read_from(frame, usize::MAX, WireSide::Upstream).ok().flatten();
+        let Some(parsed) = whole.map(|header| Frame::of(frame, header)) else { return };
+        self.heard = Some(Heard::Otherwise);
+        match telling {
+            Telling::Whole => self.heard = Some(Heard::Whole),
+            Telling::Trimmed => put_trimmed(to_client, parsed),
+            Telling::Instead(refusal) => put_instead(to_client, parsed, refusal),
+            Telling::Nothing => {}
+        }
     }
 
     fn cut(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>) {

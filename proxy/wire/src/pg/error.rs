@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use pgwire::messages::Message;
 use pgwire::messages::response::ErrorResponse;
 
-use super::frame::Fields;
+use super::frame::{Fields, put_frame};
 use crate::refusal::Refusal;
 
 /// How grave an error is for the session.
@@ -36,6 +36,18 @@ pub fn put_error(out: &mut Vec<u8>, severity: Severity, refusal: &Refusal) {
     if ErrorResponse::new(fields).encode(&mut buffer).is_ok() {
         out.extend_from_slice(&buffer);
     }
+}
+
+/// Appends an ErrorResponse or NoticeResponse of these fields; none may hold a NUL.
+pub(super) fn put_fields<'t>(out: &mut Vec<u8>, kind: u8, fields: impl IntoIterator<Item = (u8, &'t [u8])>) {
+    let mut body = Vec::new();
+    for (field, text) in fields {
+        body.push(field);
+        body.extend(text.iter().filter(|byte| **byte != 0));
+        body.push(0);
+    }
+    body.push(0);
+    put_frame(out, kind, &body);
 }
 
 /// SQLSTATE of an ErrorResponse body; `XX000` when the server sent none (PgBouncer CVE-2026-6666 crashed on that).

@@ -12,6 +12,7 @@ pub mod row;
 pub mod startup;
 #[cfg(test)]
 mod tests;
+mod told;
 mod upstream;
 
 pub use engine::{Limits, PgEngine};

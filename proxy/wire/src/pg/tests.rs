@@ -6,13 +6,18 @@ use super::engine::{Limits, PgEngine};
 use super::error::sqlstate;
 use super::frame::{Header, put_frame};
 use crate::refusal::{Refusal, WireError};
-use crate::step::{ClientStep, Engine, Execution, Outcome, Prepared, Run, Transaction, UpstreamStep};
+use crate::step::{
+    ClientStep, Door, Engine, Execution, Moment, Outcome, Prepared, Run, Telling, Told, Transaction, UpstreamStep,
+};
 
 #[derive(Clone, Debug)]
 struct Text(Vec<u8>);
 
 impl Prepared for Text {
     fn wants_values(&self) -> bool {
+        true
+    }
+    fn may_compute(&self) -> bool {
         true
     }
 }
@@ -34,6 +39,9 @@ impl Execution for Exec {
     fn holds(&self) -> bool {
         self.holds
     }
+    fn may_compute(&self) -> bool {
+        true
+    }
 }
 
 /// A trunk in small: refuses texts with `refuse`, holds texts with `secret` and cuts them behind `cut_after` rows.
@@ -44,6 +52,9 @@ struct Trunk {
     to_client: Vec<u8>,
     to_upstream: Vec<u8>,
     cut_after: usize,
+    /// What the server says besides rows is withheld.
+    withholds: bool,
+    told: Vec<Told>,
     outcomes: Vec<(usize, Outcome)>,
     transaction: Transaction,
 }
@@ -52,13 +63,18 @@ const LIMITS: Limits = Limits { frame_bytes_max: 1 << 20, pipeline_max: 1000 };
 
 impl Trunk {
     fn new() -> Trunk {
+        // Somebody always listens: what passes must pass unchanged all the same.
+        let mut engine = PgEngine::new(LIMITS);
+        engine.listen(true);
         Trunk {
-            engine: PgEngine::new(LIMITS),
+            engine,
             client: Vec::new(),
             upstream: Vec::new(),
             to_client: Vec::new(),
             to_upstream: Vec::new(),
             cut_after: usize::MAX,
+            withholds: false,
+            told: Vec::new(),
             outcomes: Vec::new(),
             transaction: Transaction::Idle,
         }
@@ -124,6 +140,15 @@ impl Trunk {
             };
             let used = match self.engine.upstream_step(&input, &mut self.to_upstream)? {
                 UpstreamStep::More(_) => 0,
+                UpstreamStep::Told { len, told } => {
+                    let refusal = Trunk::refusal();
+                    let telling = if self.withholds { Telling::Instead(&refusal) } else { Telling::Whole };
+                    self.engine.tell(&input[..len], telling, &mut self.to_client);
+                    self.told.push(told);
+                    self.upstream = input;
+                    continue;
+                }
+                UpstreamStep::Setting { swallow: true, len, .. } => len,
                 UpstreamStep::Pass(len)
                 | UpstreamStep::Shape(len)
                 | UpstreamStep::ResultEnd(len)
@@ -469,6 +494,105 @@ fn chunks(bytes: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
         rest = tail;
     }
     out
+}
+
+fn doors(trunk: &mut Trunk) -> Vec<(Door, Moment)> {
+    std::mem::take(&mut trunk.told).into_iter().map(|told| (told.door, told.moment)).collect()
+}
+
+#[test]
+fn what_the_server_says_besides_rows_is_told_by_door_and_moment() {
+    let mut trunk = Trunk::new();
+    trunk.client_says(&query("select 1")).unwrap();
+    let said = frames(&[
+        (b'N', b"SNOTICE\0C00000\0Mhello\0\0"),
+        (b'S', b"application_name\0me\0"),
+        (b'S', b"client_encoding\0UTF8\0"),
+        (b'A', b"\0\0\0\x01jobs\0payload\0"),
+        (b'T', COLUMN),
+        (b'D', ROW),
+        (b'E', ERROR),
+        (b'Z', b"I"),
+    ]);
+    trunk.upstream_says(&said).unwrap();
+    assert_eq!(trunk.to_client, said, "all of it passes unchanged");
+    let running = |door| (door, Moment::Running);
+    assert_eq!(
+        doors(&mut trunk),
+        [
+            running(Door::Notice),
+            running(Door::Setting),
+            (Door::Notification, Moment::Aside),
+            running(Door::Columns),
+            running(Door::Error)
+        ]
+    );
+    // A statement is planned with its parameters when it is bound: before anything was judged.
+    trunk.client_says(&[parse("", "select f()"), bind("", ""), execute(""), frame(b'S', b"")].concat()).unwrap();
+    trunk.upstream_says(&frame(b'1', b"")).unwrap();
+    trunk.upstream_says(&frame(b'E', ERROR)[..10]).unwrap();
+    assert_eq!(trunk.engine.binding().map(|text| text.0), Some(b"select f()".to_vec()));
+    trunk.upstream_says(&frame(b'E', ERROR)[10..]).unwrap();
+    trunk.upstream_says(&frames(&[(b'E', ERROR), (b'Z', b"I")])).unwrap();
+    assert_eq!(doors(&mut trunk), [(Door::Error, Moment::Binding), (Door::Error, Moment::Ending)]);
+    assert!(trunk.engine.is_quiet());
+}
+
+#[test]
+fn what_is_withheld_keeps_its_code_and_its_place() {
+    let mut trunk = Trunk::new();
+    trunk.withholds = true;
+    trunk.client_says(&query("select cast(email as int)")).unwrap();
+    let error = b"SERROR\0VERROR\0C22P02\0Minvalid input: \"a@b.c\"\0Fnumutils.c\0\0";
+    let said = [(b'N', &error[..]), (b'S', b"application_name\0a@b.c\0"), (b'E', error), (b'Z', b"E")];
+    trunk.upstream_says(&frames(&said)).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "NEZ", "a setting is swallowed");
+    assert_eq!(error_codes(&trunk.to_client), ["22P02"]);
+    assert!(!trunk.to_client.windows(5).any(|part| part == b"a@b.c"));
+    assert_eq!(trunk.outcomes, [(0, Outcome::Error("22P02".into()))]);
+    assert_eq!(trunk.transaction, Transaction::Failed, "the server's own");
+    // Of the extended protocol, with names that are computed.
+    trunk.to_client.clear();
+    trunk
+        .client_says(&[parse("", "fetch"), bind("", ""), describe(""), execute(""), frame(b'S', b"")].concat())
+        .unwrap();
+    let said = [(b'1', &b""[..]), (b'2', b""), (b'T', COLUMN), (b'E', error), (b'Z', b"I")];
+    trunk.upstream_says(&frames(&said)).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "12TEZ");
+    assert!(trunk.to_client.windows(8).any(|part| part == b"?column?"));
+    assert!(trunk.engine.is_quiet());
+}
+
+/// A setting is reported with the end of the statement that made it, behind the row that was cut.
+#[test]
+fn behind_a_cut_nothing_is_said_that_may_hold_values() {
+    let mut trunk = Trunk::new();
+    trunk.cut_after = 0;
+    trunk.client_says(&query("select secret")).unwrap();
+    let said = [
+        (b'T', COLUMN),
+        (b'D', ROW),
+        (b'N', b"SNOTICE\0C00000\0Ma@b.c\0\0"),
+        (b'C', b"SELECT 1\0"),
+        (b'S', b"application_name\0a@b.c\0"),
+        (b'S', b"client_encoding\0UTF8\0"),
+        (b'Z', b"I"),
+    ];
+    trunk.upstream_says(&frames(&said)).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "TESZ");
+    assert!(trunk.engine.is_quiet());
+}
+
+#[test]
+fn the_result_of_a_function_call_is_a_row() {
+    let mut trunk = Trunk::new();
+    let execution = Exec { holds: true, streams: false, rows: 0 };
+    trunk.engine.forward(&frame(b'F', b"\0\0\0\x01\0\0\0\0\0\0"), execution, &mut trunk.to_upstream).unwrap();
+    trunk.cut_after = 0;
+    trunk.upstream_says(&frames(&[(b'V', b"\0\0\0\x06secret"), (b'Z', b"I")])).unwrap();
+    assert_eq!(kinds(&trunk.to_client), "EZ");
+    assert_eq!(trunk.outcomes, [(0, Outcome::Cut)]);
+    assert!(trunk.engine.is_quiet());
 }
 
 proptest! {

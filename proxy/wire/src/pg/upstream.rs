@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use super::copy::drop_ignored_syncs;
-use super::engine::{Entry, Kind, PgEngine, Run};
+use super::engine::{Describe, Entry, Heard, Kind, PgEngine, Run};
 use super::error::{is_fatal, sqlstate};
 use super::frame::{Fields, Frame, Header, printable};
 use super::row::RowShape;
+use super::told::{holds_words, told};
 use crate::refusal::{WireError, WireSide};
-use crate::step::{Execution, Outcome, Prepared, Transaction, UpstreamStep};
+use crate::step::{Execution, Moment, Outcome, Prepared, Told, Transaction, UpstreamStep};
 
 /// Longest command tag that is kept for the record.
 const TAG_BYTES_MAX: usize = 64;
@@ -45,17 +46,59 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             return Ok(UpstreamStep::More(len));
         }
         let frame = Frame::of(input, header);
+        match self.heard.take() {
+            Some(Heard::Whole) => self.said(frame, len, to_upstream),
+            Some(Heard::Otherwise) => self.said(frame, len, to_upstream).map(UpstreamStep::unheard),
+            None => match self.told(frame) {
+                Some(told) => Ok(UpstreamStep::Told { len, told }),
+                None => self.said(frame, len, to_upstream),
+            },
+        }
+    }
+
+    /// What the frame says besides rows, where somebody listens and the client would read it.
+    fn told(&self, frame: Frame<'_>) -> Option<Told> {
+        // Behind a cut the client hears only what others say.
+        if !self.listening || !matches!(frame.kind, b'E' | b'N' | b'S' | b'A' | b'T') {
+            return None;
+        }
+        if self.suppressing && frame.kind != b'A' {
+            return None;
+        }
+        let moment = match (frame.kind, self.queue.front()) {
+            (b'A', _) => Moment::Aside,
+            // Exchanged for Weir's own words.
+            (b'E', Some(Entry::Refused { .. } | Entry::Poison { .. })) => return None,
+            (b'T', Some(Entry::Run(run))) if run.execution.may_compute() => Moment::Running,
+            (b'T', Some(Entry::Describe(Describe { injected: false, names_of: Some(_), .. }))) => Moment::Binding,
+            (b'T', _) => return None,
+            (_, Some(Entry::Run(_))) => Moment::Running,
+            (_, Some(Entry::Name(_, Some(_)))) => Moment::Binding,
+            (_, Some(Entry::Sync)) => Moment::Ending,
+            _ => Moment::Aside,
+        };
+        told(frame, moment)
+    }
+
+    /// A whole frame that is no row.
+    fn said<'b>(
+        &mut self,
+        frame: Frame<'b>,
+        len: usize,
+        to_upstream: &mut Vec<u8>,
+    ) -> Result<UpstreamStep<'b, X>, WireError> {
         match frame.kind {
+            b'N' if self.suppressing && !holds_words(frame) => Ok(UpstreamStep::Swallow(len)),
             b'N' | b'A' => Ok(UpstreamStep::Pass(len)),
             b'S' => {
                 let mut fields = Fields::new(frame.body);
                 let (name, value) = fields.cstr().zip(fields.cstr()).ok_or_else(|| malformed(frame, "setting"))?;
-                Ok(UpstreamStep::Setting { len, name, value })
+                Ok(UpstreamStep::Setting { len, name, value, swallow: self.suppressing && !holds_words(frame) })
             }
             b'E' => self.error(frame, len),
             b'Z' => self.ready(frame, len, to_upstream),
             b'1' | b'2' | b'3' => match self.queue.front() {
-                Some(Entry::Name(_)) => {
+                Some(Entry::Name(..)) => {
                     self.queue.pop_front();
                     Ok(self.visible(len))
                 }
@@ -83,7 +126,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
             b'V' => match self.queue.front_mut() {
                 Some(Entry::Run(run)) if run.kind == Kind::Function => {
                     run.outcome = Some(Outcome::Complete("FUNCTION".to_owned()));
-                    Ok(self.visible(len))
+                    Ok(if self.suppressing { UpstreamStep::Swallow(len) } else { UpstreamStep::Rows { len, rows: 1 } })
                 }
                 _ => Err(self.unexpected(frame)),
             },
@@ -261,7 +304,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
                 self.skip_to_sync();
                 Ok(UpstreamStep::Finished { len, swallow: suppressing, execution: run.execution, outcome })
             }
-            Some(Entry::Name(_) | Entry::Describe(_)) => {
+            Some(Entry::Name(..) | Entry::Describe(_)) => {
                 self.skip_to_sync();
                 Ok(self.visible(len))
             }
@@ -321,7 +364,7 @@ impl<S: Prepared, X: Execution> PgEngine<S, X> {
     fn unexpected(&self, frame: Frame<'_>) -> WireError {
         let state = match self.queue.front() {
             None => "no reply is due",
-            Some(Entry::Name(_)) => "a completion of Parse, Bind or Close is due",
+            Some(Entry::Name(..)) => "a completion of Parse, Bind or Close is due",
             Some(Entry::Describe(_)) => "a description is due",
             Some(Entry::Run(Run { kind: Kind::Text, .. })) => "results of a query are due",
             Some(Entry::Run(_)) => "the result of an execution is due",

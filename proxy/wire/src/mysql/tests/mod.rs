@@ -3,6 +3,7 @@
 mod bounds;
 mod captures;
 mod cuts;
+mod doors;
 mod files;
 mod passing;
 mod properties;
@@ -20,7 +21,8 @@ use super::packet::{Packet, Scan, put_lenenc_bytes, put_packet};
 use super::prepared::Binding;
 use crate::refusal::{Refusal, WireError, WireSide};
 use crate::step::{
-    ClientStep, Command, Engine, Execution, Outcome, Prepared, Run, Shape, Transaction, UpstreamStep, Values,
+    ClientStep, Command, Door, Engine, Execution, Outcome, Prepared, Run, Shape, Telling, Told, Transaction,
+    UpstreamStep, Values,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +56,9 @@ impl Execution for Exec {
     fn may_load_local(&self) -> bool {
         self.loads
     }
+    fn may_compute(&self) -> bool {
+        self.wants_shape
+    }
 }
 
 /// Whether a text has this word, near its beginning: some are of 16 MiB.
@@ -83,6 +88,9 @@ pub(super) struct Trunk {
     idles: usize,
     changes_user: bool,
     terminated: bool,
+    /// What the server says besides rows is withheld.
+    withholds: bool,
+    told: Vec<Told>,
 }
 
 pub(super) const LIMITS: Limits = Limits { frame_bytes_max: 1 << 20, pipeline_max: 1000 };
@@ -99,8 +107,11 @@ impl Trunk {
     }
 
     pub(super) fn with(facts: Facts, limits: Limits) -> Trunk {
+        // Somebody always listens: what passes must pass unchanged all the same.
+        let mut engine = MysqlEngine::new(limits, facts);
+        engine.listen(true);
         Trunk {
-            engine: MysqlEngine::new(limits, facts),
+            engine,
             client: Vec::new(),
             upstream: Vec::new(),
             to_client: Vec::new(),
@@ -116,6 +127,8 @@ impl Trunk {
             idles: 0,
             changes_user: false,
             terminated: false,
+            withholds: false,
+            told: Vec::new(),
         }
     }
 
@@ -232,6 +245,13 @@ impl Trunk {
                 len
             }
             UpstreamStep::Swallow(len) => len,
+            UpstreamStep::Told { len, told } => {
+                let refusal = Trunk::refusal();
+                let telling = if self.withholds { Telling::Instead(&refusal) } else { Telling::Whole };
+                self.engine.tell(&rest[..len], telling, &mut self.to_client);
+                self.told.push(told);
+                0
+            }
             UpstreamStep::Swap(len, instead) => {
                 self.to_client.extend_from_slice(&instead);
                 len
