@@ -103,6 +103,8 @@ struct Cover {
     whole: bool,
     /// Attribute numbers of the key; `None`: no key is known, so that every row counts.
     key: Option<Vec<i16>>,
+    /// Policy names the key: it vouches that the same one is the same record in all of an inheritance hierarchy.
+    vouched: bool,
 }
 
 /// A view over sensitive relations.
@@ -361,6 +363,7 @@ fn cover(
         sensitive,
         whole: dataset.columns.is_none(),
         key: key.filter(|key| !key.is_empty()),
+        vouched: dataset.key.is_some(),
     }
 }
 

@@ -69,7 +69,7 @@ impl Binding {
             return None;
         }
         let apart = held.iter().all(|column| column.apart);
-        let key = cover.key.as_ref().filter(|_| apart && !covered.shares_keys).and_then(|key| {
+        let key = cover.key.as_ref().filter(|_| apart && !cover.shares_keys(covered)).and_then(|key| {
             if own {
                 // The key of the row is where it was.
                 let name = |number: &i16| covered.columns.iter().find(|(_, known)| known == number);
@@ -238,5 +238,6 @@ fn cover_of(label: &Label, relation: &Relation) -> Cover {
         sensitive: sensitive.unwrap_or_default(),
         whole,
         key: key.filter(|key| !key.is_empty()),
+        vouched: false,
     }
 }

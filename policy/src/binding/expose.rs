@@ -289,6 +289,11 @@ impl Cover {
     pub(super) fn is_sensitive(&self, attribute: i16) -> bool {
         self.whole || self.sensitive.contains(&attribute)
     }
+
+    /// Whether one key may stand for several records.
+    pub(super) fn shares_keys(&self, covered: &Covered) -> bool {
+        covered.shares_keys && !self.vouched
+    }
 }
 
 /// What a use exposes of a dataset; `None`: nothing of it.
@@ -322,7 +327,7 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
         return None;
     }
     let pin = usage.pin.clone().filter(|_| {
-        understood && !covered.shares_keys && cover.key.as_ref().is_some_and(|key| *key == covered.primary_key)
+        understood && !cover.shares_keys(covered) && cover.key.as_ref().is_some_and(|key| *key == covered.primary_key)
     });
     if pin.is_some() && manner == Manner::Packed {
         // At most one record can be in it.
@@ -330,7 +335,12 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
     }
     let columns = if manner == Manner::Used { union(leaving, used) } else { leaving };
     let key = cover.key.as_ref().filter(|_| {
-        understood && usage.once && !usage.kin && !covered.shares_keys && !covered.is_view && manner == Manner::Rows
+        understood
+            && usage.once
+            && !usage.kin
+            && !cover.shares_keys(covered)
+            && !covered.is_view
+            && manner == Manner::Rows
     });
     let key_released =
         key.is_some_and(|key| key.iter().all(|attribute| releases(&usage.released, covered, *attribute)));
@@ -359,7 +369,7 @@ fn exposed(usage: &RelationUse, covered: &Covered, cover: &Cover, coverage: Cove
         unfollowed: false,
         table_rows: covered.rows_estimate,
     };
-    let one = !usage.copied_many || (usage.pin.is_some() && !covered.shares_keys);
+    let one = !usage.copied_many || (usage.pin.is_some() && !cover.shares_keys(covered));
     Some(if copies { at_once(exposed, one) } else { exposed })
 }
 
@@ -389,7 +399,7 @@ fn at_once(exposed: Exposed, one: bool) -> Exposed {
 fn rekeyed(usage: &RelationUse, covered: &Covered, cover: &Cover) -> Option<Exposed> {
     let key = cover.key.as_ref().filter(|_| usage.access == Access::Write)?;
     let attribute = *key.iter().find(|number| releases(&usage.updated, covered, **number))?;
-    let one = usage.pin.is_some() && !covered.shares_keys;
+    let one = usage.pin.is_some() && !cover.shares_keys(covered);
     Some(at_once(witnessed(covered, cover, Origin { oid: usage.oid, attribute }), one))
 }
 

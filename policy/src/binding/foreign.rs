@@ -191,6 +191,7 @@ fn through(relation: &Relation, foreign: &Foreign, base: &Covered, cover: &Cover
         // A column that the relation over there does not have is computed, or the wrapper is not what it seems.
         whole: cover.whole || !relation.columns.iter().all(known),
         key: cover.key.as_ref().and_then(|key| key.iter().map(|attribute| number(*attribute)).collect()),
+        vouched: cover.vouched,
     }
 }
 
@@ -206,5 +207,6 @@ fn by_name(relation: &Relation, foreign: &Foreign, over_there: &RelationId, data
         sensitive: relation.columns.iter().filter(remote).map(|column| column.number).collect(),
         whole: dataset.columns.is_none(),
         key: dataset.key.as_ref().and_then(|key| key.iter().map(number).collect()),
+        vouched: dataset.key.is_some(),
     }
 }

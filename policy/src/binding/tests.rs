@@ -38,13 +38,17 @@ datasets:
   pets:
     class: personal
     relations: [ { engine: postgres, database: support, name: "public.animals" } ]
+  guests:
+    class: personal
+    relations: [ { engine: postgres, database: support, name: "public.guests" } ]
+    key: [id]
   shown:
     class: personal
     relations: [ { engine: postgres, database: support, name: "public.v_mail" } ]
 rules:
   - { name: desk, who: { group: support }, dataset: customers, access: [read], budget: [ { records: 500, per: hour } ] }
   - { name: no-cards, who: any, dataset: cards, then: refuse }
-  - { name: ledger, who: any, dataset: [events, north, pets, shown], access: [read, export], then: allow }
+  - { name: ledger, who: any, dataset: [events, north, pets, guests, shown], access: [read, export], then: allow }
   - { name: roles, who: any, access: [grant, set-role], then: alert }
 "#;
 
@@ -88,6 +92,9 @@ pub(crate) fn catalog() -> Catalog {
     let animals = table(30, "public", "animals", &["id", "name"]);
     let mut dogs = table(31, "public", "dogs", &["id", "name", "breed"]);
     dogs.parents = vec![30];
+    let guests = table(32, "public", "guests", &["id", "name"]);
+    let mut vips = table(33, "public", "vips", &["id", "name", "host"]);
+    vips.parents = vec![32];
     let mut orders = table(12, "public", "orders", &["id", "customer_id", "total", "note"]);
     orders.rows_estimate = 5000;
     let mut toast =
@@ -123,6 +130,8 @@ pub(crate) fn catalog() -> Catalog {
             south,
             animals,
             dogs,
+            guests,
+            vips,
             view(
                 40,
                 "v_mail",
