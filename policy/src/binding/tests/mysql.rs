@@ -109,6 +109,7 @@ fn statements_of_mysql_expose_what_they_let_out() {
         ("select @a := email from customers", "read customers{email} packed whole(1000)"),
         ("set @a = (select email from customers where id = 7)", "read customers{email} packed whole(1)"),
         ("select email from customers into outfile 'x'", "export customers{email} packed whole(1000)"),
+        ("select sql_no_cache id, email from customers", "read customers{email} key[1] · export customers{email} used"),
         ("create table t select email from customers", "read customers{email} packed whole(1000)"),
         ("insert into orders select id, 1, language from customers", "plain"),
         ("insert into orders select id, phone, 1 from customers", "read customers{phone} packed whole(1000)"),
