@@ -2,6 +2,7 @@
 //!
 //! `OWN` stands for a database of the account's own, which is dropped between the two plays.
 
+mod doors;
 mod programs;
 mod session;
 mod text;
@@ -202,9 +203,9 @@ fn check(evasions: &[Evasion]) {
     let silent: Vec<&str> = held
         .iter()
         .filter(|(_, user)| {
-            !events.iter().any(|event| {
-                audit::person(event) == user && (event["kind"] == "denial" || event["detail"]["outcome"] == "cut")
-            })
+            !events
+                .iter()
+                .any(|event| audit::person(event) == user && (event["kind"] == "denial" || event["decision"] == "cut"))
         })
         .map(|(name, _)| **name)
         .collect();
