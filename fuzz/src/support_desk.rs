@@ -143,5 +143,5 @@ fn view(oid: u32, name: &str, columns: &[&str], definition: &str, depends: u32) 
 
 fn function(name: &str, language: &str, body: Option<&str>) -> Function {
     let (schema, name, language): (Arc<str>, Arc<str>, Arc<str>) = ("public".into(), name.into(), language.into());
-    Function { schema, name, language, body: body.map(str::to_owned), from_extension: false, sql_mode: None }
+    Function { schema, name, language, body: body.map(str::to_owned), from_extension: false, ..Function::default() }
 }

@@ -3,12 +3,15 @@
 //! INVARIANT: a name that the snapshot does not hold is `Missing`, which callers must treat as "unknown",
 //! never as "not sensitive".
 
+mod code;
 pub mod column_types;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::relation::{Engine, RelationId, RelationName};
+
+pub use code::{Code, Function, Hook, Moment, Operator, Role, Type, Volatility};
 
 /// What kind of table-like object a relation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,23 +67,6 @@ pub struct Relation {
     pub parents: Vec<u32>,
 }
 
-/// A function that is not part of the server itself.
-#[derive(Clone, Debug)]
-pub struct Function {
-    /// Schema it lives in.
-    pub schema: Arc<str>,
-    /// Its name.
-    pub name: Arc<str>,
-    /// Language: `sql`, `plpgsql`, `c`, …
-    pub language: Arc<str>,
-    /// Body text for SQL-like languages; `None` when it cannot be read.
-    pub body: Option<String>,
-    /// Whether an extension owns it.
-    pub from_extension: bool,
-    /// MySQL: the `sql_mode` under which its body is read and run; `None` when it is not known.
-    pub sql_mode: Option<Arc<str>>,
-}
-
 /// A program that the server runs by itself when rows of a relation are changed.
 #[derive(Clone, Debug)]
 pub struct Trigger {
@@ -128,6 +114,9 @@ pub struct Catalog {
     by_oid: HashMap<u32, usize>,
     children: HashMap<u32, Vec<u32>>,
     functions: HashMap<Arc<str>, Vec<Function>>,
+    /// Name and place among those of that name.
+    function_by_oid: HashMap<u32, (Arc<str>, usize)>,
+    code: Code,
     foreign: HashMap<u32, Foreign>,
     triggers: HashMap<u32, Vec<Trigger>>,
 }
@@ -174,13 +163,19 @@ impl Catalog {
             }
         }
         let mut functions_by_name: HashMap<Arc<str>, Vec<Function>> = HashMap::new();
+        let mut function_by_oid = HashMap::new();
         for function in functions {
             // MySQL finds routines whatever their case.
             let name = match engine {
                 Engine::Postgres => function.name.clone(),
                 Engine::Mysql => function.name.to_lowercase().into(),
             };
-            functions_by_name.entry(name).or_default().push(function);
+            let oid = function.oid;
+            let namesakes = functions_by_name.entry(Arc::clone(&name)).or_default();
+            if oid != 0 {
+                function_by_oid.insert(oid, (name, namesakes.len()));
+            }
+            namesakes.push(function);
         }
         let (mut by_folded, mut folded) = (HashMap::new(), HashSet::new());
         if engine == Engine::Mysql {
@@ -205,6 +200,8 @@ impl Catalog {
             by_oid,
             children,
             functions: functions_by_name,
+            function_by_oid,
+            code: Code::default(),
             foreign: HashMap::new(),
             triggers: HashMap::new(),
         }
@@ -228,6 +225,12 @@ impl Catalog {
             self.triggers.entry(trigger.on).or_default().push(trigger);
         }
         self
+    }
+
+    /// With what runs without being named.
+    #[must_use]
+    pub fn with_code(self, code: Code) -> Catalog {
+        Catalog { code, ..self }
     }
 
     /// A snapshot that knows nothing: every name is `Missing`.
@@ -291,6 +294,17 @@ impl Catalog {
     /// What runs when rows of this relation change.
     pub fn triggers(&self, oid: u32) -> &[Trigger] {
         self.triggers.get(&oid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The function with this number, where the server itself does not ship it.
+    pub fn function(&self, oid: u32) -> Option<&Function> {
+        let (name, place) = self.function_by_oid.get(&oid)?;
+        self.functions.get(name)?.get(*place)
+    }
+
+    /// What runs without being named.
+    pub fn code(&self) -> &Code {
+        &self.code
     }
 
     /// Resolves a written name the way the server does: a schema when written, else the first schema of the path that has it.

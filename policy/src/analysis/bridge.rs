@@ -28,6 +28,8 @@ const BYTES_MAX: usize = 64 * 1024;
 /// Longest way down the tree: nesting, and operators in a row (which nest to the left), along one path. With
 /// [`parse`](super::parse)'s stack this leaves a factor of two.
 const PATH_MAX: usize = 1200;
+/// As [`PATH_MAX`], for a text that is read while another one is: bodies in bodies.
+const PATH_INNER_MAX: usize = 200;
 /// Nesting of parentheses, brackets and CASE.
 const NESTING_MAX: usize = 120;
 /// Set operations in one statement: each costs the parser 13 KiB.
@@ -78,6 +80,8 @@ pub(super) struct Bridged {
     pub(super) unknown_operators: Vec<String>,
     /// Small and flat enough for any stack.
     pub(super) shallow: bool,
+    /// Too deep to be read while others are being read.
+    pub(super) deep: bool,
     /// Tokens that were left out and that name no relation.
     pub(super) accounted: Vec<usize>,
     /// What was noticed of a MySQL statement.
@@ -126,6 +130,7 @@ pub(super) fn bridge(unit: &Unit<'_>, range: std::ops::Range<usize>, form: Form)
         tokens: bridge.out,
         unknown_operators: bridge.unknown_operators,
         shallow,
+        deep: path > PATH_INNER_MAX,
         accounted: bridge.accounted,
         notes: bridge.mysql.notes,
     })
@@ -336,6 +341,7 @@ impl Bridge<'_, '_> {
         let raw = self.unit.tokens[at].raw(text);
         let name = String::from_utf8_lossy(raw).into_owned();
         if !builtins::is_operator(self.unit.settings.engine(), &name) {
+            // Whether the database has one of the name is asked by who knows its catalog.
             self.unknown_operators.push(name.clone());
         }
         let prefix = previous.is_none_or(|before| match before.kind {

@@ -16,6 +16,7 @@ use super::reading;
 use super::shape::Unit;
 use super::uses::Draft;
 use super::{Context, expand};
+use crate::catalog::{Role, Volatility};
 use crate::relation::RelationName;
 use crate::statement::{Access, Columns, Coverage, Extent, SessionAct, Source, StatementAnalysis, Verb};
 
@@ -41,18 +42,7 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
         declare(cursor, context, found, depth);
     } else if cursor.is("do") {
         found.verb = Verb::Call;
-        if functions::is_plain_block(cursor.unit, whole.clone(), context) {
-            // What it names may still leave by a notice, which nobody counts: see the packed uses below.
-            found.gap("anonymous-block", "do", Coverage::Partial);
-            if functions::defines(cursor.unit, whole.clone()) {
-                found.acts.push(SessionAct::CatalogChanged);
-            }
-        } else {
-            found.gap("dynamic-sql", "do", Coverage::Opaque);
-            // Where policy lets it run, it may have changed anything.
-            found.acts.push(SessionAct::CatalogChanged);
-        }
-        bodies(cursor.unit, whole, context, found, Access::Read);
+        anonymous(cursor, context, found);
     } else if cursor.is("call") {
         found.verb = Verb::Call;
         call(cursor, context, found);
@@ -90,6 +80,7 @@ fn touch(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mu
     for Candidate { name, relation, .. } in candidates::distinct(unit, range.clone(), context) {
         found.draft(Draft::new(name, Some(relation), access, Source::Parser));
     }
+    let fills = range.clone().any(|at| unit.tokens[at].is_word(unit.text, "alter"));
     for call in candidates::calls(unit, range) {
         // CREATE TRIGGER … EXECUTE FUNCTION f(), GRANT … ON FUNCTION f(): named, not called.
         let named = call.token > 0
@@ -99,7 +90,13 @@ fn touch(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mu
                 &["function", "procedure", "routine", "aggregate"],
             );
         if !named && functions::is_special(&call.name, context) {
-            functions::reach(&call, unit, context, found, &[], 0);
+            let before = found.drafts.len();
+            let mut atoms = functions::reach(&call, unit, context, found, &[], 0);
+            for usage in before..found.drafts.len() {
+                atoms.extend(found.drafts.get_mut(usage).map(|draft| draft.returned(usage)).into_iter().flatten());
+            }
+            // A definition returns nothing. ALTER TABLE fills columns.
+            if fills { found.copy_atoms(&atoms, true) } else { found.use_atoms(&atoms) }
         }
     }
 }
@@ -117,6 +114,32 @@ fn bodies(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &m
         draft.released = Columns::None;
         draft.packed = Columns::None;
         draft.packed_whole = false;
+    }
+}
+
+/// DO: what it reads stays in it, unless it tells it or puts it somewhere.
+fn anonymous(cursor: &Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
+    let unit = cursor.unit;
+    let whole = cursor.at..cursor.end;
+    let languages = whole.clone().filter(|at| unit.tokens[*at].is_word(unit.text, "language"));
+    let strange = languages
+        .clone()
+        .any(|at| unit.tokens.get(at + 1).is_none_or(|language| !candidates::is_any(unit, language, &["plpgsql"])));
+    let mut texts = whole.clone().filter(|at| matches!(unit.tokens[*at].kind, Kind::Text(_)));
+    let body = match (texts.next(), texts.next(), strange) {
+        (Some(body), None, false) => unit.constant(body),
+        _ => None,
+    };
+    let once = std::mem::replace(&mut found.once, true);
+    let understood = body.is_some_and(|body| super::postgres::block(&body, unit.settings, context, found));
+    found.once = once;
+    if !understood {
+        found.gap("dynamic-sql", "do", Coverage::Opaque);
+        bodies(unit, whole, context, found, Access::Read);
+    }
+    if found.coverage != Coverage::Full {
+        // Where policy lets it run, it may have changed anything.
+        found.acts.push(SessionAct::CatalogChanged);
     }
 }
 
@@ -181,7 +204,7 @@ fn copy(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found, d
     }
     if let Some(filter) = cursor.find("where") {
         for candidate in candidates::calls(cursor.unit, filter..cursor.end) {
-            functions::reach(&candidate, cursor.unit, context, found, &[], 0);
+            functions::reach_and_release(&candidate, cursor.unit, context, found, &[], 0);
         }
     }
 }
@@ -218,10 +241,22 @@ fn explain(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
         found.moved.clear();
         found.acts.retain(|act| matches!(act, SessionAct::ExecutePrepared { .. }));
     }
-    // The plan is shown, not the rows. Only where it runs and writes do values go anywhere: into a copy.
+    // The plan is shown, not the rows. Only where it runs and writes do values go anywhere: into a copy. The planner
+    // runs functions, too: what an immutable one returns stands in the plan.
     for draft in &mut found.drafts {
+        let shown = draft.planned == Some(Volatility::Immutable);
         draft.keeps();
+        if shown {
+            let used = draft.used.clone();
+            super::uses::merge(&mut draft.packed, &used);
+            draft.packed_whole = true;
+        }
         if !runs {
+            if !matches!(draft.planned, Some(Volatility::Immutable | Volatility::Stable)) {
+                let told = std::mem::take(&mut draft.told);
+                super::uses::merge(&mut draft.used, &told);
+                draft.told_whole = false;
+            }
             let copied = std::mem::take(&mut draft.copied);
             super::uses::merge(&mut draft.used, &copied);
         }
@@ -288,7 +323,7 @@ fn execute(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
         None => found.gap("parser-refused", "execute", Coverage::Opaque),
     }
     for call in candidates::calls(cursor.unit, whole.start + 1..whole.end.max(whole.start + 1)) {
-        functions::reach(&call, cursor.unit, context, found, &[], 0);
+        functions::reach_and_release(&call, cursor.unit, context, found, &[], 0);
     }
 }
 
@@ -311,9 +346,11 @@ fn call(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found) {
     if calls.first().is_none_or(|call| context.catalog.functions(&call.name).is_empty()) {
         found.gap("unknown-function", calls.first().map_or("call", |call| call.name.as_str()), Coverage::Opaque);
     }
+    let once = std::mem::replace(&mut found.once, true);
     for call in &calls {
-        functions::reach(call, cursor.unit, context, found, &[], 0);
+        functions::reach_and_release(call, cursor.unit, context, found, &[], 0);
     }
+    found.once = once;
     for candidate in candidates::distinct(cursor.unit, cursor.at + 1..cursor.end, context) {
         if calls.first().is_none_or(|call| call.name != candidate.name.name) {
             found.draft(Draft::new(candidate.name, Some(candidate.relation), Access::Read, Source::Lexer).packed_all());
@@ -372,6 +409,11 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
         return;
     }
     if !view && !cursor.is("table") {
+        let passing = cursor.is("domain") || cursor.is("type");
+        if passing && is_of_session(&mut cursor.clone(), context) && runs_code(cursor.unit, whole.clone(), context) {
+            // No catalog shows a session's own types, and what their functions do may change.
+            found.gap("temporary-code", "type", Coverage::Opaque);
+        }
         found.acts.push(SessionAct::CatalogChanged);
         touch(cursor.unit, whole.clone(), context, found, Access::Ddl);
         bodies(cursor.unit, whole, context, found, Access::Ddl);
@@ -434,6 +476,10 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
     } else {
         found.acts.push(SessionAct::CatalogChanged);
     }
+    if temporary && !view && runs_code(cursor.unit, cursor.at..query.unwrap_or(cursor.end), context) {
+        // A default or a check of a relation that no catalog shows.
+        found.gap("temporary-code", &name, Coverage::Opaque);
+    }
     let written = RelationName { schema, name };
     let relation = if temporary { None } else { candidates::resolve(&written, context) };
     found.draft(Draft::new(written, relation, Access::Ddl, Source::Parser));
@@ -449,6 +495,38 @@ fn column_names(cursor: &Cursor<'_, '_>) -> Vec<Arc<str>> {
         .filter(|at| cursor.unit.tokens[*at].is_identifier())
         .map(|at| Arc::from(&*cursor.unit.tokens[at].identifier(cursor.unit.text)))
         .collect()
+}
+
+/// Whether the name behind the next word is one of the session's own: in `pg_temp`, or where that comes first.
+fn is_of_session(cursor: &mut Cursor<'_, '_>, context: &Context<'_>) -> bool {
+    cursor.at += 1;
+    let schema = cursor.dotted().and_then(|(schema, _)| schema);
+    let first = || context.search_path.iter().find(|schema| *schema != "pg_catalog").cloned();
+    schema.or_else(first).is_some_and(|schema| schema.starts_with("pg_temp"))
+}
+
+/// Whether a definition calls functions of the database's own, or takes over from a relation or type that does.
+fn runs_code(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> bool {
+    let code = context.catalog.code();
+    let calls = candidates::calls(unit, range.clone());
+    let own = |name: &str| context.catalog.functions(name).iter().any(|function| !function.from_extension);
+    let unknown = |name: &str, schema: Option<&str>| {
+        schema.is_some_and(|schema| schema.starts_with("pg_temp"))
+            || (schema.is_some() && context.catalog.functions(name).is_empty() && schema != Some("pg_catalog"))
+    };
+    calls.iter().any(|call| own(&call.name) || unknown(&call.name, call.schema.as_deref()))
+        || range.clone().any(|at| {
+            let token = &unit.tokens[at];
+            token.is_identifier() && code.types_named(&token.identifier(unit.text)).next().is_some()
+        })
+        || candidates::distinct(unit, range, context).iter().any(|candidate| {
+            let relation = context.catalog.relations().get(candidate.relation);
+            relation.is_some_and(|relation| {
+                let hooks = code.hooks.get(&relation.oid).into_iter().flatten();
+                hooks.into_iter().any(|hook| matches!(hook.role, Role::Value | Role::Condition))
+                    || relation.columns.iter().any(|column| code.types.contains_key(&column.type_oid))
+            })
+        })
 }
 
 /// Where `WITH [NO] DATA` or `WITH … CHECK OPTION` begins, or the end.

@@ -214,6 +214,7 @@ impl Walker<'_> {
             self.found.truncate(before);
             self.depended_on(view, &path)
         });
+        let rows = self.unnamed_code(view, rows, &path);
         // The server's word on what the view reads is final: what the reading missed is added as a whole.
         let missed: Vec<u32> = {
             let reached: Vec<Option<usize>> = self.found.drafts[before..].iter().map(|draft| draft.relation).collect();
@@ -244,6 +245,38 @@ impl Walker<'_> {
         Rows::open(all)
     }
 
+    /// Functions behind operators and casts of a view's definition: the server knows them all.
+    fn unnamed_code(&mut self, view: &Relation, rows: Rows, path: &[String]) -> Rows {
+        let Some(functions) = self.context.catalog.code().views.get(&view.oid) else { return rows };
+        let named: Vec<String> = view
+            .definition
+            .as_deref()
+            .map(|definition| {
+                let unit = Unit::new(definition.as_bytes(), self.context.lex.stored());
+                candidates::calls(&unit, 0..unit.tokens.len()).into_iter().map(|call| call.name).collect()
+            })
+            .unwrap_or_default();
+        let mut flow = Flow::default();
+        for function in functions.iter().filter_map(|oid| self.context.catalog.function(*oid)) {
+            if !named.iter().any(|name| **name == *function.name) {
+                let atoms = super::postgres::call(function, self.context, self.found, path);
+                flow = join(&flow, &Flow::new(atoms.into_iter().collect()));
+            }
+        }
+        if flow.is_empty() {
+            return rows;
+        }
+        Rows {
+            columns: rows
+                .columns
+                .into_iter()
+                .map(|column| Column::new(column.name, join(&column.flow, &flow)))
+                .collect(),
+            open: rows.open.map(|open| join(&open, &flow)),
+            unordered: rows.unordered,
+        }
+    }
+
     fn definition(&mut self, view: &Relation, path: &[String]) -> Option<Rows> {
         let definition = view.definition.as_deref()?;
         let unit = Unit::new(definition.as_bytes(), self.context.lex.stored());
@@ -259,7 +292,8 @@ impl Walker<'_> {
             }
         };
         let Definition { query, unknown_operators } = &*parsed?;
-        for operator in unknown_operators {
+        let known = &self.context.catalog.code().operators;
+        for operator in unknown_operators.iter().filter(|name| !known.contains_key(name.as_str())) {
             self.found.gap("unknown-operator", operator, Coverage::Partial);
         }
         let refused = self.found.is_refused();

@@ -243,6 +243,11 @@ impl Walker<'_> {
                 flow
             }
             Meaning::Unknown if self.found.fired.is_some() && matches!(names, ["old" | "new", _]) => self.fired(name),
+            Meaning::Unknown if names.first().is_some_and(|row| self.row(row).is_some()) => {
+                let usage = names.first().and_then(|row| self.row(row));
+                let column = names.get(1).map(|name| std::sync::Arc::from(*name));
+                usage.map(|usage| single(Atom::new(usage, column, Pack::Single))).unwrap_or_default()
+            }
             // A row that a stored program goes through.
             Meaning::Unknown if names.first().is_some_and(|row| self.is_variable(row)) => Flow::default(),
             Meaning::Unknown => self.unknown_column(&names.join("."), scope),
@@ -260,6 +265,9 @@ impl Walker<'_> {
 
     /// A name that nothing in sight has: the catalog is behind, or the text is wrong. It may be any value.
     pub(super) fn unknown_column(&mut self, name: &str, scope: &Scope<'_>) -> Flow {
+        if let Some(usage) = self.row(name) {
+            return single(Atom::new(usage, None, Pack::Single));
+        }
         if self.is_no_column(name) || self.is_variable(name) {
             self.addressed(name, &scope.everything());
             return Flow::default();
@@ -271,6 +279,11 @@ impl Walker<'_> {
             let whole = single(Atom::new(usage, None, Pack::Single));
             self.join(&flow, &whole)
         })
+    }
+
+    /// The use that a row variable of the body is a row of.
+    fn row(&self, name: &str) -> Option<usize> {
+        self.found.rows.iter().find(|(known, _)| known == name).map(|(_, usage)| *usage)
     }
 
     fn is_variable(&self, name: &str) -> bool {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use sqlparser::ast::Query;
 
 use super::copies::{Moved, Output};
-use super::uses::{Atom, Draft, Flow, USES_MAX};
+use super::uses::{Atom, Draft, Flow, Pack, USES_MAX, add};
+use crate::catalog::Moment;
 use crate::copies::CopyOf;
 use crate::statement::{Access, Coverage, Extent, Gap, SessionAct, StatementAnalysis, Verb};
 
@@ -76,6 +77,18 @@ pub(super) struct Found {
     bodies: HashMap<String, HashSet<String>>,
     /// What stored functions of MySQL's return, by their names as they are called.
     pub(super) returned: HashMap<String, Vec<Atom>>,
+    /// Row variables of the body that is read, and the use that each is a row of.
+    pub(super) rows: Vec<(String, usize)>,
+    /// The bodies that are read run once in this statement.
+    pub(super) once: bool,
+    /// The statement is a single SELECT of one value, from nothing.
+    pub(super) alone: bool,
+    /// Functions that tell their arguments, and that put them into other rows.
+    pub(super) telling: HashSet<String>,
+    /// See [`telling`](Found::telling).
+    pub(super) keeping: HashSet<String>,
+    /// What has been run behind relations, by number of the relation, moment and place.
+    pub(super) behind: HashSet<(u32, Moment, usize)>,
     /// Tokens that the tree accounts for, by index.
     seen: HashSet<usize>,
     fuel: usize,
@@ -117,6 +130,12 @@ impl Found {
             alternatives: BTreeSet::new(),
             bodies: HashMap::new(),
             returned: HashMap::new(),
+            rows: Vec::new(),
+            once: false,
+            alone: false,
+            telling: HashSet::new(),
+            keeping: HashSet::new(),
+            behind: HashSet::new(),
             seen: HashSet::new(),
             fuel: FUEL,
             cost: 0,
@@ -172,6 +191,51 @@ impl Found {
         for usage in usages {
             if let Some(draft) = self.drafts.get_mut(*usage) {
                 draft.copies = draft.copies.saturating_add(1);
+            }
+        }
+    }
+
+    /// These values leave in rows of the result.
+    pub(super) fn release(&mut self, atoms: &[Atom]) {
+        for atom in atoms {
+            let Some(draft) = self.drafts.get_mut(atom.usage) else { continue };
+            match atom.pack {
+                Pack::Total | Pack::Totals => {
+                    draft.totals.add(atom);
+                    draft.asks_by(atom);
+                }
+                Pack::Single | Pack::Bounded => add(&mut draft.released, atom.column.as_ref()),
+                Pack::Grouped | Pack::Whole => {
+                    add(&mut draft.packed, atom.column.as_ref());
+                    draft.packed_whole |= atom.pack == Pack::Whole;
+                }
+            }
+        }
+    }
+
+    /// These values leave by another way than rows.
+    pub(super) fn tell<'a>(&mut self, atoms: impl IntoIterator<Item = &'a Atom>) {
+        for atom in atoms {
+            let Some(draft) = self.drafts.get_mut(atom.usage) else { continue };
+            add(&mut draft.told, atom.column.as_ref());
+            draft.told_whole |= atom.pack == Pack::Whole;
+        }
+    }
+
+    /// These values go into other rows. `many`: into more than one, or of more than one.
+    pub(super) fn copy_atoms(&mut self, atoms: &[Atom], many: bool) {
+        for atom in atoms {
+            let Some(draft) = self.drafts.get_mut(atom.usage) else { continue };
+            add(&mut draft.copied, atom.column.as_ref());
+            draft.copied_many |= many || atom.pack > Pack::Bounded;
+        }
+    }
+
+    /// These values are only compared.
+    pub(super) fn use_atoms(&mut self, atoms: &[Atom]) {
+        for atom in atoms {
+            if let Some(draft) = self.drafts.get_mut(atom.usage) {
+                add(&mut draft.used, atom.column.as_ref());
             }
         }
     }
@@ -251,6 +315,7 @@ impl Found {
         self.truncate(drafts);
         self.bodies.clear();
         self.returned.clear();
+        self.behind.clear();
         self.fuel = FUEL;
         self.refused = false;
         self.copies = false;

@@ -1,7 +1,5 @@
 //! Calls: what a function's value is made of, and what it reaches that its arguments do not show.
 
-use std::ops::Range;
-
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, ObjectName, Value,
     WindowType,
@@ -12,16 +10,15 @@ use super::bridge;
 use super::builtins::{self, Passing, Published, Reach};
 use super::candidates::{self, Call};
 use super::found::Found;
-use super::lexer::Token;
 use super::lineage::{Walker, parts};
 use super::routines;
 use super::scope::{Scope, map, single};
 use super::shape::Unit;
 use super::uses::{Atom, Draft, Flow, Pack};
 use super::{Context, expand, session};
-use crate::catalog::{Function as UserFunction, Resolution};
+use crate::catalog::Function as UserFunction;
 use crate::relation::{Engine, RelationName};
-use crate::statement::{Access, Coverage, Source};
+use crate::statement::{Access, Columns, Coverage, Source};
 
 /// Strings within strings are read this deep.
 pub(super) const NESTED_TEXTS_MAX: usize = 4;
@@ -101,7 +98,11 @@ impl Walker<'_> {
             }
             None => {}
         }
+        let once = self.found.once;
+        self.found.once |= self.runs_once(function, scope);
         let reached = self.reached_by(schema.as_deref(), &name, constants.as_deref());
+        self.given_away(&name, &flow);
+        self.found.once = once;
         if let Some(published) = builtins::publishes(self.engine(), &name) {
             // No row shows it, or the row comes when it is done: what a later SHOW or another session reads is counted
             // before the statement runs.
@@ -110,9 +111,11 @@ impl Walker<'_> {
         let windowed = function.over.is_some();
         let stored = self.engine() == Engine::Mysql && schema.is_some();
         let own = self.context.catalog.functions(&name);
-        let gathers =
-            self.engine() == Engine::Mysql && own.iter().any(|own| routines::is_aggregate(own, self.context.lex));
-        let passing = if gathers { Passing::Packed } else { builtins::passing(self.engine(), &name) };
+        let gathers = match self.engine() {
+            Engine::Postgres => own.iter().any(|own| own.is_aggregate),
+            Engine::Mysql => own.iter().any(|own| routines::is_aggregate(own, self.context.lex)),
+        };
+        let passing = if gathers { Passing::Packed } else { self.passing_of(function, &name) };
         let flow = match passing {
             _ if stored && !gathers => flow,
             Passing::Summed if self.context.catalog.functions(&name).is_empty() => {
@@ -145,6 +148,37 @@ impl Walker<'_> {
         self.join(&flow, &reached)
     }
 
+    /// What becomes of a built-in's arguments, some of which decide that.
+    fn passing_of(&self, function: &Function, name: &str) -> Passing {
+        let FunctionArguments::List(list) = &function.args else { return builtins::passing(self.engine(), name) };
+        // With many fractions, many values.
+        let many = self.engine() == Engine::Postgres
+            && matches!(name, "percentile_disc" | "percentile_cont")
+            && list.args.first().is_none_or(|first| constant_argument(first).is_none());
+        if many { Passing::Packed } else { builtins::passing(self.engine(), name) }
+    }
+
+    /// Whether a call in a select list is all that a statement does, so that the function runs once.
+    fn runs_once(&self, function: &Function, scope: &Scope<'_>) -> bool {
+        let FunctionArguments::List(list) = &function.args else { return false };
+        self.found.alone && scope.items.is_empty() && scope.outer.is_none() && list.args.iter().all(is_given)
+    }
+
+    /// What a function does with its arguments besides returning something of them.
+    fn given_away(&mut self, name: &str, flow: &Flow) {
+        if self.engine() == Engine::Mysql || flow.is_empty() {
+            return;
+        }
+        if self.found.telling.contains(name) {
+            let told = pack(flow, true);
+            self.found.tell(told.iter());
+        }
+        if self.found.keeping.contains(name) {
+            let one = self.found.once;
+            self.copy_flow(flow, None, one);
+        }
+    }
+
     /// A call in FROM.
     pub(super) fn table_call(&mut self, name: &ObjectName, args: &[FunctionArg], scope: &Scope<'_>) -> Flow {
         self.see_name(name);
@@ -161,7 +195,11 @@ impl Walker<'_> {
         // As many rows as it likes come of them.
         self.measured(&flow);
         let constants: Option<Vec<usize>> = args.iter().map(constant_argument).collect();
+        let once = self.found.once;
+        self.found.once |= scope.outer.is_none() && self.via.is_empty() && args.iter().all(is_given);
         let reached = self.reached_by(names.pop().as_deref(), &own, constants.as_deref());
+        self.given_away(&own, &flow);
+        self.found.once = once;
         self.join(&flow, &reached)
     }
 
@@ -175,15 +213,19 @@ impl Walker<'_> {
             name: name.to_owned(),
             constants: constants.map(<[usize]>::to_vec),
         };
-        self::reach(&call, self.unit, self.context, self.found, &self.via, 0);
+        let atoms = self::reach(&call, self.unit, self.context, self.found, &self.via, 0);
         if self.engine() == Engine::Mysql {
             return self.returned_by(before, name);
         }
-        let mut flow = Flow::default();
+        let mut flow = Flow::new(atoms.into_iter().collect());
+        // What a text names that a built-in runs leaves as a whole.
         for usage in before..self.found.drafts.len() {
-            let atom = Atom::new(usage, None, Pack::Single);
-            flow = self.join(&flow, &single(atom));
+            if self.found.drafts.get(usage).is_some_and(|draft| draft.released != Columns::None) {
+                let atom = Atom::new(usage, None, Pack::Single);
+                flow = self.join(&flow, &single(atom));
+            }
         }
+        self.found.spend(flow.len());
         flow
     }
 
@@ -236,12 +278,31 @@ fn constant_argument(argument: &FunctionArg) -> Option<usize> {
     }
 }
 
+/// Whether an argument is a value of the client's own: a literal or a parameter.
+fn is_given(argument: &FunctionArg) -> bool {
+    fn given(expr: &Expr) -> bool {
+        match expr {
+            Expr::Value(_) => true,
+            Expr::Nested(inner) | Expr::Cast { expr: inner, .. } | Expr::UnaryOp { expr: inner, .. } => given(inner),
+            _ => false,
+        }
+    }
+    let (FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+    | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }
+    | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. }) = argument
+    else {
+        return false;
+    };
+    given(expr)
+}
+
 /// Whether a function of this name reaches more than its arguments show.
 pub(super) fn is_special(name: &str, context: &Context<'_>) -> bool {
     builtins::reach(context.lex.engine(), name).is_some() || !context.catalog.functions(name).is_empty()
 }
 
-/// Adds what a call reaches: bodies of user functions, texts that built-ins run.
+/// Adds what a call reaches: bodies of user functions, texts that built-ins run. What the value of a function of
+/// PostgreSQL's is made of; of all else it is said by the uses.
 pub(super) fn reach(
     call: &Call,
     unit: &Unit<'_>,
@@ -249,8 +310,9 @@ pub(super) fn reach(
     found: &mut Found,
     via: &[String],
     depth: usize,
-) {
+) -> Vec<Atom> {
     let engine = context.lex.engine();
+    let mut atoms = Vec::new();
     let shipped_schema = matches!(call.schema.as_deref(), Some("pg_catalog" | "information_schema"));
     if !shipped_schema {
         let candidates: Vec<&UserFunction> = context
@@ -262,7 +324,7 @@ pub(super) fn reach(
         if !candidates.is_empty() {
             found.functions.insert(call.name.clone());
             for function in candidates {
-                user_function(function, context, found, via, depth);
+                atoms.extend(user_function(function, context, found, via, depth));
             }
         } else if call.schema.as_deref().is_some_and(|schema| schema.starts_with("pg_temp")) {
             found.gap("unknown-function", &call.name, Coverage::Opaque);
@@ -294,6 +356,20 @@ pub(super) fn reach(
             }
         }
     }
+    atoms
+}
+
+/// As [`reach`], where nothing is known of where the value goes: it leaves.
+pub(super) fn reach_and_release(
+    call: &Call,
+    unit: &Unit<'_>,
+    context: &Context<'_>,
+    found: &mut Found,
+    via: &[String],
+    depth: usize,
+) {
+    let atoms = reach(call, unit, context, found, via, depth);
+    found.release(&atoms);
 }
 
 /// Adds what a procedure of MySQL's reaches; none is built in.
@@ -307,7 +383,7 @@ pub(super) fn reach_procedure(call: &Call, unit: &Unit<'_>, context: &Context<'_
         call.schema.as_deref().is_some_and(|schema| !context.catalog.functions(&schema.to_lowercase()).is_empty());
     if known || packed {
         let via = found.via.clone();
-        reach(call, unit, context, found, &via, via.len());
+        reach_and_release(call, unit, context, found, &via, via.len());
     } else {
         found.gap("unknown-function", &call.name, Coverage::Opaque);
     }
@@ -359,7 +435,7 @@ pub(super) fn text(
     }
     for call in candidates::calls(&unit, range) {
         if is_special(&call.name, context) {
-            reach(&call, &unit, context, found, via, depth + 1);
+            reach_and_release(&call, &unit, context, found, via, depth + 1);
         }
     }
     for (_, literal) in &unit.literals {
@@ -406,181 +482,23 @@ pub(super) fn touches_names(unit: &Unit<'_>) -> bool {
     })
 }
 
-/// Whether an anonymous block does nothing that only its run would show: no text that it makes up and runs, no setting,
-/// no function or operator but those that the server ships and that reach nothing else, and no read but of the server's
-/// own catalog. A name that the snapshot does not hold yet may be a view over anything, and a notice that tells its rows
-/// is counted by nobody.
-pub(super) fn is_plain_block(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> bool {
-    const TELLING: [&str; 12] = [
-        "execute",
-        "set",
-        "set_config",
-        "reset",
-        "prepare",
-        "deallocate",
-        "discard",
-        "call",
-        "listen",
-        "notify",
-        "copy",
-        "import",
-    ];
-    let languages = range.clone().filter(|at| unit.tokens[*at].is_word(unit.text, "language"));
-    let strange = languages.clone().any(|at| {
-        unit.tokens.get(at + 1).is_none_or(|language| !candidates::is_any(unit, language, &["plpgsql", "sql"]))
-    });
-    let mut texts = range.filter(|at| matches!(unit.tokens[*at].kind, super::lexer::Kind::Text(_)));
-    let (Some(body), None, false) = (texts.next(), texts.next(), strange) else { return false };
-    let Some(value) = unit.constant(body) else { return false };
-    if value.len() > BODY_BYTES_MAX {
-        return false;
-    }
-    let block = Unit::new(&value, unit.settings);
-    let whole = 0..block.tokens.len();
-    !block.unterminated
-        && !block.tokens.iter().any(|token| candidates::is_any(&block, token, &TELLING))
-        && block
-            .tokens
-            .iter()
-            .all(|token| token.kind != super::lexer::Kind::Operator || is_plain_operator(&block, token))
-        && whole.clone().all(|at| reads_plainly(&block, at, context))
-        && candidates::calls(&block, whole).iter().all(|call| {
-            builtins::is_function(Engine::Postgres, &call.name)
-                && !is_special(&call.name, context)
-                && builtins::publishes(Engine::Postgres, &call.name).is_none()
-        })
-}
-
-fn is_plain_operator(unit: &Unit<'_>, token: &Token) -> bool {
-    const SERVERS_OWN: [&str; 13] = ["=", "<>", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||"];
-    SERVERS_OWN.iter().any(|known| known.as_bytes() == token.raw(unit.text))
-}
-
-/// Whether the token at this place begins no read, or one of a single relation of the server's own.
-fn reads_plainly(unit: &Unit<'_>, at: usize, context: &Context<'_>) -> bool {
-    let is = |place: usize, words: &[&str]| {
-        unit.tokens.get(place).is_some_and(|token| candidates::is_any(unit, token, words))
-    };
-    if is(at, &["table"]) {
-        const DEFINING: [&str; 8] = ["create", "alter", "drop", "temp", "temporary", "unlogged", "truncate", "lock"];
-        return at.checked_sub(1).is_some_and(|before| is(before, &DEFINING));
-    }
-    if !is(at, &["from", "join", "using"]) {
-        return true;
-    }
-    let names: Vec<&Token> = unit.tokens.iter().skip(at + 1).take(3).collect();
-    let name = |token: &Token| token.is_identifier().then(|| token.identifier(unit.text).into_owned());
-    let (schema, relation, used) = match names.as_slice() {
-        [schema, dot, relation] if dot.is_punct(unit.text, ".") => (name(schema), name(relation), 3),
-        [relation, ..] => (None, name(relation), 1),
-        [] => return false,
-    };
-    let Some(relation) = relation else { return false };
-    if context.temporary.contains(&relation) {
-        return false;
-    }
-    let written = RelationName { schema, name: relation };
-    let own = matches!(
-        context.catalog.resolve(&written, context.search_path),
-        Resolution::Found(found) if matches!(&*found.id.schema, "pg_catalog" | "information_schema")
-    );
-    own && !has_comma(unit, at + 1 + used)
-}
-
-/// Whether a comma comes before what ends a list of relations: a second relation stands behind it.
-fn has_comma(unit: &Unit<'_>, from: usize) -> bool {
-    const ENDING: [&str; 11] =
-        ["where", "group", "order", "limit", "having", "union", "except", "intersect", "loop", "then", "returning"];
-    let mut depth = 0_usize;
-    for token in unit.tokens.iter().skip(from) {
-        if token.is_punct(unit.text, "(") {
-            depth += 1;
-        } else if token.is_punct(unit.text, ")") {
-            if depth == 0 {
-                return false;
-            }
-            depth -= 1;
-        } else if depth == 0 && (token.is_punct(unit.text, ";") || candidates::is_any(unit, token, &ENDING)) {
-            return false;
-        } else if depth == 0 && token.is_punct(unit.text, ",") {
-            return true;
-        }
-    }
-    false
-}
-
-/// Whether an anonymous block changes the catalog.
-pub(super) fn defines(unit: &Unit<'_>, range: Range<usize>) -> bool {
-    range.filter_map(|at| unit.constant(at)).any(|value| {
-        let block = Unit::new(&value, unit.settings);
-        block.tokens.iter().any(|token| candidates::is_any(&block, token, &["create", "alter", "drop"]))
-    })
-}
-
-/// Adds what the body of a user function names.
-fn user_function(function: &UserFunction, context: &Context<'_>, found: &mut Found, via: &[String], depth: usize) {
-    if function.from_extension {
-        return;
+/// Adds what the body of a user function reaches; what its value is made of, where that is known apart.
+fn user_function(
+    function: &UserFunction,
+    context: &Context<'_>,
+    found: &mut Found,
+    via: &[String],
+    depth: usize,
+) -> Vec<Atom> {
+    if context.lex.engine() == Engine::Postgres {
+        return super::postgres::call(function, context, found, via);
     }
     let label = format!("{}.{}", function.schema, function.name);
-    if !found.reads_body(&label, function.body.as_deref().unwrap_or_default()) {
-        return;
+    if !function.from_extension && found.reads_body(&label, function.body.as_deref().unwrap_or_default()) {
+        found.cost(function.body.as_ref().map_or(0, String::len));
+        routines::read(function, context, found, via, depth);
     }
-    found.cost(function.body.as_ref().map_or(0, String::len));
-    if context.lex.engine() == Engine::Mysql {
-        return routines::read(function, context, found, via, depth);
-    }
-    let readable = matches!(&*function.language, "sql" | "plpgsql");
-    let body = function.body.as_deref().filter(|body| readable && body.len() <= BODY_BYTES_MAX);
-    if function.body.as_deref().is_some_and(|body| body.trim() == "aggregate_dummy") {
-        found.gap("unknown-function", &function.name, Coverage::Partial);
-        return;
-    }
-    let (Some(body), true) = (body, depth <= NESTED_TEXTS_MAX * 4) else {
-        found.gap("unknown-function", &function.name, Coverage::Opaque);
-        return;
-    };
-    let unit = Unit::new(body.as_bytes(), super::LexSettings::default());
-    let range = 0..unit.tokens.len();
-    let dynamic =
-        &*function.language == "plpgsql" && unit.tokens.iter().any(|token| token.is_word(unit.text, "execute"));
-    if dynamic || unit.unterminated {
-        found.gap("unknown-function", &function.name, Coverage::Opaque);
-    }
-    found.touches_names |= touches_names(&unit);
-    // A loop can put any number of rows into one value.
-    let packs = &*function.language == "plpgsql" || candidates::packs(&unit, range.clone());
-    let mut path = via.to_vec();
-    path.push(label);
-    for candidate in candidates::distinct(&unit, range.clone(), context) {
-        let mut draft = Draft::new(candidate.name.clone(), Some(candidate.relation), Access::Read, Source::Catalog)
-            .via(&path)
-            .released_all();
-        if packs {
-            draft.packed = crate::statement::Columns::All;
-        }
-        if candidate.written {
-            found
-                .draft(Draft::new(candidate.name, Some(candidate.relation), Access::Write, Source::Catalog).via(&path));
-        }
-        expand::reached(draft, context, found);
-    }
-    for call in candidates::calls(&unit, range.clone()) {
-        if is_special(&call.name, context) {
-            reach(&call, &unit, context, found, &path, depth + 1);
-        }
-    }
-    if dynamic {
-        for (_, literal) in &unit.literals {
-            let value = unit
-                .text
-                .get(literal.range.clone())
-                .and_then(|raw| super::literals::value(raw, literal.kind, unit.settings));
-            if let (super::LiteralKind::String(_), Some(value)) = (literal.kind, value) {
-                text(&value, unit.settings, context, found, Source::Catalog, &path, depth + 1);
-            }
-        }
-    }
+    Vec::new()
 }
 
 /// The name of a relation as the catalog has it.

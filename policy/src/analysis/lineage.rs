@@ -275,7 +275,11 @@ impl Walker<'_> {
         }
         self.found.showing += 1;
         self.keyed(&select.group_by, &scope);
+        let alone = self.found.alone;
+        self.found.alone =
+            self.via.is_empty() && select.from.is_empty() && select.projection.len() == 1 && scope.ctes.list.is_empty();
         let rows = self.projection(&select.projection, &scope);
+        self.found.alone = alone;
         self.found.showing -= 1;
         self.stand_beside(&rows, &scope);
         if self.engine() == Engine::Mysql {

@@ -49,6 +49,7 @@ impl Walker<'_> {
             self.copy(&rows, target, one);
             let names: Vec<String> = insert.columns.iter().filter_map(|column| parts(column).pop()).collect();
             self.moves(&names, &rows, &scope);
+            self.is_one_row_of(target, one);
         }
         match &insert.on {
             Some(OnInsert::OnConflict(conflict)) => {
@@ -120,6 +121,7 @@ impl Walker<'_> {
         }
         let target = written(&scope);
         let one = target.and_then(|usage| self.found.drafts.get(usage)).is_some_and(|draft| draft.pin.is_some());
+        self.is_one_row_of(target, one);
         self.assignments(&update.assignments, one, &[], &scope);
         self.returning(update.returning.as_deref(), true, &mut scope)
     }
@@ -147,6 +149,9 @@ impl Walker<'_> {
             self.condition(selection, &scope);
             self.pin(selection, &scope);
         }
+        let target = written(&scope);
+        let one = target.and_then(|usage| self.found.drafts.get(usage)).is_some_and(|draft| draft.pin.is_some());
+        self.is_one_row_of(target, one);
         self.returning(delete.returning.as_deref(), false, &mut scope)
     }
 
@@ -191,6 +196,18 @@ impl Walker<'_> {
             }
         }
         Rows::default()
+    }
+
+    /// Says of what is written that it is one row at most.
+    fn is_one_row_of(&mut self, target: Option<usize>, one: bool) {
+        // Constant rows of a list of VALUES are left out before the tree is made.
+        let listed = self.unit.tokens.windows(3).any(|row| {
+            let is = |at: usize, punct: &str| row.get(at).is_some_and(|token| token.is_punct(self.unit.text, punct));
+            is(0, ")") && is(1, ",") && is(2, "(")
+        });
+        if let Some(draft) = target.and_then(|usage| self.found.drafts.get_mut(usage)) {
+            draft.one = one && !listed;
+        }
     }
 
     /// The values that an assignment takes from elsewhere are copied to where they go; a relation's own values

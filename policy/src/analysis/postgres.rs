@@ -1,12 +1,18 @@
 //! PostgreSQL's statements: where each ends, and which reader takes it.
 
+mod body;
+mod hooks;
+mod program;
+
+pub(super) use body::{block, call};
+
 use std::ops::Range;
 
 use super::Context;
 use super::cursor::Cursor;
 use super::effects::{self, INNER_STATEMENTS_MAX};
 use super::found::Found;
-use super::reading::{by_lexer, query};
+use super::reading::{self, Fate, by_lexer, query};
 use super::session;
 use super::shape::Unit;
 use crate::statement::Verb;
@@ -53,6 +59,7 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
         by_lexer(unit, range, context, found, "too-large", "statement in statement");
         return;
     }
+    let before = found.drafts.len();
     let mut cursor = Cursor { unit, at: range.start, end: range.end };
     let Some(first) = cursor.peek() else {
         found.verb = Verb::Empty;
@@ -62,7 +69,7 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
         if first.is_punct(unit.text, "(") { "select".to_owned() } else { first.identifier(unit.text).into_owned() };
     match word.as_str() {
         "select" | "with" | "values" | "table" | "insert" | "update" | "delete" | "merge" => {
-            query(unit, range, context, found, &word)
+            query(unit, range.clone(), context, found, &word)
         }
         _ => {
             // Inside another statement there is no SET: its values would not be part of the shape's key there.
@@ -71,4 +78,18 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
             }
         }
     }
+    hooks::fire(unit, range, context, found, before);
+}
+
+/// Reads a list of expressions and what may follow it.
+fn expressions(
+    unit: &Unit<'_>,
+    range: Range<usize>,
+    context: &Context<'_>,
+    found: &mut Found,
+    (word, fate): (&str, Fate),
+) {
+    let before = found.drafts.len();
+    reading::expressions(unit, range.clone(), context, found, (word, fate));
+    hooks::fire(unit, range, context, found, before);
 }

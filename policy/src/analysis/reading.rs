@@ -15,6 +15,7 @@ use super::scope::{Ctes, Rows};
 use super::shape::{self, Unit};
 use super::uses::Draft;
 use super::{Context, LexSettings, candidates, dump, expand, functions, mysql, parse, postgres, redact};
+use crate::relation::Engine;
 use crate::statement::{Access, Analysis, Columns, Coverage, Source, StatementAnalysis, Verb};
 
 /// Statements of one text that are read one by one; the rest is read as one, by the lexer. A dump's or a
@@ -162,12 +163,17 @@ fn read(
         refused(found, "too-large");
         return;
     };
-    let Bridged { tokens, unknown_operators, shallow, accounted, notes } = bridged;
+    if bridged.deep && !found.via.is_empty() && unit.settings.engine() == Engine::Postgres {
+        refused(found, "too-large");
+        return;
+    }
+    let Bridged { tokens, unknown_operators, shallow, accounted, notes, .. } = bridged;
     found.loose = notes.loose;
     found.random = notes.random;
     let names = candidates::relations(unit, range.clone(), context);
     // A view's definition is parsed too, and may be anything.
     let small = shallow
+        && !runs_bodies(unit, range.clone(), context)
         && !names.iter().any(|name| context.catalog.relations().get(name.relation).is_some_and(expand::is_view));
     let drafts_before = found.drafts.len();
     let understood = parse::guarded(small, || {
@@ -190,7 +196,8 @@ fn read(
             return;
         }
     }
-    for operator in &unknown_operators {
+    let known = &context.catalog.code().operators;
+    for operator in unknown_operators.iter().filter(|name| !known.contains_key(name.as_str())) {
         found.gap("unknown-operator", operator, Coverage::Partial);
     }
     for token in accounted {
@@ -210,6 +217,14 @@ fn read(
             );
         }
     }
+}
+
+/// Whether a body of a function of PostgreSQL's is read with it, which may be anything.
+fn runs_bodies(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>) -> bool {
+    unit.settings.engine() == Engine::Postgres
+        && range
+            .filter(|at| unit.tokens[*at].is_identifier())
+            .any(|at| !context.catalog.functions(&unit.tokens[at].identifier(unit.text)).is_empty())
 }
 
 /// Whether a word that is also a relation's name stands where only a keyword or a type can: before a literal
@@ -311,7 +326,7 @@ pub(super) fn by_lexer(
         let raw = |token: &usize| unit.tokens.get(*token).map(|token| token.raw(unit.text));
         let constants: Option<Vec<_>> = call.constants.as_ref().map(|tokens| tokens.iter().filter_map(raw).collect());
         if called.insert((call.schema.clone(), call.name.clone(), constants)) {
-            functions::reach(&call, unit, context, found, &via, via.len());
+            functions::reach_and_release(&call, unit, context, found, &via, via.len());
         }
     }
     let mut read = HashSet::new();

@@ -22,6 +22,22 @@ const READING_VARIABLES: [&str; 8] = [
 /// Computed `set_config` calls of one statement that are looked into: each costs a pass over its text.
 const SET_CONFIGS_MAX: usize = 32;
 
+/// Whether SET or RESET changes how later statements are read.
+pub(super) fn sets_reading(unit: &Unit<'_>) -> bool {
+    let words: Vec<String> = unit
+        .tokens
+        .iter()
+        .filter(|token| token.is_identifier())
+        .take(3)
+        .map(|token| token.identifier(unit.text).into_owned())
+        .collect();
+    let name = words.iter().skip(1).find(|word| !matches!(word.as_str(), "local" | "session"));
+    name.is_none_or(|name| {
+        READING_VARIABLES.contains(&name.as_str())
+            || matches!(name.as_str(), "all" | "names" | "schema" | "authorization")
+    })
+}
+
 /// Reads SET, RESET, DISCARD, transactions, prepared names and cursors. Whether the statement was one of them.
 pub(super) fn read(cursor: &mut Cursor<'_, '_>, found: &mut Found) -> bool {
     let verb = if cursor.take("set") {
@@ -237,6 +253,10 @@ pub(super) fn set_config(call: &Call, unit: &Unit<'_>, found: &mut Found) {
         .and_then(|token| unit.tokens.get(*token))
         .is_some_and(|token| token.is_word(unit.text, "true"));
     match (text(0), text(1)) {
+        // In a body nobody knows whether it runs.
+        (Some(name), _) if found.parameters && READING_VARIABLES.contains(&name.to_lowercase().as_str()) => {
+            found.gap("dynamic-sql", "set_config", Coverage::Opaque);
+        }
         (Some(name), Some(value)) if constants.len() == 3 => variable(name.to_lowercase(), Some(value), local, found),
         _ => {
             found.set_configs += 1;

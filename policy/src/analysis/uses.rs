@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Column, Relation};
+use crate::catalog::{Catalog, Column, Relation, Volatility};
 use crate::relation::RelationName;
 use crate::statement::{Access, Columns, Coverage, Gap, Operand, Question, RelationUse, Source, Totals};
 
@@ -121,6 +121,16 @@ pub(super) struct Draft {
     pub(super) once: bool,
     /// What is asked about its values.
     pub(super) question: Question,
+    /// Columns that leave by another way than rows: in a notice, an error, a message, a setting.
+    pub(super) told: Columns,
+    /// What is told may be all rows at once.
+    pub(super) told_whole: bool,
+    /// It stands in the body of a function, which the planner may run this early.
+    pub(super) planned: Option<Volatility>,
+    /// Of a write: it is one row at most.
+    pub(super) one: bool,
+    /// What decides whether something may be done; nobody learns what stands in it.
+    pub(super) silent: bool,
 }
 
 impl Draft {
@@ -149,6 +159,11 @@ impl Draft {
             kin: false,
             once: false,
             question: Question::default(),
+            told: Columns::None,
+            told_whole: false,
+            planned: None,
+            one: false,
+            silent: false,
         }
     }
 
@@ -234,6 +249,11 @@ impl Draft {
         atoms
     }
 
+    /// Whether it only decided something.
+    fn is_silent(&self) -> bool {
+        self.silent && self.access == Access::Read && !self.releases() && self.copied == Columns::None
+    }
+
     /// Whether values of it leave.
     fn releases(&self) -> bool {
         self.released != Columns::None || self.packed != Columns::None
@@ -275,6 +295,11 @@ pub(super) fn finish(
     (gaps, coverage): (&mut BTreeSet<Gap>, &mut Coverage),
 ) -> Vec<RelationUse> {
     let mut drafts = drafts;
+    for draft in &mut drafts {
+        let told = std::mem::take(&mut draft.told);
+        merge(&mut draft.packed, &told);
+        draft.packed_whole |= draft.told_whole;
+    }
     count_reads(&mut drafts, alternatives);
     drafts.retain(|draft| !draft.fired);
     let mut all_kin = Vec::new();
@@ -296,7 +321,7 @@ pub(super) fn finish(
     }
     // A relation that is read in two places is not pinned by what pins it in one.
     let mut places: HashMap<(Option<usize>, Access), u32> = HashMap::new();
-    for draft in &drafts {
+    for draft in drafts.iter().filter(|draft| !draft.is_silent()) {
         let count = places.entry((draft.relation, draft.access)).or_default();
         *count = count.saturating_add(1);
     }
@@ -307,7 +332,7 @@ pub(super) fn finish(
     }
     let mut uses: Vec<RelationUse> = Vec::with_capacity(drafts.len());
     let mut index: HashMap<SameUse, usize> = HashMap::new();
-    for draft in drafts {
+    for draft in drafts.into_iter().filter(|draft| !draft.is_silent()) {
         let relation = draft.relation.and_then(|index| catalog.relations().get(index));
         let packed_whole = draft.packed_whole && draft.pin.is_none();
         let key = (draft.relation, draft.written.clone(), draft.access, draft.via.clone(), draft.source);

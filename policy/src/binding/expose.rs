@@ -544,9 +544,8 @@ pub(super) fn packed_bytes(whole: u32, columns: usize) -> u32 {
 fn opaque(statement: &StatementAnalysis) -> Option<String> {
     let gap = statement.gaps.iter().find(|gap| match gap.code {
         // What these reach is not known, so no list of relations is a superset.
-        "unknown-function" | "dynamic-sql" | "unread-view" | "temporary-view" | "analysis-failed" | "unterminated" => {
-            true
-        }
+        "unknown-function" | "unknown-operator" | "dynamic-sql" | "unread-view" | "temporary-view"
+        | "temporary-code" | "analysis-failed" | "unterminated" => true,
         // Something newer than the snapshot, or somebody else's temporary relation, may be a view over anything;
         // writing to it lets nothing out.
         "unknown-relation" => {
@@ -584,6 +583,8 @@ fn releases_statistics(usage: &RelationUse) -> bool {
             &["stavalues1", "stavalues2", "stavalues3", "stavalues4", "stavalues5"]
         }
         (Engine::Postgres, "pg_catalog", "pg_statistic_ext_data") => &["stxdmcv", "stxdexpr"],
+        // What somebody has put into large objects, whatever it is.
+        (Engine::Postgres, "pg_catalog", "pg_largeobject") => &["data"],
         (Engine::Mysql, "information_schema", "column_statistics") => &["histogram"],
         (Engine::Mysql, "mysql", "column_stats") => &["min_value", "max_value", "histogram"],
         // Texts of statements, with the values in them.

@@ -1,11 +1,11 @@
 //! What was read of one database, and a digest of it that says whether its meaning has changed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use weir_policy::catalog::{Foreign, Function, Relation, Trigger};
+use weir_policy::catalog::{Code, Foreign, Function, Relation, Trigger};
 
 use super::postgres::SearchPaths;
 
@@ -21,6 +21,8 @@ pub(super) struct Content {
     pub(super) foreign: Vec<(u32, Foreign)>,
     /// Ordinary tables of sessions' own, by OID: they come and go, and are no part of the meaning.
     pub(super) temporary: Vec<u32>,
+    /// What runs without being named.
+    pub(super) code: Code,
     /// What sessions start from.
     pub(super) facts: Facts,
 }
@@ -71,6 +73,8 @@ impl Content {
         for function in &self.functions {
             (&function.schema, &function.name, &function.language).hash(&mut hasher);
             (&function.body, function.from_extension, &function.sql_mode).hash(&mut hasher);
+            (function.oid, &function.arguments, &function.search_path, function.volatility).hash(&mut hasher);
+            (function.is_aggregate, &function.calls, &function.types).hash(&mut hasher);
         }
         self.functions.len().hash(&mut hasher);
         for trigger in &self.triggers {
@@ -79,11 +83,24 @@ impl Content {
         }
         self.triggers.len().hash(&mut hasher);
         self.foreign.hash(&mut hasher);
+        hash_code(&self.code, &mut hasher);
         self.facts.hash(&mut hasher);
         let mut bytes = [0; 32];
         bytes.copy_from_slice(hasher.0.finish().as_ref());
         bytes
     }
+}
+
+fn hash_code(code: &Code, hasher: &mut Digest) {
+    fn all<K: Ord + Hash, V: Hash>(map: &HashMap<K, V>, hasher: &mut Digest) {
+        map.iter().collect::<BTreeMap<_, _>>().hash(hasher);
+    }
+    all(&code.hooks, hasher);
+    all(&code.cascades, hasher);
+    all(&code.views, hasher);
+    all(&code.operators, hasher);
+    all(&code.types, hasher);
+    (&code.events, &code.ambient).hash(hasher);
 }
 
 /// Lets what is hashable be digested.

@@ -178,7 +178,8 @@ impl Keeper {
                 let database = &self.database;
                 let (relations, functions) = (content.relations, content.functions);
                 let catalog = Catalog::new(self.account.engine, database, version, relations, functions);
-                Arc::new(catalog.with_triggers(content.triggers).with_foreign(content.foreign))
+                let catalog = catalog.with_triggers(content.triggers).with_foreign(content.foreign);
+                Arc::new(catalog.with_code(content.code))
             }
         };
         let facts = Arc::new(content.facts);

@@ -4,6 +4,7 @@
 //! meant. Nothing needs more rights than those of any account; row widths are finer where the account may read
 //! `pg_stats`.
 
+mod code;
 mod connection;
 mod foreign;
 mod search_path;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use tokio_postgres::Row;
-use weir_policy::catalog::{Column, Function, Relation, RelationKind};
+use weir_policy::catalog::{Column, Function, Relation, RelationKind, Volatility};
 use weir_policy::relation::{Engine, RelationId};
 
 use super::content::{Content, Facts, Shared};
@@ -59,6 +60,17 @@ select pg_catalog.concat_ws(';',
      from pg_catalog.pg_foreign_table f join pg_catalog.pg_foreign_server v on v.oid = f.ftserver),
   (select pg_catalog.concat(count(*), ',', sum(pg_catalog.hashint8extended(d.xmin::text::int8, d.objid::int8)))
      from pg_catalog.pg_depend d where d.deptype = 'e'),
+  (select pg_catalog.concat(count(*), ',', sum(pg_catalog.hashint8extended(x.version, x.oid::int8)))
+     from (select t.xmin::text::int8 as version, t.oid from pg_catalog.pg_trigger t where not t.tgisinternal
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_event_trigger t
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_policy t
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_attrdef t
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_constraint t
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_cast t
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_operator t
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_amop t
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_amproc t
+           union all select t.xmin::text::int8, t.oid from pg_catalog.pg_type t where t.typtype in ('d', 'e', 'b')) x),
   (select pg_catalog.concat(count(*), ',', sum(pg_catalog.hashint8extended(s.xmin::text::int8, s.setrole::int8)),
                             ',', sum(pg_catalog.hashtextextended(r.rolname::text, 0)))
      from pg_catalog.pg_db_role_setting s left join pg_catalog.pg_roles r on r.oid = s.setrole))";
@@ -100,7 +112,10 @@ const FUNCTIONS: &str = "
 select n.nspname::text, p.proname::text, l.lanname::text,
        case when l.lanname in ('sql', 'plpgsql') then pg_catalog.left({body}, $1 + 1) end,
        exists (select 1 from pg_catalog.pg_depend d
-               where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e')
+               where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'),
+       p.oid, p.proargnames, p.proconfig, p.provolatile::text, p.prokind = 'a',
+       array(select distinct t from pg_catalog.unnest(p.proargtypes::oid[] || p.proallargtypes || p.prorettype) t
+             where t >= {first} order by t)
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang
@@ -204,14 +219,15 @@ async fn read(connection: &Connection, database: &str) -> Result<Content, String
         _ => "coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)",
     };
     let functions = FUNCTIONS.replace("{body}", body).replace("{first}", &OID_FIRST.to_string());
-    let functions = rows(connection, &functions, function).await?;
+    let mut functions = rows(connection, &functions, function).await?;
+    let code = code::read(connection, &mut functions).await?;
     let server = rows(connection, SERVER_PATH, |row| get::<Option<String>>(row, 0)).await;
     let settings = rows(connection, SETTINGS, setting).await?;
     let server = server?.into_iter().next().flatten();
     let facts = Facts::Postgres(SearchPaths::new(server.as_deref(), settings));
     let foreign = foreign::foreign(connection).await?;
     let temporary = foreign::temporary(connection).await?;
-    Ok(Content { relations, functions, triggers: Vec::new(), foreign, temporary, facts })
+    Ok(Content { relations, functions, triggers: Vec::new(), foreign, temporary, code, facts })
 }
 
 /// The rows of an answer, made into what is kept of them one by one.
@@ -284,7 +300,25 @@ fn function(row: &Row) -> Result<Function, String> {
         body: definition(get(row, 3)?),
         from_extension: get(row, 4)?,
         sql_mode: None,
+        oid: get(row, 5)?,
+        arguments: get::<Option<Vec<String>>>(row, 6)?.unwrap_or_default().into_iter().map(Arc::from).collect(),
+        search_path: own_path(&get::<Option<Vec<String>>>(row, 7)?.unwrap_or_default()),
+        volatility: match get::<&str>(row, 8)? {
+            "i" => Volatility::Immutable,
+            "s" => Volatility::Stable,
+            _ => Volatility::Volatile,
+        },
+        is_aggregate: get(row, 9)?,
+        calls: Vec::new(),
+        types: get(row, 10)?,
     })
+}
+
+/// The path that a function sets for itself, as names are looked up in it.
+fn own_path(settings: &[String]) -> Option<Vec<String>> {
+    let path = parse_search_path(settings.iter().find_map(|line| line.strip_prefix("search_path="))?);
+    let server = (!path.iter().any(|schema| schema == "pg_catalog")).then(|| "pg_catalog".to_owned());
+    Some(server.into_iter().chain(path).collect())
 }
 
 fn setting(row: &Row) -> Result<Setting, String> {

@@ -7,6 +7,7 @@
 //!
 //! What must never happen here: a name that means something else to Weir than to the server, without Weir saying so.
 
+mod rebound;
 mod setting;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use weir_wire::Transaction;
 
 use crate::catalog::parse_search_path;
 
+use rebound::Rebound;
 use setting::{Setting, put};
 
 /// Names of each kind that are remembered; a session that makes more is no longer understood when it uses them.
@@ -28,22 +30,6 @@ const OWN_COPIES_MAX: usize = 256;
 /// What prepared names and cursors stand for, and the version of the catalog that they were read under: more than one
 /// body where it is not certain which.
 type Bodies = HashMap<String, (u64, Vec<Arc<StatementAnalysis>>)>;
-
-/// Words of DDL that can give a name, or what is behind it, another meaning.
-const REBINDING: [&str; 12] = [
-    "view",
-    "rule",
-    "function",
-    "procedure",
-    "trigger",
-    "operator",
-    "cast",
-    "inherit",
-    "inherits",
-    "attach",
-    "rename",
-    "policy",
-];
 
 /// The session's own part of the meaning of its statements.
 #[derive(Debug)]
@@ -66,10 +52,8 @@ pub struct Names {
     account: Arc<str>,
     /// A statement of the open transaction changed the catalog.
     ddl: bool,
-    /// Names that DDL of the open transaction may have given another meaning.
-    rebound: Vec<String>,
-    /// DDL of the open transaction changed functions.
-    functions_rebound: bool,
+    /// What DDL has given another meaning, or may have.
+    rebound: Rebound,
     /// Names mean what the catalog and the path at start say: nothing was said that could have changed it.
     pristine: bool,
     /// The open transaction ends with a rollback, as far as is known.
@@ -125,8 +109,7 @@ impl Names {
             path_at_start: path,
             account,
             ddl: false,
-            rebound: Vec::new(),
-            functions_rebound: false,
+            rebound: Rebound::default(),
             pristine: certain,
             rolling_back: false,
             version: 0,
@@ -147,21 +130,7 @@ impl Names {
     /// Whether a statement uses a name that DDL of the open transaction, or an earlier statement of its text, may have
     /// given another meaning.
     pub fn uses_rebound(&self, analysis: &Analysis) -> bool {
-        let mut rebound = self.rebound.clone();
-        let mut functions = self.functions_rebound;
-        for statement in &analysis.statements {
-            let named = |name: &str| rebound.iter().any(|known| known == name);
-            let uses = statement.verb != Verb::Ddl
-                && statement.uses.iter().any(|used| {
-                    named(&used.written.name)
-                        || used.via.iter().any(|view| named(view.rsplit('.').next().unwrap_or(view)))
-                });
-            if uses || (functions && !statement.functions.is_empty()) {
-                return true;
-            }
-            rebinds(statement, analysis, &mut rebound, &mut functions);
-        }
-        false
+        self.rebound.is_used_by(analysis)
     }
 
     /// Roles that the session may act as: one, unless it is not certain which.
@@ -313,19 +282,17 @@ impl Names {
         if applied == Applied::Surely && self.born.len() < NAMES_MAX && self.engine == Engine::Postgres {
             self.born.extend(born(analysis));
         }
-        let mut rebound = std::mem::take(&mut self.rebound);
         for statement in &analysis.statements {
-            rebinds(statement, analysis, &mut rebound, &mut self.functions_rebound);
+            if self.rebound.take_in(statement, analysis) {
+                self.version += 1;
+            }
         }
-        rebound.truncate(NAMES_MAX);
-        if rebound.len() != self.rebound.len() {
-            self.version += 1;
-        }
-        self.rebound = rebound;
         if speaks_of(analysis, &["rule", "trigger", "policy"])
             && analysis.statements.iter().any(|statement| statement.verb == Verb::Ddl)
         {
             // What one of the session's own relations holds or gives is not its own any more.
+            let own = self.temporary.iter().map(|(_, name)| name.as_str());
+            self.rebound.haunt(own, analysis);
             self.temporary.clear();
             self.born.clear();
             self.version += 1;
@@ -443,11 +410,10 @@ impl Names {
         self.path.end(rolled_back);
         self.role.end(rolled_back);
         self.born.clear();
-        if !self.rebound.is_empty() || self.functions_rebound || self.ddl {
+        if self.rebound.is_open() || self.ddl {
             self.version += 1;
         }
-        self.rebound.clear();
-        self.functions_rebound = false;
+        self.rebound.end();
         self.rolling_back = false;
         std::mem::take(&mut self.ddl)
     }
@@ -545,20 +511,6 @@ fn forget(bodies: &mut Bodies, name: Option<&str>) {
 /// Whether the text holds any of these words.
 fn speaks_of(analysis: &Analysis, words: &[&str]) -> bool {
     analysis.redacted.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| words.contains(&word))
-}
-
-/// Adds the names to which a statement of DDL may give another meaning.
-fn rebinds(statement: &StatementAnalysis, analysis: &Analysis, names: &mut Vec<String>, functions: &mut bool) {
-    let changes = statement.verb == Verb::Ddl || statement.acts.contains(&SessionAct::CatalogChanged);
-    if !changes || !speaks_of(analysis, &REBINDING) {
-        return;
-    }
-    *functions |= speaks_of(analysis, &["function", "procedure", "operator", "cast"]);
-    for used in &statement.uses {
-        if !names.contains(&used.written.name) {
-            names.push(used.written.name.clone());
-        }
-    }
 }
 
 /// Portals that a text takes away: SQL's cursors share their name space.

@@ -158,6 +158,6 @@ fn function(schema: &str, name: &str, body: &str) -> Function {
         language: "sql".into(),
         body: Some(body.to_owned()),
         from_extension: false,
-        sql_mode: None,
+        ..Function::default()
     }
 }

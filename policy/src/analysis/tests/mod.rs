@@ -10,7 +10,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::{Context, LexSettings, analyse};
-use crate::catalog::{Catalog, Column, Function, Relation, RelationKind};
+use crate::catalog::{
+    Catalog, Code, Column, Function, Hook, Moment, Operator, Relation, RelationKind, Role, Type, Volatility,
+};
 use crate::relation::{Engine, RelationId};
 use crate::statement::{Analysis, Columns, Extent, Operand, RelationUse, SessionAct, Source, StatementAnalysis};
 
@@ -52,7 +54,7 @@ fn function(name: &str, language: &str, body: Option<&str>) -> Function {
         language: language.into(),
         body: body.map(str::to_owned),
         from_extension: false,
-        sql_mode: None,
+        ..Function::default()
     }
 }
 
@@ -74,6 +76,12 @@ fn catalog() -> Catalog {
         table(14, "public", "products", &["id", "sku", "name", "price"]),
         lines,
         table(16, "public", "notes", &["id", "note"]),
+        table(40, "public", "logged", &["id", "note"]),
+        table(41, "public", "ruled", &["id", "note"]),
+        table(42, "public", "filled", &["id", "note"]),
+        table(43, "public", "guarded", &["id", "note"]),
+        table(44, "public", "parent", &["id"]),
+        table(45, "public", "audited", &["id", "secret"]),
         table(17, "pg_catalog", "pg_class", &["oid", "relname", "relnamespace", "relkind"]),
         table(18, "pg_catalog", "pg_settings", &["name", "setting"]),
         events,
@@ -130,7 +138,124 @@ fn catalog() -> Catalog {
         function("p_touch", "plpgsql", Some("BEGIN UPDATE customers SET name = 'x'; END")),
         Function { from_extension: true, ..function("similarity", "c", None) },
     ];
-    Catalog::new(Engine::Postgres, "support", 1, relations, functions)
+    let functions = functions.into_iter().chain(unnamed_functions()).collect();
+    Catalog::new(Engine::Postgres, "support", 1, relations, functions).with_code(unnamed_code())
+}
+
+/// Functions that run without being named, and some that do more than return something.
+fn unnamed_functions() -> Vec<Function> {
+    let numbered =
+        |oid, name: &str, language: &str, body: &str| Function { oid, ..function(name, language, Some(body)) };
+    vec![
+        numbered(
+            100,
+            "tg_tell",
+            "plpgsql",
+            "declare r record; begin for r in select email from customers loop raise notice '%', r.email; end loop; return new; end",
+        ),
+        numbered(
+            101,
+            "tg_fill",
+            "plpgsql",
+            "begin select string_agg(email, ',') into new.note from customers; return new; end",
+        ),
+        numbered(102, "gathered", "sql", "select string_agg(email, ',') from customers"),
+        numbered(
+            103,
+            "may_see",
+            "plpgsql",
+            "begin raise warning '%', (select string_agg(phone, ',') from customers); return true; end",
+        ),
+        numbered(104, "tg_audit", "plpgsql", "begin insert into notes values (old.id, old.secret); return new; end"),
+        numbered(105, "tg_shout", "plpgsql", "begin raise notice '%', old.secret; return new; end"),
+        numbered(106, "is_agent", "sql", "select exists (select 1 from customers where email = current_user)"),
+        Function { is_aggregate: true, calls: vec![102], ..numbered(107, "gather", "internal", "aggregate_dummy") },
+        Function {
+            search_path: Some(vec!["pg_catalog".to_owned(), "billing".to_owned()]),
+            ..numbered(108, "own_path", "sql", "select pan from cards")
+        },
+        Function { arguments: vec!["p".into()], ..numbered(109, "say", "plpgsql", "begin raise notice '%', p; end") },
+        Function { arguments: vec!["p".into()], ..numbered(110, "keep", "sql", "insert into notes values (1, p)") },
+        Function {
+            volatility: Volatility::Immutable,
+            ..numbered(111, "liar", "sql", "select email from customers limit 1")
+        },
+        Function {
+            volatility: Volatility::Stable,
+            ..numbered(
+                112,
+                "teller",
+                "plpgsql",
+                "begin raise notice '%', (select string_agg(email, ',') from customers); return 1; end",
+            )
+        },
+        numbered(
+            113,
+            "by_text",
+            "plpgsql",
+            "declare r text; begin execute 'select email from customers limit 1' into r; return r; end",
+        ),
+        numbered(
+            114,
+            "errors",
+            "plpgsql",
+            "begin perform 1 from customers where email::int = 1; exception when others then raise notice '%', sqlerrm; end",
+        ),
+        Function { calls: vec![102], ..numbered(115, "defaulted", "sql", "select 1") },
+        numbered(
+            116,
+            "bill",
+            "plpgsql",
+            "declare m text; begin select email into m from customers where id = $1; insert into notes values (1, m); end",
+        ),
+        numbered(117, "temporary", "plpgsql", "begin create temp table x as select id from products; return 1; end"),
+    ]
+}
+
+fn unnamed_code() -> Code {
+    let hook = |on: &[Moment], role, label: &str, function| Hook {
+        on: on.to_vec(),
+        role,
+        label: label.into(),
+        functions: vec![function],
+        text: None,
+    };
+    let mut code = Code::default();
+    code.hooks.insert(40, vec![hook(&[Moment::Insert], Role::Aside, "(trigger t)", 100)]);
+    let rule = "CREATE RULE r AS ON INSERT TO public.ruled DO ALSO  SELECT customers.email FROM public.customers;";
+    code.hooks.insert(
+        41,
+        vec![
+            Hook {
+                text: Some(rule.to_owned()),
+                functions: Vec::new(),
+                ..hook(&[Moment::Insert], Role::Rule, "(rule)", 0)
+            },
+            hook(&[Moment::Update], Role::Row, "(trigger t)", 101),
+        ],
+    );
+    code.hooks.insert(42, vec![hook(&[Moment::Insert, Moment::Update], Role::Value, "(default)", 102)]);
+    code.hooks.insert(
+        43,
+        vec![
+            hook(&[Moment::Read, Moment::Delete], Role::Condition, "(policy)", 103),
+            hook(&[Moment::Insert], Role::Condition, "(policy)", 106),
+            hook(&[Moment::Maintain], Role::Condition, "(index)", 103),
+        ],
+    );
+    code.cascades.insert(44, vec![43]);
+    code.hooks.insert(
+        45,
+        vec![
+            hook(&[Moment::Update], Role::Row, "(trigger audit)", 104),
+            hook(&[Moment::Delete], Role::Aside, "(trigger shout)", 105),
+        ],
+    );
+    code.operators.insert("<~~>".into(), vec![Operator { functions: vec![102], types: Vec::new() }]);
+    code.operators.insert("+".into(), vec![Operator { functions: vec![102], types: vec![901] }]);
+    code.types.insert(900, Type { name: "checked".into(), functions: vec![103] });
+    code.types.insert(901, Type { name: "money_of_ours".into(), functions: Vec::new() });
+    code
 }
 
 fn analysed(sql: &str, path: &[&str], temporary: &[&str]) -> Analysis {

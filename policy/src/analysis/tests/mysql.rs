@@ -45,6 +45,7 @@ fn routine(name: &str, body: &str) -> Function {
         body: Some(body.to_owned()),
         from_extension: false,
         sql_mode: Some("STRICT_TRANS_TABLES".into()),
+        ..Function::default()
     }
 }
 

@@ -21,10 +21,18 @@ fn the_lexer_sees_every_relation_that_the_parser_sees() {
     let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] };
     for (sql, _) in table() {
         let unit = Unit::new(sql.as_bytes(), context.lex);
-        let names: Vec<usize> = candidates::relations(&unit, 0..unit.tokens.len(), &context)
-            .iter()
-            .map(|candidate| candidate.relation)
-            .collect();
+        let seen = |unit: &Unit<'_>| -> Vec<usize> {
+            let found = candidates::relations(unit, 0..unit.tokens.len(), &context);
+            found.iter().map(|candidate| candidate.relation).collect()
+        };
+        let mut names = seen(&unit);
+        // The body of an anonymous block is a text of its own, and so is what it runs.
+        let mut bodies: Vec<Vec<u8>> = (0..unit.tokens.len()).filter_map(|at| unit.constant(at)).collect();
+        while let Some(body) = bodies.pop().filter(|_| sql.starts_with("do ")) {
+            let unit = Unit::new(&body, context.lex);
+            names.extend(seen(&unit));
+            bodies.extend((0..unit.tokens.len()).filter_map(|at| unit.constant(at)));
+        }
         for usage in plain(&sql).statements.iter().flat_map(|statement| &statement.uses) {
             if usage.via.is_empty()
                 && usage.source == Source::Parser

@@ -20,7 +20,7 @@ fn catalog(masked: &str, mask: &str) -> Catalog {
         language: "sql".into(),
         body: Some(mask.to_owned()),
         from_extension: false,
-        sql_mode: None,
+        ..Function::default()
     };
     Catalog::new(Engine::Postgres, "support", 1, vec![customers, masked, above], vec![mask])
 }
@@ -106,7 +106,7 @@ fn a_function_does_not_pass_for_a_view() {
         language: "sql".into(),
         body: Some("select email from customers".to_owned()),
         from_extension: false,
-        sql_mode: None,
+        ..Function::default()
     };
     let mut functions = wanted.functions("mask").to_vec();
     functions.push(function);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use weir_policy::catalog::column_types;
-use weir_policy::catalog::{Column, Function, Relation, RelationKind, Trigger, TriggerEvent};
+use weir_policy::catalog::{Code, Column, Function, Relation, RelationKind, Trigger, TriggerEvent};
 use weir_policy::relation::{Engine, RelationId};
 
 use super::connection::{Connection, Row};
@@ -83,8 +83,9 @@ pub(in crate::catalog) async fn load(connection: &mut Connection) -> Result<Cont
     functions.sort_by(|one, other| (&one.schema, &one.name, &one.body).cmp(&(&other.schema, &other.name, &other.body)));
     let triggers = TRIGGERS.replace("{limit}", &DEFINITION_CHARACTERS_MAX.to_string());
     let triggers = relations.triggers(connection.rows(&triggers, trigger).await?);
-    let (foreign, temporary) = (Vec::new(), Vec::new());
-    Ok(Content { relations: relations.list, functions, triggers, foreign, temporary, facts: Facts::Mysql(facts) })
+    let (foreign, temporary, code) = (Vec::new(), Vec::new(), Code::default());
+    let (relations, facts) = (relations.list, Facts::Mysql(facts));
+    Ok(Content { relations, functions, triggers, foreign, temporary, code, facts })
 }
 
 async fn facts(connection: &mut Connection) -> Result<MysqlFacts, String> {
@@ -218,6 +219,7 @@ fn routine(row: &Row<'_>) -> Result<Function, String> {
         body: definition(row.text(3)),
         from_extension: false,
         sql_mode: row.text(4).map(Into::into),
+        ..Function::default()
     })
 }
 
