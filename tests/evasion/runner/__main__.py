@@ -206,15 +206,14 @@ def main():
 def report_scores(runs, options):
     scores, versions = [], []
     for engine_run in runs:
-        scores += engine_run.scored()
+        of_engine = engine_run.scored()
+        spelling = "" if options.markers is None else f", data spelled by seed {options.markers}"
+        print(f"\n{engine_run.version}: {len(of_engine)} cases{spelling}\n")
+        print("\n".join([*report.of_engine(engine_run.stage.engine, of_engine), "", *report.wrong_cases(of_engine)]), flush=True)
+        scores += of_engine
         versions.append(engine_run.version)
     below = failures(scores)
-    spelling = "" if options.markers is None else f"; data spelled by seed {options.markers}"
-    print(f"\n{', '.join(versions)}: {len(scores)} cases{spelling}\n")
-    print("\n".join(report.tables(scores)))
-    wrong = report.wrong_cases(scores)
-    if wrong:
-        print("\n" + "\n".join(wrong))
+    print("\n" + "\n".join(report.of_all(scores)))
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(report.as_json(scores, versions, below), file, indent=1)

@@ -24,24 +24,32 @@ def _attack_line(engine, name, scores):
             f"{share(correct, len(scores)):>9} {leaked:>9} {of_direct:>9}")
 
 
-def tables(scores):
+ATTACK_HEAD = (f"{'engine':<9} {'attacks':<22} {'cases':>5} {'told':>9} {'stopped':>9} {'correct':>9} {'leaked':>9} "
+               f"{'of direct':>9}")
+
+
+def of_engine(engine, scores):
+    """One engine's score by category, attacks first."""
     lines = []
     attacks = [one for one in scores if one.case.is_attack]
     if attacks:
-        lines += [f"{'engine':<9} {'attacks':<22} {'cases':>5} {'told':>9} {'stopped':>9} {'correct':>9} {'leaked':>9} {'of direct':>9}"]
-        for engine, of_engine in _groups(attacks, lambda one: one.case.engine).items():
-            lines += [_attack_line(engine, name, group) for name, group in _groups(of_engine, lambda one: one.case.category).items()]
-            lines += [_attack_line(engine, "ALL", of_engine)]
-        by_difficulty = _groups(attacks, lambda one: one.case.difficulty)
-        lines += [_attack_line("all", name, by_difficulty[name]) for name in DIFFICULTIES if name in by_difficulty]
+        groups = [*_groups(attacks, lambda one: one.case.category).items(), ("ALL", attacks)]
+        lines += [ATTACK_HEAD, *(_attack_line(engine, name, group) for name, group in groups), ""]
     benign = [one for one in scores if not one.case.is_attack]
     if benign:
-        lines += ["", f"{'engine':<9} {'look-alikes':<22} {'cases':>5} {'flagged':>9} {'changed':>9}"]
-        for engine, of_engine in _groups(benign, lambda one: one.case.engine).items():
-            groups = [*_groups(of_engine, lambda one: one.case.category).items(), ("ALL", of_engine)]
-            lines += [f"{engine:<9} {name:<22} {len(group):>5} {share(sum(one.told for one in group), len(group)):>9} "
-                      f"{share(sum(bool(one.changed) for one in group), len(group)):>9}" for name, group in groups]
+        groups = [*_groups(benign, lambda one: one.case.category).items(), ("ALL", benign)]
+        lines.append(f"{'engine':<9} {'look-alikes':<22} {'cases':>5} {'flagged':>9} {'changed':>9}")
+        lines += [f"{engine:<9} {name:<22} {len(group):>5} {share(sum(one.told for one in group), len(group)):>9} "
+                  f"{share(sum(bool(one.changed) for one in group), len(group)):>9}" for name, group in groups]
     return lines
+
+
+def of_all(scores):
+    """The attacks of every engine by difficulty."""
+    attacks = [one for one in scores if one.case.is_attack]
+    groups = _groups(attacks, lambda one: one.case.difficulty)
+    lines = [_attack_line("all", name, groups[name]) for name in DIFFICULTIES if name in groups]
+    return [ATTACK_HEAD, *lines] if lines else []
 
 
 def wrong_cases(scores):
