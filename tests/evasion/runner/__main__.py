@@ -1,6 +1,7 @@
 """Starts the servers, plays the cases, prints the score. `--help` says with what; ../README.md says what it means."""
 
 import argparse
+import glob
 import json
 import os
 import shutil
@@ -33,13 +34,13 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="two cases of every category and engine")
     parser.add_argument("--markers", type=int, metavar="SEED", help="spell the data in another way")
     parser.add_argument("--cases", action="append", metavar="FILE", help="other cases than those in this folder")
-    parser.add_argument("--direct", action="store_true", help="leave Weir out and hold the cases' claims against the servers")
-    parser.add_argument("--record", action="store_true", help="with --direct: write what was measured into the files of cases")
+    parser.add_argument("--direct", action="store_true", help="without Weir: do the cases claim what the servers do?")
+    parser.add_argument("--record", action="store_true", help="with --direct: write what was measured into the cases")
     parser.add_argument("--json", metavar="FILE", help="also write the score here")
     parser.add_argument("--keep", action="store_true", help="leave the folder with Weir's log and configuration")
     parser.add_argument("--weir", metavar="BINARY", help="the weir to test")
     options = parser.parse_args()
-    options.cases = options.cases or [os.path.join(HERE, name) for name in sorted(os.listdir(HERE)) if name.endswith(".jsonl")]
+    options.cases = options.cases or sorted(glob.glob(os.path.join(HERE, "*.jsonl")))
     if not options.direct and not options.weir:
         parser.error("--weir is needed; tests/evasion/run.sh builds one")
     return options
@@ -54,7 +55,8 @@ class Progress:
         self.done += 1
         last = self.done == self.count
         if self.terminal:
-            print(f"\r\033[K{self.what}: {self.done} of {self.count}, {name}", end="\n" if last else "", file=sys.stderr, flush=True)
+            line = f"\r\033[K{self.what}: {self.done} of {self.count}, {name}"
+            print(line, end="\n" if last else "", file=sys.stderr, flush=True)
         elif last or time.monotonic() - self.told > PROGRESS_SECONDS:
             self.told = time.monotonic()
             print(f"{self.what}: {self.done} of {self.count}", file=sys.stderr, flush=True)
@@ -98,7 +100,8 @@ class EngineRun:
         """What leaves without Weir: as it was recorded, else measured now."""
         major, recorded = str(self.major), {}
         if self.options.markers is None:
-            recorded = {case.id: case.truth["measured"][major] for case in self.cases if major in case.truth.get("measured", {})}
+            measured = {case.id: case.truth.get("measured", {}) for case in self.cases}
+            recorded = {name: of_major[major] for name, of_major in measured.items() if major in of_major}
         unknown = [case for case in self.cases if case.id not in recorded]
         if not unknown:
             return recorded
@@ -123,8 +126,8 @@ class EngineRun:
             said = [verdict for user in case.users for verdict in verdicts.get(user, [])]
             return score(case, outcomes[case.id], said, truth[case.id])
 
-        # Where rows have no order, which ones come first is the plan's business, and plans differ between machines: what
-        # differs from the record must differ from this server's own answer too.
+        # Where rows have no order, which ones come first is the plan's business, and plans differ between machines:
+        # what differs from the record must differ from this server's own answer too.
         doubtful = [case for case in self.cases if (one := of(case)) and one.changed]
         truth |= {name: as_truth(outcome) for name, outcome in self.direct(doubtful).items()}
         return [one for case in self.cases if (one := of(case))]
@@ -209,7 +212,8 @@ def report_scores(runs, options):
         of_engine = engine_run.scored()
         spelling = "" if options.markers is None else f", data spelled by seed {options.markers}"
         print(f"\n{engine_run.version}: {len(of_engine)} cases{spelling}\n")
-        print("\n".join([*report.of_engine(engine_run.stage.engine, of_engine), "", *report.wrong_cases(of_engine)]), flush=True)
+        lines = [*report.of_engine(engine_run.stage.engine, of_engine), "", *report.wrong_cases(of_engine)]
+        print("\n".join(lines), flush=True)
         scores += of_engine
         versions.append(engine_run.version)
     below = failures(scores)

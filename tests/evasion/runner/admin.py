@@ -44,25 +44,27 @@ class PostgresAdmin:
     def create_logins(self, cases):
         have = {name.decode() for name in self.column("SELECT rolname FROM pg_roles")}
         wanted = [(user, case.role) for case in cases for user in case.users if user not in have]
-        self.run([f"CREATE ROLE \"{user}\" LOGIN PASSWORD '{PASSWORD}' {self.MEMBERSHIPS[role]}" for user, role in wanted])
+        for user, role in wanted:
+            self.run(f"CREATE ROLE \"{user}\" LOGIN PASSWORD '{PASSWORD}' {self.MEMBERSHIPS[role]}")
 
 
 class MySqlAdmin:
     ORDINARY = [
-        "SELECT, SHOW VIEW, EXECUTE, CREATE TEMPORARY TABLES ON support.*", "INSERT, UPDATE, DELETE ON support.customers",
+        "SELECT, SHOW VIEW, EXECUTE, CREATE TEMPORARY TABLES ON support.*",
+        "INSERT, UPDATE, DELETE ON support.customers",
         "INSERT, UPDATE, DELETE ON support.tickets", "INSERT, UPDATE, DELETE ON support.clients",
         "INSERT, UPDATE, DELETE ON support.orders", "INSERT ON support.report_request", "SELECT ON archive.*",
-        "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, EXECUTE, TRIGGER, "
-        "EVENT ON scratch.*",
+        "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, EXECUTE, "
+        "TRIGGER, EVENT ON scratch.*",
     ]
     RIGHTS = {
         "support_agent": ORDINARY,
         "app": ORDINARY,
         "analyst": ["SELECT, SHOW VIEW, EXECUTE ON support.*", "SELECT ON archive.*"],
         "dev": ORDINARY + [
-            "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, "
-            "EXECUTE, TRIGGER, EVENT, LOCK TABLES, CREATE TEMPORARY TABLES, FILE, PROCESS, RELOAD, REPLICATION SLAVE, "
-            "REPLICATION CLIENT ON *.*"],
+            "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, "
+            "ALTER ROUTINE, EXECUTE, TRIGGER, EVENT, LOCK TABLES, CREATE TEMPORARY TABLES, FILE, PROCESS, RELOAD, "
+            "REPLICATION SLAVE, REPLICATION CLIENT ON *.*"],
         "dba": ["ALL ON *.*"],
         "backup": ["SELECT, LOCK TABLES, SHOW VIEW, EVENT, TRIGGER, PROCESS, RELOAD, REPLICATION CLIENT ON *.*"],
     }

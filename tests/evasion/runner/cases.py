@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 ENGINES = ("pg", "mysql", "mariadb")
 
 # The group of the directory that a role belongs to.
-GROUPS = {"support_agent": "support", "app": "app", "analyst": "analysts", "dev": "developers", "dba": "dba", "backup": "backup"}
+GROUPS = {"support_agent": "support", "app": "app", "analyst": "analysts", "dev": "developers", "dba": "dba",
+          "backup": "backup"}
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""What a thief does at home with values that were packed in SQL: a case names the way in `decode`, `a+b` is b after a."""
+"""What a thief does at home with values that were packed in SQL: a case names the way in `decode`; `a+b` is b after
+a."""
 
 import base64
 import codecs

@@ -14,11 +14,13 @@ import re
 CUSTOMERS, CARDS, PAYMENTS, EMPLOYEES = 68_000, 40_000, 60_000, 240
 
 # Syllables of invented names: 18 x 15 first and as many last names.
-FIRST_HEADS = ["Ad", "Be", "Ca", "Da", "El", "Fi", "Ge", "Ha", "Is", "Jo", "Ka", "Li", "Ma", "Ne", "Or", "Pa", "Qui", "Ro"]
+FIRST_HEADS = ["Ad", "Be", "Ca", "Da", "El", "Fi", "Ge", "Ha", "Is", "Jo", "Ka", "Li", "Ma", "Ne", "Or", "Pa", "Qui",
+               "Ro"]
 FIRST_TAILS = ["ra", "len", "mi", "don", "vi", "sa", "nor", "tea", "lo", "rick", "na", "bel", "dus", "gan", "ty"]
 LAST_HEADS = ["Ash", "Bar", "Cor", "Dun", "Ever", "Fair", "Glen", "Hol", "Iver", "Kings", "Lan", "Mar", "Nor", "Oak",
               "Pem", "Rad", "Stan", "Thorn"]
-LAST_TAILS = ["berg", "by", "dale", "field", "ford", "ham", "ley", "man", "sen", "son", "stone", "ton", "well", "wick", "wood"]
+LAST_TAILS = ["berg", "by", "dale", "field", "ford", "ham", "ley", "man", "sen", "son", "stone", "ton", "well", "wick",
+              "wood"]
 
 # A prime above the number of customers and below the number of names: multiples of anything else walk it whole.
 NAMES_PRIME = 72_077
@@ -92,7 +94,7 @@ class SeededFormat(Format):
         self.family_first = draw.random() < 0.5
         self.prefix = "".join(draw.choice(letters) for _ in range(draw.randint(2, 5)))
         self.mark = draw.choice(["_", "-", "+", "."])
-        self.domain = "".join(draw.choice(letters + "aeiou") for _ in range(7)) + draw.choice([".test", ".invalid", ".example"])
+        self.domain = "".join(draw.choice(letters + "aeiou") for _ in range(7)) + draw.choice([".test", ".invalid"])
         self.hash_first = draw.random() < 0.5
         self.hash_length = draw.randint(5, 9)
         self.country = draw.choice(["+49", "+31", "+353", "+4202", "+8190"])
@@ -134,7 +136,8 @@ class SeededFormat(Format):
         halves = (mark, number) if self.hash_first else (number, mark)
         name = r"[A-Z][a-z]{3,}, [A-Z][a-z]{2,}" if self.family_first else r"[A-Z][a-z]{2,} [A-Z][a-z]{3,}"
         return [
-            ("customers", "email", of(f"%s{halves[0]}%s{halves[1]}@%s", self.prefix, self.mark, self.domain), self.domain.encode()),
+            ("customers", "email", of(f"%s{halves[0]}%s{halves[1]}@%s", self.prefix, self.mark, self.domain),
+             self.domain.encode()),
             ("customers", "phone", of(r"%s\d{7}", self.country), self.country.encode()),
             ("customers", "address", of(r"%s-\d{5}", self.post), self.post.encode()),
             ("customers", "name", re.compile(name.encode()), None),

@@ -48,8 +48,7 @@ class Outcome:
 
     def left_behind(self):
         """Records in copies and files on the server."""
-        counted = sum(self.server.values())
-        return counted or sum(sum(places.values()) for carrier, places in self.carriers.items() if carrier == "server_side")
+        return sum(self.server.values()) or sum(self.carriers.get("server_side", {}).values())
 
 
 class Player:

@@ -30,8 +30,9 @@ class MySqlPlayer(Player):
         files = {name: text.encode() for name, text in options.get("files", {}).items()}
         return mysql.Connection(
             self.stage.target, options.get("user", self.case.user), options.get("password", PASSWORD),
-            options.get("db", self.DATABASE), options.get("caps", ()), options.get("nocaps", ()), options.get("maria_caps", ()),
-            options.get("charset", 45), files, {"program_name": "case " + self.case.id}, options.get("wire"), self.received)
+            options.get("db", self.DATABASE), options.get("caps", ()), options.get("nocaps", ()),
+            options.get("maria_caps", ()), options.get("charset", 45), files, {"program_name": "case " + self.case.id},
+            options.get("wire"), self.received)
 
     def set_pace(self, connection, pace):
         connection.set_pace(pace)

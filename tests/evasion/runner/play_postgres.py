@@ -66,8 +66,7 @@ class PostgresPlayer(Player):
             connection.until_ready(step.get("z", ready))
         elif "fcall" in step:
             oid = int(self.stage.admin.value(f"SELECT '{step['fcall']}'::regprocedure::oid"))
-            values = [bytes.fromhex(value[4:]) if str(value).startswith("hex:") else value for value in step.get("args", [])]
-            connection.send(pg.function_call(oid, values, step.get("fmt", 0)))
+            connection.send(pg.function_call(oid, step.get("args", []), step.get("fmt", 0)))
             connection.until_ready()
         elif "listen" in step:
             connection.receive_for(step["listen"])
@@ -86,7 +85,8 @@ class PostgresPlayer(Player):
     def extended(self, connection, step):
         name, portal, slice_rows = step.get("stmt", ""), step.get("portal", ""), step.get("max", 0)
         formats = [step["fmt"]] if "fmt" in step else []
-        train = pg.parse(name, step["ext"], step.get("oids", ())) + pg.bind(portal, name, step.get("params", ()), formats)
+        train = pg.parse(name, step["ext"], step.get("oids", ()))
+        train += pg.bind(portal, name, step.get("params", ()), formats)
         if step.get("describe", True):
             train += pg.describe("P", portal)
         if not slice_rows:

@@ -30,13 +30,15 @@ class Population:
         self.form = form
         # As both servers load them.
         self.files = {
-            table: "".join("\t".join(map(str, row)) + "\n" for row in rows).encode() for table, rows in self.tables().items()
+            table: "".join("\t".join(map(str, row)) + "\n" for row in rows).encode()
+            for table, rows in self.tables().items()
         }
 
     def tables(self):
         return {
-            "customers": self.customers(), "cards": self.cards(), "payments": self.payments(), "employees": self.employees(),
-            "tickets": self.tickets(), "products": self.products(), "orders": self.orders(),
+            "customers": self.customers(), "cards": self.cards(), "payments": self.payments(),
+            "employees": self.employees(), "tickets": self.tickets(), "products": self.products(),
+            "orders": self.orders(),
         }
 
     def customers(self):
@@ -66,7 +68,8 @@ class Population:
     def tickets(self):
         for i in range(1, TICKETS + 1):
             body = f"Customer says: {SUBJECTS[i * 3 % 8]} since {i % 30} days; please select from the menu."
-            yield i, i * 13 % CUSTOMERS + 1, SUBJECTS[i % 8], body, STATES[i % 4], i % 4 + 1, i % EMPLOYEES + 1, moment(i)
+            subject, state, agent = SUBJECTS[i % 8], STATES[i % 4], i % EMPLOYEES + 1
+            yield i, i * 13 % CUSTOMERS + 1, subject, body, state, i % 4 + 1, agent, moment(i)
 
     def products(self):
         names = formats.Format().first_names

@@ -70,8 +70,9 @@ class Tied:
         with open(log, "a", encoding="utf-8"):
             own(log, user)
         environment = {**os.environ, **(environment or {}), "TIE_LOG": log, "TIE_SIGNAL": ask_to_end}
-        self.shell = subprocess.Popen(["/bin/sh", "-c", TIE, "sh", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      cwd="/", env=environment, start_new_session=True, **as_user(user))
+        self.shell = subprocess.Popen(
+            ["/bin/sh", "-c", TIE, "sh", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/",
+            env=environment, start_new_session=True, **as_user(user))
         self.pid = int(self.shell.stdout.readline())
 
     def wait_until(self, ready, seconds=120):

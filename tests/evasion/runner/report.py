@@ -58,8 +58,9 @@ def wrong_cases(scores):
     for one in scores:
         case, outcome = one.case, one.outcome
         if one.missed:
+            told = "told" if one.told else "not told"
             lines.append(f"MISS {case.id} [{case.category}, {case.difficulty}] {case.title}: wanted {case.verdict}, "
-                         f"{'told' if one.told else 'not told'}, {one.leaked} of {one.direct} records beyond the allowance")
+                         f"{told}, {one.leaked} of {one.direct} records beyond the allowance")
         elif one.false_positive:
             lines.append(f"FP   {case.id} [{case.category}] {case.title}: {'flagged' if one.told else 'not flagged'}"
                          f"{'; ' if one.changed else ''}{', '.join(one.changed)}")
@@ -80,8 +81,9 @@ def as_json(scores, versions, failures):
             "id": one.case.id, "engine": one.case.engine, "kind": one.case.kind, "category": one.case.category,
             "difficulty": one.case.difficulty, "wanted": one.case.verdict, "told": one.told, "direct": one.direct,
             "leaked": one.leaked, "correct": one.correct if one.case.is_attack else not one.false_positive,
-            "changed": one.changed, "records": one.outcome.records, "carriers": one.outcome.carriers, "server": one.outcome.server,
-            "errors": one.outcome.errors, "crash": one.outcome.crash, "seconds": round(one.outcome.seconds, 3),
+            "changed": one.changed, "records": one.outcome.records, "carriers": one.outcome.carriers,
+            "server": one.outcome.server, "errors": one.outcome.errors, "crash": one.outcome.crash,
+            "seconds": round(one.outcome.seconds, 3),
             "verdicts": sorted({f"{verdict.what} {verdict.why}" for verdict in one.verdicts}),
         } for one in scores],
     }

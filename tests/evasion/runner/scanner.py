@@ -18,7 +18,9 @@ class Scanner:
             "pan": whose(form.card_number, CARDS), "ref": whose(form.payment, PAYMENTS),
             "ssn": whose(form.social_number, EMPLOYEES),
         }
-        self.columns = [((table, column), pattern, owners[column], needed) for table, column, pattern, needed in form.patterns()]
+        self.columns = [
+            ((table, column), pattern, owners[column], needed) for table, column, pattern, needed in form.patterns()
+        ]
 
     def scan(self, data, found):
         """Adds the records seen in `data` to `found`: {(table, column): {record, …}}."""

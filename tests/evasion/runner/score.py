@@ -81,7 +81,8 @@ def failures(scores):
         found.append(f"{share:.1%} of the attacks were met as they should be; at least {CORRECT_SHARE_MIN:.0%} must")
     leaks = [one for one in scores if one.must_not_leak and one.leaked]
     if leaks:
-        found.append(f"{sum(one.leaked for one in leaks)} records left beyond the budget, in {len(leaks)} cases that must not leak")
+        leaked = sum(one.leaked for one in leaks)
+        found.append(f"{leaked} records left beyond the budget, in {len(leaks)} cases that must not leak")
     wrong = [one for one in scores if one.false_positive]
     if wrong:
         found.append(f"{len(wrong)} look-alikes were flagged or did not get what they get without Weir")

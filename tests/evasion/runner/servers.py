@@ -74,13 +74,14 @@ class Postgres(Server):
                 file.write(rows)
             os.chmod(path, 0o644)
         self._psql("postgres", "-c", "DROP DATABASE IF EXISTS weirdb WITH (FORCE)", "-c", "CREATE DATABASE weirdb")
-        self._psql("weirdb", "-v", f"datadir={self.files}", "-v", f"port={self.address[1]}", "-v", f"catalog={CATALOG_ACCOUNT}",
-                   "-v", f"password={PASSWORD}", "-f", os.path.join(HERE, "postgres.sql"))
+        self._psql("weirdb", "-v", f"datadir={self.files}", "-v", f"port={self.address[1]}",
+                   "-v", f"catalog={CATALOG_ACCOUNT}", "-v", f"password={PASSWORD}",
+                   "-f", os.path.join(HERE, "postgres.sql"))
 
     def _psql(self, database, *arguments):
         environment = {**os.environ, "PGPASSWORD": ROOT_PASSWORD, "PGOPTIONS": "-c client_min_messages=warning"}
-        run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", self.address[0], "-p", str(self.address[1]), "-U", "postgres",
-             "-d", database, *arguments], env=environment)
+        run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", self.address[0], "-p", str(self.address[1]),
+             "-U", "postgres", "-d", database, *arguments], env=environment)
 
     def major(self):
         return int(self.admin.value("SHOW server_version_num")) // 10000
@@ -91,20 +92,22 @@ class Postgres(Server):
 
 class MySqlFamily(Server):
     SETTINGS = ["--bind-address=127.0.0.1", "--local-infile=1", "--log-bin=binlog", "--binlog-format=ROW",
-                "--server-id=1", "--max-allowed-packet=64M", "--innodb-buffer-pool-size=192M", "--innodb-flush-log-at-trx-commit=2",
-                "--sync-binlog=0", "--performance-schema=ON", "--max-connections=400"]
+                "--server-id=1", "--max-allowed-packet=64M", "--innodb-buffer-pool-size=192M",
+                "--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", "--performance-schema=ON",
+                "--max-connections=400"]
     weir_engine = "mysql"
 
     def __init__(self, directory):
         super().__init__(directory)
         self.data = self._directory("data")
         settings = self.SETTINGS + self.settings() + [
-            f"--datadir={self.data}", f"--socket={directory}/socket", f"--pid-file={directory}/pid", f"--tmpdir={self._directory('tmp')}",
-            f"--secure-file-priv={self.files}", f"--port={self.address[1]}"]
+            f"--datadir={self.data}", f"--socket={directory}/socket", f"--pid-file={directory}/pid",
+            f"--tmpdir={self._directory('tmp')}", f"--secure-file-priv={self.files}", f"--port={self.address[1]}"]
         first = os.path.join(directory, "init.sql")
         with open(first, "w", encoding="utf-8") as file:
             for host in ("localhost", "127.0.0.1"):
-                file.write(f"CREATE USER IF NOT EXISTS root@'{host}';\nALTER USER root@'{host}' IDENTIFIED BY '{ROOT_PASSWORD}';\n"
+                file.write(f"CREATE USER IF NOT EXISTS root@'{host}';\n"
+                           f"ALTER USER root@'{host}' IDENTIFIED BY '{ROOT_PASSWORD}';\n"
                            f"GRANT ALL ON *.* TO root@'{host}' WITH GRANT OPTION;\n")
             file.write(f"CREATE USER {CATALOG_ACCOUNT}@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n")
             for rights in self.catalog_rights():
@@ -156,8 +159,8 @@ class MariaDb(MySqlFamily):
         return ["REFERENCES, SHOW VIEW, SELECT, CONNECTION ADMIN ON *.*"]
 
     def initialise(self, settings):
-        run([program("mariadb-install-db"), "--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal",
-             "--skip-name-resolve", f"--datadir={self.data}"], self.user)
+        run([program("mariadb-install-db"), "--no-defaults", "--skip-test-db",
+             "--auth-root-authentication-method=normal", "--skip-name-resolve", f"--datadir={self.data}"], self.user)
 
     def server_program(self):
         return [program("mariadbd")]
@@ -172,8 +175,8 @@ class MySql9(MySqlFamily):
 
     def settings(self):
         root = os.path.join(MYSQL9, "root", "usr")
-        return ["--mysqlx=OFF", f"--basedir={root}", f"--lc-messages-dir={root}/share/mysql", f"--plugin-dir={root}/lib/mysql/plugin",
-                f"--character-sets-dir={root}/share/mysql/charsets"]
+        return ["--mysqlx=OFF", f"--basedir={root}", f"--lc-messages-dir={root}/share/mysql",
+                f"--plugin-dir={root}/lib/mysql/plugin", f"--character-sets-dir={root}/share/mysql/charsets"]
 
     def catalog_rights(self):
         return ["REFERENCES, SHOW VIEW, SELECT, SHOW_ROUTINE, CONNECTION_ADMIN, SYSTEM_USER ON *.*"]

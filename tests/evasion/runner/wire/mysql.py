@@ -1,5 +1,6 @@
 """A client of MySQL and MariaDB that builds every packet itself.
-https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html, https://mariadb.com/kb/en/clientserver-protocol/"""
+https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html
+https://mariadb.com/kb/en/clientserver-protocol/"""
 
 import socket
 import struct
@@ -7,11 +8,11 @@ import time
 from dataclasses import dataclass, field
 
 from . import Closed
-from .mysql_packets import (CAPABILITIES, MARIADB_CAPABILITIES, PACKET_MAX, Packets, encrypted_password, native_proof, number,
-                            read_number, sha2_proof, string)
+from .mysql_packets import (CAPABILITIES, MARIADB_CAPABILITIES, PACKET_MAX, Packets, encrypted_password, native_proof,
+                            number, read_number, sha2_proof, string)
 
-USUAL = {"LONG_PASSWORD", "LONG_FLAG", "CONNECT_WITH_DB", "LOCAL_FILES", "PROTOCOL_41", "TRANSACTIONS", "SECURE", "MULTI_RESULTS",
-         "PS_MULTI_RESULTS", "PLUGIN_AUTH", "PLUGIN_LENENC", "DEPRECATE_EOF", "CONNECT_ATTRS"}
+USUAL = {"LONG_PASSWORD", "LONG_FLAG", "CONNECT_WITH_DB", "LOCAL_FILES", "PROTOCOL_41", "TRANSACTIONS", "SECURE",
+         "MULTI_RESULTS", "PS_MULTI_RESULTS", "PLUGIN_AUTH", "PLUGIN_LENENC", "DEPRECATE_EOF", "CONNECT_ATTRS"}
 MORE_RESULTS, CURSOR_EXISTS, LAST_ROW_SENT = 8, 64, 128
 # https://mariadb.com/kb/en/progress-reporting/: an error packet that is none.
 PROGRESS = 0xFFFF
@@ -60,8 +61,8 @@ class Connection:
     """Logged in, or `Closed`. `on_packet(kind, payload)` sees all that comes: `row`, `col`, `err`, `ok`, `eof`,
     `infile`, `binlog`. `files` is what LOCAL INFILE is answered with: {name: bytes}."""
 
-    def __init__(self, address, user, password, database, capabilities=(), without=(), mariadb_capabilities=(), charset=45,
-                 files=None, attributes=None, pace=None, on_packet=None, timeout=90):
+    def __init__(self, address, user, password, database, capabilities=(), without=(), mariadb_capabilities=(),
+                 charset=45, files=None, attributes=None, pace=None, on_packet=None, timeout=90):
         self.user, self.password, self.database, self.timeout = user, password, database, timeout
         self.on_packet = on_packet or (lambda kind, payload: None)
         self.files, self.pace = files or {}, pace or {}
@@ -100,7 +101,8 @@ class Connection:
         if greeting.mariadb_capabilities and wanted_of_mariadb:
             # Whoever speaks of MariaDB's own capabilities does not claim to be MySQL.
             self.capabilities &= ~CAPABILITIES["LONG_PASSWORD"]
-            self.mariadb_capabilities = sum(MARIADB_CAPABILITIES[name] for name in wanted_of_mariadb) & greeting.mariadb_capabilities
+            asked = sum(MARIADB_CAPABILITIES[name] for name in wanted_of_mariadb)
+            self.mariadb_capabilities = asked & greeting.mariadb_capabilities
 
     def _proof(self, plugin, seed):
         if plugin == "caching_sha2_password":
@@ -111,7 +113,8 @@ class Connection:
 
     def _answer(self, greeting, charset, attributes):
         plugin = greeting.plugin if greeting.plugin == "caching_sha2_password" else "mysql_native_password"
-        reply = struct.pack("<IIB", self.capabilities, 1 << 30, charset) + bytes(19) + struct.pack("<I", self.mariadb_capabilities)
+        reply = struct.pack("<IIB", self.capabilities, 1 << 30, charset) + bytes(19)
+        reply += struct.pack("<I", self.mariadb_capabilities)
         reply += self.user.encode() + b"\0" + string(self._proof(plugin, greeting.seed))
         if self.has("CONNECT_WITH_DB"):
             reply += self.database.encode() + b"\0"
@@ -319,7 +322,8 @@ class Connection:
             self.on_packet("col", packet)
 
     def change_user(self, user, password, database, charset=45):
-        body = b"\x11" + user.encode() + b"\0\0" + database.encode() + b"\0" + struct.pack("<H", charset) + b"mysql_native_password\0"
+        body = b"\x11" + user.encode() + b"\0\0" + database.encode() + b"\0"
+        body += struct.pack("<H", charset) + b"mysql_native_password\0"
         self.packets.command(body + (number(0) if self.has("CONNECT_ATTRS") else b""))
         self.user, self.password = user, password
         self._authenticate(b"")

@@ -47,7 +47,8 @@ def _formats(codes):
 
 
 def bind(portal, name, values=(), result_formats=(), value_formats=()):
-    return message(b"B", text(portal) + text(name) + _formats(value_formats) + _values(values) + _formats(result_formats))
+    names = text(portal) + text(name)
+    return message(b"B", names + _formats(value_formats) + _values(values) + _formats(result_formats))
 
 
 def describe(kind, name):
@@ -192,8 +193,10 @@ class Connection:
             kind, body = self.receive()
             received.append((kind, body))
             if kind == b"G":
-                give = message(b"f", text("nothing to copy")) if copy_in is None else message(b"d", copy_in.encode()) + message(b"c")
-                self.send(give)
+                if copy_in is None:
+                    self.send(message(b"f", text("nothing to copy")))
+                else:
+                    self.send(message(b"d", copy_in.encode()) + message(b"c"))
             elif kind == b"Z":
                 times -= 1
         return received
