@@ -346,9 +346,14 @@ impl<S: Prepared, X: Execution> Engine for MysqlEngine<S, X> {
         self.listening = on;
     }
 
-    /// Nothing is planned before it is judged.
+    /// A server may compute what is constant when it prepares a statement, before anything of that is judged.
     fn binding(&self) -> Option<S> {
-        None
+        match self.queue.front() {
+            Some(Entry::Reply(Reply { kind: Kind::Prepare, statement: Some((serial, _)), .. })) => {
+                self.statements.get(*serial).map(|statement| statement.tag.clone())
+            }
+            _ => None,
+        }
     }
 
     fn tell(&mut self, frame: &[u8], telling: Telling<'_>, to_client: &mut Vec<u8>) {

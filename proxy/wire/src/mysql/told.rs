@@ -146,7 +146,11 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
         let agreed = self.facts.capabilities;
         let listening = self.listening;
         let reply = self.front().filter(|reply| listening && reply.is_heard())?;
-        let moment = if reply.run.is_some() { Moment::Running } else { Moment::Aside };
+        let moment = match reply.kind {
+            _ if reply.run.is_some() => Moment::Running,
+            Kind::Prepare => Moment::Binding,
+            _ => Moment::Aside,
+        };
         let computes = reply.run.as_ref().is_some_and(Execution::may_compute);
         match *payload.first()? {
             ERR => told_error(payload, moment),

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 use weir_tests::audit;
 use weir_tests::frames::{self, bind, parse, sync};
 use weir_tests::policies::{ALLOW_ALL, Budgeted};
 use weir_tests::postgres::Postgres;
+use weir_tests::process::run;
 use weir_tests::raw::{Raw, Reply};
 use weir_tests::target::Target;
+use weir_tests::tools::{self, point};
 use weir_tests::weir::WeirOptions;
 
 use super::customers_in;
@@ -149,6 +153,67 @@ fn a_statement_that_reads_and_notifies_is_a_read() {
         let notify = format!("select pg_notify('door', email) from customers where id = {number}");
         vec![listen, client.query(&notify), client.query("select 1")]
     });
+}
+
+/// What somebody else sends is metered where it arrives: keys and events pass, data does up to a bound.
+#[test]
+fn payloads_of_notifications_are_metered_where_they_arrive() {
+    let (front, database) = front(500);
+    let mut alice = Raw::login(front.address(), "alice", &database);
+    alice.query("listen door").fine();
+    let mut sender = Raw::login(Postgres::shared().address(), "app", &database);
+    let mut sent = |bytes: usize, times: usize| {
+        let sql = format!("select pg_notify('door', n || repeat('x', {bytes})) from generate_series(1, {times}) n");
+        sender.query(&sql).fine();
+        let mut arrived = 0;
+        let mut seen = 0;
+        while seen < times {
+            let reply = alice.query("select 1");
+            for message in reply.messages.iter().filter(|message| message.tag == b'A') {
+                seen += 1;
+                arrived += message.body.len().saturating_sub(4 + b"door\0\0".len());
+            }
+        }
+        arrived
+    };
+    assert!(sent(20, 2000) > 40_000, "small ones are never held back");
+    let large = sent(7000, 60);
+    assert!((200_000..=262_144).contains(&large), "{large} bytes of 420,000");
+    assert!(sent(20, 10) > 200, "and still are not");
+    let alerts: Vec<Value> = front.weir().audit_events();
+    let alerts = audit::of_kind(&alerts, "alert");
+    assert_eq!(alerts.iter().filter(|event| event["detail"]["code"] == "withheld").count(), 1, "{alerts:?}");
+}
+
+/// Real clients that meet other words than the server's go on.
+fn survives(mut command: Command, expected: &[&str]) {
+    let (front, database) = front(1);
+    point(&mut command, front.address(), "alice", &database);
+    let output = run(&mut command, b"", Duration::from_secs(120)).ok();
+    assert_eq!(output.lines().collect::<Vec<_>>(), expected);
+}
+
+const SEEN: &[&str] = &["22P02 own", "22P02 withheld", "22P02 withheld", "usable"];
+
+#[test]
+fn psycopg_survives_a_withheld_error() {
+    let mut python = tools::python();
+    python.arg(tools::test_file("drivers/withheld_psycopg.py"));
+    survives(python, &["22P02 own", "22P02 withheld", "22P02 withheld", "savepoint 22P02", "usable"]);
+}
+
+#[test]
+fn node_postgres_survives_a_withheld_error() {
+    let mut node = tools::node();
+    node.arg(tools::test_file("drivers/withheld_node.js"));
+    survives(node, SEEN);
+}
+
+#[test]
+fn jdbc_survives_a_withheld_error() {
+    let mut java = tools::java();
+    java.arg(tools::test_file("drivers/WithheldJdbc.java"));
+    survives(java, SEEN);
 }
 
 /// Whoever may read gets the server's own words, and is charged for them in silence.

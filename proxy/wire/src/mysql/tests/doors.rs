@@ -76,3 +76,21 @@ fn names_are_told_where_they_may_be_computed_and_go_without_them() {
         assert!(trunk.engine.is_quiet());
     }
 }
+
+/// What is constant may be computed when a statement is prepared, before anything of it was judged.
+#[test]
+fn an_error_of_a_preparation_belongs_to_the_statement() {
+    let mut trunk = Trunk::new(facts(DEPRECATED, true));
+    trunk.withholds = true;
+    trunk.client_says(&prepare("select extractvalue(1, (select email from t))")).unwrap();
+    let said = reply(&[error_of(1105, "XPATH syntax error: '~a@b.c'")]);
+    trunk.upstream_says(&said[..6]).unwrap();
+    assert_eq!(trunk.engine.binding().map(|text| text.0.len()), Some(45));
+    trunk.upstream_says(&said[6..]).unwrap();
+    let told = std::mem::take(&mut trunk.told);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].moment, crate::step::Moment::Binding);
+    let heard = trunk.heard();
+    assert!(contains(&heard, b"statement refused") && !contains(&heard, b"a@b.c"));
+    assert!(trunk.engine.is_quiet());
+}
