@@ -452,8 +452,8 @@ fn is_predicate(op: &BinaryOperator) -> bool {
         | BinaryOperator::Overlaps => true,
         BinaryOperator::Custom(name) => matches!(
             name.as_str(),
+            // Not `&&`, `<<` and `>>`: two text queries make one, and a number is shifted.
             "@>" | "<@"
-                | "&&"
                 | "@@"
                 | "@@@"
                 | "@?"
@@ -461,8 +461,6 @@ fn is_predicate(op: &BinaryOperator) -> bool {
                 | "?|"
                 | "?&"
                 | "^@"
-                | "<<"
-                | ">>"
                 | "~="
                 | "&<"
                 | "&>"
