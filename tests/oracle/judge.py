@@ -13,6 +13,8 @@ COVERAGES = ("full", "partial", "opaque")
 EXAMPLES = 200
 
 
+# Ways in which a value leaves by rows, or goes where it may.
+LEAVING = ("released", "packed", "copied")
 # What a loop changes from one round to the next.
 CONSTANT = re.compile(r"'(?:[^'\\]|\\.|'')*'|\d+")
 
@@ -30,7 +32,7 @@ class Expected:
         self.named = set()
         # Opened when the server planned it: through views, inheritance, rules and functions as well.
         self.opened = set()
-        # Asked by row security of what was opened, or read by what that asks.
+        # Asked by row security or a foreign key of what was opened, or read by what that asks.
         self.guards = set()
         # Plain columns of the result.
         self.origins = set()
@@ -133,16 +135,15 @@ class Tally:
                 self.compared[f"relations {what}"] += len(found)
                 missed = {each for each in found if not answer.names(each)}
                 if what == "opened":
-                    self.compared["relations that only row security asks"] += len(missed & expected.guards)
+                    self.compared["relations that only row security or foreign keys ask"] += len(missed & expected.guards)
                     missed -= expected.guards
                 lost += [(what, ".".join(each)) for each in sorted(missed)]
             if answer.coverage == "full":
                 self.compared["columns released"] += len(expected.origins)
-                leaving = ("released", "packed", "copied")
-                lost += [("released", ".".join(each)) for each in sorted(expected.origins) if not answer.has(each, leaving)]
+                lost += [("released", ".".join(each)) for each in sorted(expected.origins) if not answer.has(each, LEAVING)]
                 # A column that a derived table has and nobody asks for is mentioned, and goes nowhere.
                 self.compared["columns mentioned"] += len(expected.mentioned)
-                anyhow = leaving + ("updated", "used")
+                anyhow = LEAVING + ("updated", "used", "totals")
                 for column in expected.mentioned:
                     if not answer.has(column, anyhow):
                         self.idle.append((where, ".".join(column), sql))

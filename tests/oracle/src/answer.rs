@@ -35,6 +35,7 @@ fn reached(usage: &RelationUse) -> Value {
         "copied": columns(&usage.copied),
         "updated": columns(&usage.updated),
         "used": columns(&usage.used),
+        "totals": columns(&usage.totals.columns),
         "via": usage.via,
         "source": usage.source,
     })
