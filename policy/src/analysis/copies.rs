@@ -211,9 +211,15 @@ impl Found {
         for (_, draft) in self.drafts.iter().enumerate().filter(carried) {
             let written = self.drafts.iter().enumerate().filter(|(_, draft)| draft.access == Access::Write);
             for (usage, target) in written.filter(|(_, target)| target.relation != draft.relation) {
-                let value = Value { column: None, of: None, plain: None, apart: false, own: false };
                 debug_assert!(target.access == Access::Write);
-                copies.add(self.target(&Place::Use(usage), catalog), draft, &value);
+                let columns: Vec<Option<Arc<str>>> = match &draft.copied {
+                    Columns::Some(columns) => columns.iter().cloned().map(Some).collect(),
+                    _ => vec![None],
+                };
+                for of in columns {
+                    let value = Value { column: None, of, plain: None, apart: false, own: false };
+                    copies.add(self.target(&Place::Use(usage), catalog), draft, &value);
+                }
             }
         }
         copies.made.into_values().collect()

@@ -282,6 +282,25 @@ fn later(
     Arc::new(body.finish(context.catalog))
 }
 
+/// What planning a statement runs, and tells, before any of its rows is asked for.
+fn planned(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    let own = |at: usize| !context.catalog.functions(&unit.tokens[at].identifier(unit.text)).is_empty();
+    if !range.clone().any(|at| unit.tokens[at].is_identifier() && own(at)) {
+        return;
+    }
+    let mut inner = Found::new(Verb::Unknown);
+    reading::statement(unit, range, context, &mut inner, depth + 1);
+    let early = |draft: &Draft| {
+        draft.told != Columns::None && matches!(draft.planned, Some(Volatility::Immutable | Volatility::Stable))
+    };
+    for mut draft in inner.drafts.into_iter().filter(early) {
+        draft.keeps();
+        draft.copied = Columns::None;
+        draft.pin = None;
+        found.draft(draft);
+    }
+}
+
 /// Lets nothing point at literals and parameters of the text that was read.
 pub(super) fn detach(found: &mut Found, unit: &Unit<'_>) {
     for draft in &mut found.drafts {
@@ -334,6 +353,7 @@ fn declare(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found
     match (name, cursor.find("for")) {
         (Some(name), Some(at)) => {
             let body = later(cursor.unit, at + 1..cursor.end, context, found, depth);
+            planned(cursor.unit, at + 1..cursor.end, context, found, depth);
             found.acts.push(SessionAct::DeclareCursor { name, body });
         }
         _ => reading::by_lexer(cursor.unit, whole, context, found, "parser-refused", "declare"),

@@ -84,7 +84,8 @@ pub(super) struct Found {
     /// The statement is a single SELECT of one value, from nothing.
     pub(super) alone: bool,
     /// Functions that tell their arguments, and that put them into other rows.
-    pub(super) telling: HashSet<String>,
+    /// Whether that may be often, where what runs goes on.
+    pub(super) telling: HashMap<String, bool>,
     /// See [`telling`](Found::telling).
     pub(super) keeping: HashSet<String>,
     /// What has been run behind relations, by number of the relation, moment and place.
@@ -133,7 +134,7 @@ impl Found {
             rows: Vec::new(),
             once: false,
             alone: false,
-            telling: HashSet::new(),
+            telling: HashMap::new(),
             keeping: HashSet::new(),
             behind: HashSet::new(),
             seen: HashSet::new(),

@@ -169,8 +169,9 @@ impl Walker<'_> {
         if self.engine() == Engine::Mysql || flow.is_empty() {
             return;
         }
-        if self.found.telling.contains(name) {
-            let told = pack(flow, true);
+        if let Some(often) = self.found.telling.get(name).copied() {
+            // A notice for each row; an error ends what runs.
+            let told = pack(flow, !often || self.found.once);
             self.found.tell(told.iter());
         }
         if self.found.keeping.contains(name) {

@@ -287,9 +287,16 @@ impl Names {
                 self.version += 1;
             }
         }
-        if speaks_of(analysis, &["rule", "trigger", "policy"])
-            && analysis.statements.iter().any(|statement| statement.verb == Verb::Ddl)
-        {
+        let defines = |statement: &StatementAnalysis| statement.verb == Verb::Ddl;
+        // ALTER TABLE … SET DEFAULT f().
+        let text = &analysis.redacted;
+        let computed = text.starts_with("alter table") && text.contains(" default ") && text.contains('(');
+        let fills = |statement: &StatementAnalysis| defines(statement) && (computed || !statement.functions.is_empty());
+        if self.engine == Engine::Postgres && analysis.statements.iter().any(fills) {
+            let own = self.temporary.iter().map(|(_, name)| name.as_str());
+            self.rebound.haunt(own, analysis);
+        }
+        if speaks_of(analysis, &["rule", "trigger", "policy"]) && analysis.statements.iter().any(defines) {
             // What one of the session's own relations holds or gives is not its own any more.
             let own = self.temporary.iter().map(|(_, name)| name.as_str());
             self.rebound.haunt(own, analysis);

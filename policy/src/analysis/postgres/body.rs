@@ -342,9 +342,10 @@ impl<'a, 'c> Reader<'a, 'c> {
         let (mut returns, mut copies) = (false, false);
         // Whether it is told, and whether that may be often.
         let mut tells: Option<bool> = None;
-        let mut gathers = false;
+        let mut gathers = program.gathers && program.loops;
         // Whether what was given to it is among what stands in variables, is told, is put into other rows.
-        let (mut pools_given, mut tells_given, mut copies_given) = (false, false, false);
+        let (mut pools_given, mut copies_given) = (false, false);
+        let mut tells_given: Option<bool> = None;
         let assigned = |text: &[u8]| mentions(text, &program.assigned, program.reads_errors);
         for step in &program.steps {
             if self.found.is_spent() {
@@ -368,6 +369,8 @@ impl<'a, 'c> Reader<'a, 'c> {
                     pools_given |= *rows == Rows::Variables && given.is_in(&own);
                     copies_given |= !reads && given.is_in(&own);
                     match rows {
+                        // An error's text may hold what nobody asked for.
+                        Rows::Dropped if program.reads_errors => self.found.use_atoms(&atoms),
                         Rows::Dropped => {}
                         Rows::Variables => self.pool.extend(atoms),
                         Rows::Returned => {
@@ -401,7 +404,9 @@ impl<'a, 'c> Reader<'a, 'c> {
                     if assigned(own) {
                         tells = tells.max(Some(often));
                     }
-                    tells_given |= given.is_in(own);
+                    if given.is_in(own) {
+                        tells_given = tells_given.max(Some(!ends));
+                    }
                     let atoms = self.expressions(own);
                     told.extend(atoms.into_iter().map(|atom| {
                         let pack = if often { Pack::Whole } else { atom.pack };
@@ -446,8 +451,11 @@ impl<'a, 'c> Reader<'a, 'c> {
             }));
         }
         self.found.tell(&told);
-        if tells_given || (tells.is_some() && pools_given) {
-            self.found.telling.insert(given.name.to_owned());
+        if pools_given {
+            tells_given = tells_given.max(tells);
+        }
+        if let Some(often) = tells_given {
+            *self.found.telling.entry(given.name.to_owned()).or_default() |= often;
         }
         if copies_given || (copies && pools_given) {
             self.found.keeping.insert(given.name.to_owned());

@@ -79,6 +79,8 @@ pub(super) struct Program {
     pub(super) assigned: Vec<String>,
     /// Something in it may run again and again.
     pub(super) loops: bool,
+    /// A variable is filled piece by piece.
+    pub(super) gathers: bool,
     /// It reads the texts of errors.
     pub(super) reads_errors: bool,
 }
@@ -255,7 +257,8 @@ impl Reader<'_, '_> {
         let assigned = self.assignment(at);
         if let Some(value) = assigned {
             let end = self.end(value)?;
-            let again = (value..end).any(|at| self.name(at).as_deref() == Some(word.as_str()));
+            let again =
+                self.punct(at + 1, "[") || (value..end).any(|at| self.name(at).as_deref() == Some(word.as_str()));
             if let Some(text) = self.bytes(value..end) {
                 self.found.steps.push(Step::Assign { text, again });
             }
@@ -345,6 +348,7 @@ impl Reader<'_, '_> {
     }
 
     fn targets(&mut self, range: Range<usize>) {
+        self.found.gathers |= range.clone().any(|at| self.punct(at, "["));
         for at in range.clone() {
             if (at == range.start || self.punct(at - 1, ","))
                 && let Some(name) = self.name(at)
@@ -436,6 +440,15 @@ impl Reader<'_, '_> {
             "set" | "reset" => {
                 let text = self.bytes(at..end)?;
                 self.found.steps.push(Step::Set(text));
+            }
+            "call" => {
+                // What it gives back stands in the variables that it was called with.
+                for at in at + 2..end {
+                    if let Some(name) = self.name(at) {
+                        self.assign_to(name);
+                    }
+                }
+                self.query(at..end, Rows::Variables)?;
             }
             _ => self.query(at..end, Rows::Dropped)?,
         }

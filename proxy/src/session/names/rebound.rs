@@ -43,8 +43,12 @@ pub(super) struct Rebound {
     functions: bool,
     /// Names of relations that call functions.
     calling: Vec<String>,
+    /// Names of functions that were made.
+    made: Vec<String>,
     /// Code that nobody need name may run with any statement.
     unnamed: bool,
+    /// Code may run behind every statement of DDL.
+    events: bool,
     /// Relations of the session's own that run code: until the session ends.
     haunted: Vec<String>,
 }
@@ -52,14 +56,15 @@ pub(super) struct Rebound {
 impl Rebound {
     /// Whether anything of the open transaction is in doubt.
     pub(super) fn is_open(&self) -> bool {
-        !self.names.is_empty() || self.functions || self.unnamed
+        !self.names.is_empty() || self.functions || self.unnamed || self.events
     }
 
     /// The transaction has ended, and the catalog will know.
     pub(super) fn end(&mut self) {
         self.names.clear();
         self.calling.clear();
-        (self.functions, self.unnamed) = (false, false);
+        self.made.clear();
+        (self.functions, self.unnamed, self.events) = (false, false, false);
     }
 
     /// Whether a statement of a text uses what is in doubt when its turn comes.
@@ -83,7 +88,7 @@ impl Rebound {
         }
         if defines {
             let fills = words(analysis).any(|word| word == "select" || word == "values");
-            return self.unnamed && fills && statement.verb == Verb::Ddl;
+            return (self.events || (self.unnamed && fills)) && statement.verb == Verb::Ddl;
         }
         let is_among = |names: &[String], name: &str| names.iter().any(|known| known == name);
         let mut uses = statement.uses.iter();
@@ -99,23 +104,32 @@ impl Rebound {
     /// Adds what a statement of DDL leaves in doubt. True when something was added.
     pub(super) fn take_in(&mut self, statement: &StatementAnalysis, analysis: &Analysis) -> bool {
         let changes = statement.verb == Verb::Ddl || statement.acts.contains(&SessionAct::CatalogChanged);
-        let calls = !statement.functions.is_empty() || statement.gaps.iter().any(|gap| gap.code == "unknown-function");
+        let calls = !statement.functions.is_empty()
+            || statement.gaps.iter().any(|gap| gap.code == "unknown-function")
+            || (!self.made.is_empty() && words(analysis).any(|word| self.made.iter().any(|made| made == word)));
         let text = &analysis.redacted;
         let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
         if !changes || !(super::speaks_of(analysis, &REBINDING) || calls) {
             return false;
         }
-        let before = (self.names.len(), self.functions, self.unnamed);
+        let before = (self.names.len(), self.calling.len(), self.made.len(), self.functions, self.unnamed, self.events);
         self.functions |= super::speaks_of(analysis, &["function", "procedure", "operator", "cast"]);
+        self.events |= has(&["create event trigger "]);
+        self.made.extend(made(analysis).take(NAMES_MAX.saturating_sub(self.made.len())).map(str::to_owned));
         self.unnamed |= has(&UNNAMED) || (calls && has(&TYPES));
         let rebinds = super::speaks_of(analysis, &REBINDING);
+        if calls {
+            // What it speaks of need not be in the catalog yet.
+            let named = words(analysis).take(NAMES_MAX.saturating_sub(self.calling.len()));
+            self.calling.extend(named.map(str::to_owned));
+        }
         for used in &statement.uses {
             let names = if rebinds { &mut self.names } else { &mut self.calling };
             if names.len() < NAMES_MAX && !names.contains(&used.written.name) {
                 names.push(used.written.name.clone());
             }
         }
-        before != (self.names.len(), self.functions, self.unnamed)
+        before != (self.names.len(), self.calling.len(), self.made.len(), self.functions, self.unnamed, self.events)
     }
 
     /// Of these relations of the session's own, those that a text gives code of their own run some from now on.
@@ -126,6 +140,16 @@ impl Rebound {
             }
         }
     }
+}
+
+/// Names of functions that a text makes.
+fn made(analysis: &Analysis) -> impl Iterator<Item = &str> {
+    let text = analysis.redacted.as_str();
+    let heads = ["function ", "procedure "].into_iter().flat_map(move |head| text.match_indices(head));
+    heads.filter_map(move |(at, head)| {
+        let name = text.get(at + head.len()..)?.split('(').next()?;
+        name.rsplit('.').next().map(|name| name.trim().trim_matches('"')).filter(|name| !name.is_empty())
+    })
 }
 
 /// Words of a text, quotes aside.
