@@ -453,18 +453,7 @@ fn is_predicate(op: &BinaryOperator) -> bool {
         BinaryOperator::Custom(name) => matches!(
             name.as_str(),
             // Not `&&`, `<<` and `>>`: two text queries make one, and a number is shifted.
-            "@>" | "<@"
-                | "@@"
-                | "@@@"
-                | "@?"
-                | "?"
-                | "?|"
-                | "?&"
-                | "^@"
-                | "~="
-                | "&<"
-                | "&>"
-                | "-|-"
+            "@>" | "<@" | "@@" | "@@@" | "@?" | "?" | "?|" | "?&" | "^@" | "~=" | "&<" | "&>" | "-|-"
         ),
         BinaryOperator::PGCustomBinaryOperator(parts) => parts.last().is_some_and(|name| {
             matches!(name.as_str(), "=" | "<>" | "~" | "~*" | "!~" | "!~*" | "~~" | "<" | ">" | "<=" | ">=")
