@@ -43,6 +43,12 @@ pub struct Event {
     /// What was charged since the last record of this statement; budgets are rebuilt from it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub charged: Vec<Charge>,
+    /// Extractions that it is part of, as they stand with it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub extractions: Vec<Extraction>,
+    /// What its statement asks about values that do not leave.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub questions: Vec<Question>,
     /// Short identifier that the client was shown, such as `W-7F3K-9Q2M`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reference: Option<String>,
@@ -63,6 +69,8 @@ impl Event {
             decision: None,
             basis: Vec::new(),
             charged: Vec::new(),
+            extractions: Vec::new(),
+            questions: Vec::new(),
             reference: None,
         }
     }
@@ -376,3 +384,4 @@ pub struct Admin {
 
 pub use crate::copy::{Copy, CopyEnded, CopyTarget, RelationPlace};
 pub use crate::subject::{Basis, Charge, Decision, Person, RelationUse, Role, Session, Statement};
+pub use crate::taken::{Extraction, Part, Question, Stretch};

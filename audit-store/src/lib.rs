@@ -19,6 +19,7 @@ mod segment;
 mod storage;
 mod store;
 mod subject;
+mod taken;
 #[cfg(test)]
 mod tamper_tests;
 mod tree;

@@ -109,6 +109,9 @@ pub struct RelationUse {
     /// Columns that flow out; `*` for all or unknown.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub columns: Vec<String>,
+    /// Columns that are compared, sorted or counted without flowing out; `*` for all or unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub used: Vec<String>,
     /// Views on the way, outermost first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub via: Vec<String>,

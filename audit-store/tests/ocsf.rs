@@ -77,6 +77,7 @@ fn with_statement(mut event: Event) -> Event {
                 name: "public.customers".to_owned(),
                 access: "read".to_owned(),
                 columns: vec!["email".to_owned()],
+                used: vec!["region".to_owned()],
                 via: Vec::new(),
                 source: "parser".to_owned(),
             }],

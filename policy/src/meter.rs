@@ -153,6 +153,12 @@ struct Pending {
     fresh: Fresh,
 }
 
+/// What pieces of one portal or cursor have let out together.
+#[derive(Clone, Debug, Default)]
+pub struct Carried {
+    lines: Vec<(Arc<str>, line::Carried)>,
+}
+
 /// One dataset that an execution releases, as admission found it.
 #[derive(Debug)]
 pub(crate) struct Opening {
@@ -371,6 +377,20 @@ impl Meter {
     pub fn set_manner(&mut self, manner: Manner) {
         for stitch in self.lines.iter_mut().filter_map(|line| line.extraction.as_mut()) {
             stitch.manner = manner;
+        }
+    }
+
+    /// What the next piece of the same portal or cursor must know of this one.
+    pub fn carry(&self) -> Carried {
+        Carried { lines: self.lines.iter().map(Line::carry).collect() }
+    }
+
+    /// Goes on where the piece before has ended: `per: statement` counts both as one.
+    pub fn resume(&mut self, carried: Carried) {
+        for (dataset, piece) in carried.lines {
+            if let Some(line) = self.lines.iter_mut().find(|line| line.dataset == dataset) {
+                line.resume(piece);
+            }
         }
     }
 

@@ -49,14 +49,15 @@ impl Told {
         };
         if let Some(entry) = self.known.iter_mut().find(same) {
             if now.0.saturating_sub(entry.last.0) > STRETCH_GAP_MS {
-                (entry.times, entry.next, entry.since) = (0, 1, now);
+                (entry.times, entry.next, entry.since) = (0, 0, now);
             }
             entry.last = now;
             entry.times = entry.times.saturating_add(1);
-            if entry.times < entry.next {
+            let reached = measure(alert, entry.times);
+            if reached < entry.next {
                 return None;
             }
-            entry.next = entry.times.saturating_mul(2);
+            entry.next = reached.saturating_mul(2);
             return Some(Telling { times: entry.times, since: entry.since });
         }
         if self.known.len() >= TOLD_MAX {
@@ -68,12 +69,17 @@ impl Told {
             dataset: alert.basis.dataset.clone(),
             kind: alert.kind,
             times: 1,
-            next: 2,
+            next: measure(alert, 1).saturating_mul(2),
             since: now,
             last: now,
         });
         Some(Telling { times: 1, since: now })
     }
+}
+
+/// What must double before it is told again: how often it happened, or what a detection has counted.
+fn measure(alert: &Alert, times: u64) -> u64 {
+    if alert.kind == AlertKind::Probe { alert.basis.after } else { times }
 }
 
 /// Whether alerts like this come with every statement. A rule that speaks of no dataset watches for single acts, and
@@ -129,6 +135,18 @@ mod tests {
         assert_eq!(times(&mut told, &alert(AlertKind::Cut, Some("customers")), 1, 30), [1], "another kind");
         assert_eq!(times(&mut told, &refused, 3, 31), [] as [u64; 0]);
         assert_eq!(times(&mut told, &refused, 1, 34 + STRETCH_GAP_MS), [1], "after a pause it is news");
+    }
+
+    #[test]
+    fn what_a_detection_counts_is_told_when_the_count_has_doubled() {
+        let mut told = Told::default();
+        let mut probe = alert(AlertKind::Probe, Some("customers"));
+        let mut counts = Vec::new();
+        for count in 61..300 {
+            probe.basis.after = count;
+            counts.extend(told.tell(&probe, LedgerTime(count)).map(|_| count));
+        }
+        assert_eq!(counts, [61, 122, 244]);
     }
 
     #[test]

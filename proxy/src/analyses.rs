@@ -216,6 +216,11 @@ impl Understood {
         self.merged.opaque().is_some()
     }
 
+    /// Whether values of parameters matter: they pin a key, or something is asked with them.
+    pub fn wants_values(&self) -> bool {
+        self.pins_parameters || self.exposures.iter().any(|exposure| !exposure.asked().is_empty())
+    }
+
     /// Whether it puts the session back to its start.
     pub fn starts_over(&self) -> bool {
         let mut acts = self.analysis.statements.iter().flat_map(|statement| &statement.acts);

@@ -17,6 +17,8 @@ use weir_audit_store::{Event, Reader};
 use weir_policy::ledger::{Ledger, LedgerTime, Moment, RecordKey, Replay};
 use weir_policy::relation::RelationId;
 
+use crate::audit::words;
+
 /// Bytes of the key that record keys are hashed with.
 const KEY_BYTES: usize = 32;
 /// Ledgers that are kept before those of people who have nothing in any window are dropped.
@@ -93,7 +95,8 @@ impl Budgets {
             // One that a session holds must stay the only one of its person.
             ledgers.retain(|_, ledger| Arc::strong_count(ledger) > 1 || !lock(ledger).is_idle(now));
         }
-        Arc::clone(ledgers.entry(Arc::clone(person)).or_default())
+        let made = || Arc::new(Mutex::new(Ledger::seeded(self.hash_of(&[person.as_bytes()]))));
+        Arc::clone(ledgers.entry(Arc::clone(person)).or_insert_with(made))
     }
 
     /// Begins the hash of a record's key: the relation first, so that two relations never share a hash.
@@ -103,6 +106,14 @@ impl Budgets {
             put_part(&mut context, part.as_bytes());
         }
         KeyHasher(context)
+    }
+
+    /// A keyed hash of parts, for what must be told apart and not be read.
+    pub fn hash_of(&self, parts: &[&[u8]]) -> u64 {
+        let mut context = hmac::Context::with_key(&self.key);
+        parts.iter().for_each(|part| put_part(&mut context, part));
+        let tag = context.sign();
+        tag.as_ref().iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
     }
 
     /// Counts again what the log says, shows `also` every record of it, however old, and returns how many statements never completed.
@@ -157,7 +168,14 @@ impl Budgets {
             Body::Completion(_) => drop(open.remove(&statement.id)),
             _ => {}
         }
-        self.charge(&person, LedgerTime(event.ledger_ms), &event.charged);
+        let at = LedgerTime(event.ledger_ms);
+        self.charge(&person, at, &event.charged);
+        if !event.extractions.is_empty() || !event.questions.is_empty() {
+            let ledger = self.ledger(&person);
+            let mut ledger = lock(&ledger);
+            event.extractions.iter().for_each(|told| ledger.restore_extraction(&words::view(told)));
+            event.questions.iter().filter_map(words::told).for_each(|note| ledger.replay_question(&note, at));
+        }
     }
 
     fn charge(&self, person: &Arc<str>, at: LedgerTime, charged: &[Charge]) {
@@ -193,6 +211,7 @@ impl Budgets {
                 rows: of("rows"),
                 bytes: of("bytes"),
             });
+            ledger.may_have_left(&dataset, of("records"), of("rows"), of("bytes"));
         }
     }
 }

@@ -136,12 +136,13 @@ impl Ocsf {
             let session = event.session.as_ref();
             let relations = event.statement.as_ref().map(|statement| json!(statement.relations));
             let basis = (!event.basis.is_empty()).then(|| json!(event.basis));
+            let extractions = (!event.extractions.is_empty()).then(|| json!(event.extractions));
             let evidence = object([
                 ("actor", Some(actor(event))),
                 ("src_endpoint", session.map(|session| client(Some(session)))),
                 ("dst_endpoint", session.map(server)),
                 ("database", session.map(|session| database(Some(session)))),
-                ("data", Some(object([("relations", relations), ("basis", basis)]))),
+                ("data", Some(object([("relations", relations), ("basis", basis), ("extractions", extractions)]))),
             ]);
             put(out, "evidences", json!([evidence]));
         }
@@ -345,6 +346,8 @@ fn unmapped(entry: &Entry) -> Value {
         ),
         ("basis", list(event.basis.iter().map(|basis| json!(basis)))),
         ("charged", list(event.charged.iter().map(charge))),
+        ("extractions", list(event.extractions.iter().map(|extraction| json!(extraction)))),
+        ("questions", list(event.questions.iter().map(|question| json!(question)))),
     ]);
     let detail = match &event.body {
         Body::Admission(leases) | Body::Lease(leases) => {

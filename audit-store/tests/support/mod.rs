@@ -165,7 +165,7 @@ prop_compose! {
     ) -> Statement {
         let [fingerprint, sha256, coverage] = hashes;
         let relation = |(name, access, columns): (String, String, Vec<String>)| {
-            RelationUse { name, access, columns, via: Vec::new(), source: "parser".to_owned() }
+            RelationUse { name, access, columns, used: Vec::new(), via: Vec::new(), source: "parser".to_owned() }
         };
         let relations = relations.into_iter().map(relation).collect();
         Statement { id, verb, fingerprint, sha256, bytes, relations, coverage, gaps, ..Statement::default() }

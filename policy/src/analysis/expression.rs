@@ -122,7 +122,7 @@ impl Walker<'_> {
                 self.compare(how, &[left], &[right], scope)
             }
             Expr::InList { expr, list, .. } => {
-                let how = if list.len() == 1 { Compared::Equal } else { Compared::Any };
+                let how = if self.only_value(list).is_some() { Compared::Equal } else { Compared::Any };
                 let left = self.expr(expr, scope);
                 let right = self.flow_of(list.iter(), scope);
                 self.compared(how, &left, &right);

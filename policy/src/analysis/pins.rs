@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use sqlparser::ast::{BinaryOperator, DataType, Expr};
 
 use super::LiteralKind;
+use super::bridge;
 use super::expand::is_view;
 use super::lineage::Walker;
 use super::scope::{Item, Scope};
@@ -108,22 +109,52 @@ impl Walker<'_> {
                 self.equalities(left, found);
                 self.equalities(right, found);
             }
-            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-                for (column, value) in [(left, right), (right, left)] {
-                    let column = match &**column {
-                        Expr::Identifier(name) => (None, name.value.clone()),
-                        Expr::CompoundIdentifier(names) => match names.as_slice() {
-                            [.., qualifier, name] => (Some(qualifier.value.clone()), name.value.clone()),
-                            _ => continue,
-                        },
-                        _ => continue,
-                    };
-                    if let Some(operand) = self.pinning(value) {
-                        found.push((column.0, column.1, operand));
-                    }
+            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => self.equality(left, right, found),
+            // A list of one value is that value.
+            Expr::InList { expr, list, negated: false } => {
+                if let Some(value) = self.only_value(list) {
+                    self.equality(expr, value, found);
+                }
+            }
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+                if let Expr::Array(array) = unwrapped(right)
+                    && let [value] = array.elem.as_slice()
+                {
+                    self.equality(left, value, found);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The value of a list of one. The parser sees only the first of many constants, so that the text is asked.
+    pub(super) fn only_value<'e>(&self, list: &'e [Expr]) -> Option<&'e Expr> {
+        let [only] = list else { return None };
+        let Expr::Value(value) = only else { return None };
+        let next = self.unit.tokens.get(bridge::position(value.span)? + 1)?;
+        next.is_punct(self.unit.text, ")").then_some(only)
+    }
+
+    /// `column = value`, either way round, and rows of them.
+    fn equality(&self, left: &Expr, right: &Expr, found: &mut Vec<(Option<String>, String, Operand)>) {
+        let (left, right) = (unwrapped(left), unwrapped(right));
+        if let (Expr::Tuple(columns), Expr::Tuple(values)) = (left, right)
+            && columns.len() == values.len()
+        {
+            return columns.iter().zip(values).for_each(|(column, value)| self.equality(column, value, found));
+        }
+        for (column, value) in [(left, right), (right, left)] {
+            let column = match column {
+                Expr::Identifier(name) => (None, name.value.clone()),
+                Expr::CompoundIdentifier(names) => match names.as_slice() {
+                    [.., qualifier, name] => (Some(qualifier.value.clone()), name.value.clone()),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if let Some(operand) = self.pinning(value) {
+                found.push((column.0, column.1, operand));
+            }
         }
     }
 
@@ -151,6 +182,15 @@ impl Walker<'_> {
             _ => self.operand(expr),
         }
     }
+}
+
+/// An expression without the brackets around it.
+fn unwrapped(expr: &Expr) -> &Expr {
+    let mut inner = expr;
+    while let Expr::Nested(nested) = inner {
+        inner = nested;
+    }
+    inner
 }
 
 /// The value that a column of an item is equated to. An unqualified name counts only where no other item could be

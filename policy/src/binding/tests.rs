@@ -5,6 +5,7 @@ mod asked;
 mod copies;
 mod declassified;
 mod mysql;
+mod pins;
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Probes beside what looks like them: loops, dashboards, sign-ups, searches.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::relation::{Engine, RelationId};

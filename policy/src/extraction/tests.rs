@@ -1,3 +1,5 @@
+//! Extractions: totals over pauses, servers and restarts, and how they are named.
+
 use super::*;
 use crate::relation::Engine;
 

@@ -46,11 +46,21 @@ pub(super) struct Line {
     seen: HashSet<RecordKey, KeyState>,
     /// What the execution has released: records told apart within it.
     pub(super) released: Amounts,
+    /// What pieces of the same statement have released before.
+    carried: Amounts,
     /// What the extraction is told; `None` where no record is counted.
     pub(super) extraction: Option<Stitch>,
     /// From when on a record counts as taken already.
     pub(super) since: Since,
     /// Marks of this execution that were told: place of the limit, percent.
+    told: BTreeSet<(usize, u8)>,
+}
+
+/// What a piece of a statement has released of a dataset.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Carried {
+    released: Amounts,
+    seen: HashSet<RecordKey, KeyState>,
     told: BTreeSet<(usize, u8)>,
 }
 
@@ -107,6 +117,7 @@ impl Line {
             prepaid: 0,
             seen: HashSet::default(),
             released: Amounts::default(),
+            carried: Amounts::default(),
             extraction: None,
             since: Since::default(),
             told: BTreeSet::new(),
@@ -128,6 +139,37 @@ impl Line {
         }
     }
 
+    /// What the next piece of the same statement must know.
+    pub(super) fn carry(&self) -> (Arc<str>, Carried) {
+        let released = self.carried_before(self.released);
+        let (seen, told) =
+            if self.is_limited_per_statement() { (self.seen.clone(), self.told.clone()) } else { Default::default() };
+        (self.dataset.clone(), Carried { released, seen, told })
+    }
+
+    /// Goes on where the piece before has ended.
+    pub(super) fn resume(&mut self, piece: Carried) {
+        self.carried.add(piece.released);
+        self.seen.extend(piece.seen);
+        self.told.extend(piece.told);
+    }
+
+    /// What the statement has released, this piece and those before.
+    fn of_statement(&self, unit: Unit) -> u64 {
+        self.carried_before(self.released).of(unit)
+    }
+
+    fn is_limited_per_statement(&self) -> bool {
+        self.limits.iter().any(|limit| limit.window == Window::Statement)
+    }
+
+    /// What this piece and those before have let out.
+    fn carried_before(&self, released: Amounts) -> Amounts {
+        let mut all = self.carried;
+        all.add(released);
+        all
+    }
+
     /// How much more may be reserved in this unit, and the limit that says so; `None` when nothing limits it.
     pub(super) fn room(&self, unit: Unit, account: &Account, now: LedgerTime) -> Option<(u64, usize)> {
         self.limits
@@ -136,7 +178,7 @@ impl Line {
             .filter(|(_, limit)| limit.unit == unit && limit.force == Force::Enforce)
             .map(|(index, limit)| {
                 let taken = match limit.window {
-                    Window::Statement => self.released.of(unit).saturating_add(self.lease.of(unit)),
+                    Window::Statement => self.of_statement(unit).saturating_add(self.lease.of(unit)),
                     window => account.used(window, unit, now).saturating_add(account.reserved.of(unit)),
                 };
                 (limit.amount.saturating_sub(taken), index)
@@ -206,7 +248,7 @@ impl Line {
         let over = self.limits.iter().position(|limit| {
             limit.force == Force::Enforce
                 && limit.window == Window::Statement
-                && self.released.of(limit.unit).saturating_add(released.of(limit.unit)) > limit.amount
+                && self.of_statement(limit.unit).saturating_add(released.of(limit.unit)) > limit.amount
         });
         if let Some(limit) = over {
             return Fit::Never(limit);
@@ -297,7 +339,7 @@ impl Line {
     pub(super) fn counter(&self, index: usize, account: &Account, now: LedgerTime) -> u64 {
         let limit = &self.limits[index];
         match limit.window {
-            Window::Statement => self.released.of(limit.unit),
+            Window::Statement => self.of_statement(limit.unit),
             window => account.used(window, limit.unit, now),
         }
     }

@@ -164,3 +164,73 @@ proptest! {
         prop_assert_eq!(ledger.used("customers", Window::Hour, Unit::Records, NOW), released);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn an_extraction_counts_what_the_ledger_counts(
+        pages in proptest::collection::vec((proptest::collection::vec(0_u128..80, 0..40), any::<bool>(), 0_u64..90), 1..24),
+    ) {
+        let mut ledger = Ledger::new();
+        let mut seen = HashSet::new();
+        let (mut rows, mut unkeyed, mut statements, mut minutes) = (0, 0, 0, 0);
+        for (page, keyed, pause) in pages {
+            minutes += pause;
+            let now = LedgerTime(NOW.0 + minutes * 60_000);
+            let keys: Vec<RecordKey> = page.iter().map(|n| if keyed { key(*n) } else { RecordKey::NONE }).collect();
+            let mut meter = open(&mut ledger, u64::MAX, keyed, now);
+            prop_assert_eq!(offer(&mut meter, &mut ledger, &keys, now), (keys.len(), false));
+            meter.settle(&mut ledger, now);
+            rows += keys.len() as u64;
+            statements += u64::from(!keys.is_empty());
+            if keyed {
+                seen.extend(page);
+            } else {
+                unkeyed += keys.len() as u64;
+            }
+        }
+        match ledger.extractions().view("customers") {
+            None => prop_assert_eq!(rows, 0),
+            Some(view) => {
+                prop_assert_eq!(view.total.rows, rows);
+                prop_assert_eq!(view.total.statements, statements);
+                prop_assert_eq!(view.total.records, seen.len() as u64 + unkeyed);
+                prop_assert_eq!(view.parts[0].records, view.total.records);
+                prop_assert!(view.stretch.records <= view.total.records);
+            }
+        }
+    }
+}
+
+#[test]
+fn pieces_of_one_statement_share_its_limit() {
+    let per_statement = Limit { window: Window::Statement, ..hourly(100) };
+    let piece = |ledger: &mut Ledger| {
+        let opening = Opening {
+            dataset: "customers".into(),
+            limits: vec![per_statement.clone()],
+            first: 64,
+            prepaid: Vec::new(),
+            counts_records: true,
+            tables: Vec::new(),
+            manner: Manner::Bulk,
+        };
+        Meter::open(vec![opening], vec![lane(true)], ledger, NOW).0
+    };
+    let mut ledger = Ledger::new();
+    let mut carried = None;
+    for (from, expected) in [(0, (60, false)), (30, (60, false)), (90, (10, true))] {
+        let mut meter = piece(&mut ledger);
+        if let Some(carried) = carried {
+            meter.resume(carried);
+        }
+        let keys: Vec<RecordKey> = (from..from + 60).map(key).collect();
+        // The second piece repeats thirty records of the first: they are the same statement's.
+        assert_eq!(offer(&mut meter, &mut ledger, &keys, NOW), expected, "from {from}");
+        carried = Some(meter.carry());
+        meter.settle(&mut ledger, NOW);
+    }
+    // By itself it has a hundred of its own.
+    let keys: Vec<RecordKey> = (0..60).map(key).collect();
+    assert_eq!(offer(&mut piece(&mut ledger), &mut ledger, &keys, NOW), (60, false));
+}

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+mod taken;
+
+pub use taken::{extraction, question, seen, told, view};
+
 use weir_audit_store::event::{Basis, Charge, Count, Door, Lease, RelationUse, Role, Severity, Statement};
 use weir_policy::budget::Unit;
 use weir_policy::meter::{ChargedLine, LeaseLine, SettledLine};
@@ -142,15 +146,15 @@ fn relation(used: &Use) -> RelationUse {
             Columns::Some(_) => {}
         }
     }
-    columns.sort_unstable();
-    columns.dedup();
-    if columns.len() > COLUMNS_MAX {
-        columns = vec!["*".to_owned()];
-    }
     RelationUse {
         name,
         access: access(used.access).to_owned(),
-        columns,
+        columns: some_of(columns),
+        used: match &used.used {
+            Columns::None => Vec::new(),
+            Columns::All => vec!["*".to_owned()],
+            Columns::Some(names) => some_of(names.iter().map(|name| name.to_string()).collect()),
+        },
         via: used.via.clone(),
         source: match used.source {
             Source::Parser => "parser",
@@ -169,6 +173,13 @@ pub fn role(roles: &[Arc<str>], known: bool, account: &str) -> Option<Role> {
     let names: Vec<String> = roles.iter().filter(|name| !name.is_empty()).map(ToString::to_string).collect();
     let own = known && names.len() == roles.len() && names.iter().all(|name| name == account);
     (!own).then_some(Role { trusted: known && roles.len() == 1 && names.len() == 1, names })
+}
+
+/// Columns in order, or a star where they are too many to be named.
+fn some_of(mut columns: Vec<String>) -> Vec<String> {
+    columns.sort_unstable();
+    columns.dedup();
+    if columns.len() > COLUMNS_MAX { vec!["*".to_owned()] } else { columns }
 }
 
 /// The word for an access.

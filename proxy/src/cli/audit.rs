@@ -5,6 +5,7 @@
 //! control character of a peer on that terminal.
 
 mod check;
+mod extractions;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,18 @@ pub(super) enum AuditCommand {
         form: Form,
         /// A number, or a reference such as W-7F3K-9Q2M.
         what: String,
+    },
+    /// List what people took out of datasets: pages, look-ups, accounts and servers stitched together, with running totals
+    /// and the share of the relation that was seen.
+    #[command(after_help = "Examples:\n  weir audit extractions --config weir.toml\n  \
+                            weir audit extractions --who alice --relation customers --since 7d --json --config weir.toml")]
+    Extractions {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        form: Form,
+        #[command(flatten)]
+        which: extractions::Which,
     },
     /// Write records to standard output, a line each.
     #[command(
@@ -243,6 +256,9 @@ fn run_for<W: Write>(command: &AuditCommand, terminal: bool, output: &mut Output
             list(&found, form.shown(terminal), output).map(|_| ())
         }
         AuditCommand::Show { place, form, what } => story::show(&place.dir()?, what, form.shown(terminal), output),
+        AuditCommand::Extractions { place, form, which } => {
+            extractions::list(&place.dir()?, which, form.shown(terminal), output)
+        }
         AuditCommand::Export { place, format, from, follow } => {
             let ocsf = Ocsf::new(env!("CARGO_PKG_VERSION"));
             let mut log = Log::open(&place.dir()?, *from)?;

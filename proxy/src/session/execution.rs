@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir_audit_store::event::Charge;
+use weir_audit_store::event::{Charge, Question};
 use weir_policy::analysis::{LexSettings, Shape, literal_value};
 use weir_policy::exposure::{Exposed, Exposure, Lane, LaneKey, Manner};
 use weir_policy::ledger::RecordKey;
@@ -16,6 +16,7 @@ use weir_policy::statement::{Access, Coverage, Operand};
 use weir_policy::verdict::{Basis, Denial};
 use weir_wire::{Shape as Columns, Values};
 
+use super::gate::{Asks, Piece};
 use crate::analyses::{Terms, Understood};
 use crate::budgets::{Budgets, KeyHasher};
 use crate::policies::InForce;
@@ -104,7 +105,7 @@ pub struct Handle(pub Rc<Known>);
 
 impl weir_wire::Prepared for Handle {
     fn wants_values(&self) -> bool {
-        self.0.last.borrow().as_ref().is_some_and(|(_, understood)| understood.pins_parameters)
+        self.0.last.borrow().as_ref().is_some_and(|(_, understood)| understood.wants_values())
     }
 
     fn may_compute(&self) -> bool {
@@ -131,6 +132,14 @@ pub struct Execution {
     pub plan: KeyPlan,
     /// Values of the binding, for keys that parameters pin.
     pub values: Option<Arc<dyn Values>>,
+    /// The portal or cursor that it takes a piece of.
+    pub piece: Option<Piece>,
+    /// What it asks of values that do not leave.
+    pub asks: Option<Asks>,
+    /// The same, not recorded yet.
+    pub questions: Vec<Question>,
+    /// Datasets whose records are counted.
+    pub takes_from: Vec<Arc<str>>,
     /// Later messages wait for its end.
     pub holds: bool,
     /// The server is asked what the result holds.
@@ -274,6 +283,11 @@ impl KeyPlan {
 }
 
 impl Execution {
+    /// Whether it has let out anything of them.
+    pub fn took(&self) -> bool {
+        self.rows > 0 || self.settled.iter().any(|line| line.records > 0)
+    }
+
     /// Whether it is counted because a name may have meant something sensitive, and would leave it row by row if it did:
     /// one statement, of which the server's description can say that it did not.
     pub fn may_be_elsewhere(&self) -> bool {

@@ -4,11 +4,13 @@
 //! before they go to the client. INVARIANT: rows of a sensitive relation are charged, and the record that says so is
 //! durable, before they are released; whatever prevents that ends the result.
 
+mod asking;
 mod copies;
 mod declined;
 mod doors;
 mod ending;
 mod rows;
+mod taking;
 mod telling;
 
 use std::rc::Rc;
@@ -35,7 +37,11 @@ use crate::route::Route;
 use crate::telemetry;
 
 pub use doors::Hearing;
+use taking::{Pieces, Unseen, fetched};
 use telling::{decided, dedup, refusal};
+
+pub use asking::Asks;
+pub use taking::Piece;
 
 /// SQLSTATE while the audit log cannot be written: `io_error`.
 const NO_RECORD: &str = "58030";
@@ -113,6 +119,10 @@ pub struct Gate {
     spent: Vec<Charge>,
     /// It was told that payloads of notifications are withheld.
     is_notification_withheld: bool,
+    /// Portals and cursors that are fetched in pieces.
+    pieces: Pieces,
+    /// Settings of the session's own that were given values so far: what a question reads of them is another value.
+    settings: u64,
 }
 
 impl Gate {
@@ -139,6 +149,8 @@ impl Gate {
             pipelined: None,
             spent: Vec::new(),
             is_notification_withheld: false,
+            pieces: Pieces::default(),
+            settings: 0,
         }
     }
 
@@ -179,19 +191,22 @@ impl Gate {
             self.store_failed = self.mind.shared.recorder.failing().is_some();
         }
         let started = Instant::now();
+        let mut piece = None;
         let (known, understood, values) = match run {
             Run::Text { text } => {
                 let known = Rc::new(self.mind.read(text));
                 let understood = self.mind.understand(text, &known, engine);
                 (Some(known), understood, None)
             }
-            Run::Portal { statement: Some(Handle(known)), binding, .. } => {
+            Run::Portal { statement: Some(Handle(known)), binding, rows_max } => {
                 let understood = match &known.text {
                     Some(text) => self.mind.understand(text, known, engine),
                     None => self.mind.understand_unkept(known),
                 };
                 let values = binding.as_ref().map(|binding| Arc::clone(binding) as Arc<dyn Values>);
-                (Some(Rc::clone(known)), understood, values)
+                piece = self.piece_of(known, values.as_ref(), *rows_max);
+                let values = values.unwrap_or_else(|| Arc::new(Unseen));
+                (Some(Rc::clone(known)), understood, Some(values))
             }
             Run::Portal { statement: None, .. } => {
                 (None, self.mind.unseen("unknown-statement", "prepared out of sight".to_owned()), None)
@@ -213,7 +228,7 @@ impl Gate {
         }
         self.mind.judged();
         self.statements += 1;
-        let judged = self.admit(known, understood, values, started);
+        let judged = self.admit(known, understood, values, piece, started);
         telemetry::judged(
             words::verb(judged.1),
             match &judged.0 {
@@ -243,10 +258,12 @@ impl Gate {
         known: Option<Rc<Known>>,
         understood: Arc<Understood>,
         values: Option<Arc<dyn Values>>,
+        piece: Option<Piece>,
         started: Instant,
     ) -> (Judgement, Verb) {
         let verb = understood.verb();
         let mut execution = self.execution(known, understood, values, started);
+        execution.piece = piece.or_else(|| fetched(&execution));
         if execution.exposure.is_plain() && self.durability == Durability::Sensitive {
             return (Judgement::Forward(execution), verb);
         }
@@ -294,6 +311,10 @@ impl Gate {
             meter: None,
             plan: KeyPlan::default(),
             values,
+            piece: None,
+            asks: None,
+            questions: Vec::new(),
+            takes_from: Vec::new(),
             reviewed: None,
             rows: 0,
             bytes: 0,
@@ -331,6 +352,7 @@ impl Gate {
 
     /// Admits what the execution exposes and records it; returns the record to wait for, 0 for none.
     fn decide(&mut self, execution: &mut Execution) -> Result<Result<u64, StoreError>, Denial> {
+        self.ask(execution)?;
         let moment = self.mind.shared.budgets.clock().moment();
         let verdict = {
             let mut ledger = budgets::lock(&self.ledger);
@@ -338,13 +360,17 @@ impl Gate {
         };
         execution.basis.extend(verdict.basis);
         for alert in &verdict.alerts {
-            self.mind.alert(execution, alert);
+            self.tell(execution, alert);
         }
         let permit = match verdict.decision {
             Decision::Allow(permit) => permit,
             Decision::Deny(denial) => return Err(denial),
         };
         execution.meter = permit.meter;
+        self.resume(execution);
+        if let Some(meter) = &execution.meter {
+            execution.takes_from = meter.datasets().cloned().collect();
+        }
         let leases = execution.meter.as_ref().map(|meter| meter.lease()).unwrap_or_default();
         let waits = permit.sensitive || self.durability == Durability::All;
         let appended = self.record_leases(execution, &leases, Vec::new(), waits, false);
@@ -362,7 +388,11 @@ impl Gate {
         let leases = Leases { leases: words::leases(leases) };
         let body = if more { Body::Lease(leases) } else { Body::Admission(leases) };
         let mut event = self.mind.event(body, Some(execution));
+        if !charged.is_empty() {
+            event.extractions = self.taken(execution);
+        }
         event.charged = words::charges(&charged);
+        event.questions = std::mem::take(&mut execution.questions);
         event.basis = words::basis(&execution.basis);
         event.decision = Some(decided(&execution.basis));
         let urgency = if waits { Urgency::Durable } else { Urgency::Relaxed };
@@ -385,10 +415,12 @@ impl Gate {
         });
         let mut event = self.mind.event(body, Some(execution));
         event.decision = Some(Decided::Deny);
+        event.questions = std::mem::take(&mut execution.questions);
+        event.extractions = self.standing(denial);
         event.basis = words::basis(&execution.basis);
         self.mind.shared.recorder.note(&event, Urgency::Durable);
         telemetry::denied(&denial.basis.rule);
-        self.mind.alert(execution, &denial.alert());
+        self.tell(execution, &denial.alert());
         refusal
     }
 

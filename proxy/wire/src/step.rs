@@ -79,6 +79,10 @@ pub trait Shape: Debug {
 pub trait Values: Debug {
     /// Appends a value (0-based) in the form of [`Shape::canonical`]; false when it is NULL or not known for certain.
     fn canonical(&self, parameter: usize, out: &mut Vec<u8>) -> bool;
+
+    /// Appends everything that tells this binding's values from those of another; false when they are not known for
+    /// certain.
+    fn put_all(&self, out: &mut Vec<u8>) -> bool;
 }
 
 /// A request of the protocol that is not SQL and needs a decision.

@@ -10,6 +10,7 @@ use weir_audit_store::{Found, RESULTS_MAX, Record, search_by, sentence};
 
 use super::text::{counter, moment, safe, word};
 use super::{Log, Shown, whole};
+use crate::audit::words;
 use crate::cli::Failure;
 use crate::cli::output::{Output, complain};
 
@@ -178,6 +179,14 @@ impl<W: Write> About<'_, W> {
             let (keyed, unkeyed) = (charge.keyed(), charge.unkeyed);
             let what = format!("charged to {}: {keyed} record(s) by key, {unkeyed} without", charge.dataset);
             self.line("", &what)?;
+        }
+        for extraction in &event.extractions {
+            self.line("", &format!("extraction {}: {}", extraction.id, words::seen(extraction)))?;
+        }
+        for question in &event.questions {
+            let of = if question.columns.is_empty() { "values".to_owned() } else { question.columns.join(", ") };
+            let about = if question.asking == "wholes" { "whether there is one with" } else { "about parts of" };
+            self.line("", &format!("asks {} {about} {of}", question.relation))?;
         }
         if let Body::Completion(completion) = &event.body {
             self.line("", &format!("took {}.{:03} ms", completion.duration_us / 1000, completion.duration_us % 1000))?;

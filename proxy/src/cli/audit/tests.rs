@@ -186,6 +186,7 @@ fn desk(folder: &Scratch) -> PathBuf {
             name: "public.customers".to_owned(),
             access: "read".to_owned(),
             columns: vec!["email".to_owned(), "id".to_owned()],
+            used: Vec::new(),
             via: vec!["public.clients".to_owned()],
             source: "parser".to_owned(),
         };

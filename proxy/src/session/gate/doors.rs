@@ -296,7 +296,7 @@ impl Gate {
                 (charge, extended)
             };
             for alert in &charge.alerts {
-                self.mind.alert(execution, alert);
+                self.tell(execution, alert);
             }
             match (charge.then, extended) {
                 (Then::All, _) => return self.pass(execution, told, bytes),
@@ -340,7 +340,7 @@ impl Gate {
         let alerts: Vec<Alert> = verdict.alerts.into_iter().filter(|alert| speaks && !is_known(&alert.basis)).collect();
         execution.basis.extend(verdict.basis);
         for alert in &alerts {
-            self.mind.alert(execution, alert);
+            self.tell(execution, alert);
         }
         let permit = match verdict.decision {
             Decision::Allow(permit) => permit,
@@ -453,7 +453,7 @@ impl Gate {
                 execution.reference.get_or_insert(reference);
                 let message = format!("a message of the server was withheld: {}", denial.message);
                 let alert = Alert { kind: AlertKind::Withheld, message, basis: denial.basis.clone() };
-                self.mind.alert(execution, &alert);
+                self.tell(execution, &alert);
             }
         }
         match told.door {

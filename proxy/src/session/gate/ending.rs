@@ -4,6 +4,7 @@
 use weir_audit_store::Urgency;
 use weir_audit_store::event::{Body, Charge, Completion, Decision as Decided, Outcome as Ended};
 use weir_policy::relation::Engine;
+use weir_policy::statement::SessionAct;
 use weir_wire::Outcome;
 
 use super::Gate;
@@ -17,6 +18,12 @@ use crate::telemetry;
 impl Gate {
     /// An execution has ended.
     pub fn finished(&mut self, mut execution: Execution, outcome: &Outcome, engine: &mut impl SessionEngine) {
+        self.suspend(&execution, outcome);
+        if let Outcome::Error(sqlstate) = outcome {
+            self.ask_afterwards(&mut execution, Some(sqlstate));
+        } else if *outcome != Outcome::Skipped {
+            self.ask_afterwards(&mut execution, None);
+        }
         match outcome {
             Outcome::Skipped => {}
             Outcome::Complete(_) | Outcome::Suspended => self.change(&execution, Applied::Surely, engine),
@@ -79,6 +86,8 @@ impl Gate {
             tag,
         });
         let mut event = self.mind.event(body, Some(execution));
+        event.extractions = self.taken(execution);
+        event.questions = std::mem::take(&mut execution.questions);
         event.charged = charged;
         event.charged.append(&mut self.spent);
         event.basis = words::basis(&execution.basis);
@@ -101,6 +110,11 @@ impl Gate {
 
     pub(super) fn change(&mut self, execution: &Execution, applied: Applied, engine: &mut impl SessionEngine) {
         let understood = &execution.understood;
+        let mut acts = understood.analysis.statements.iter().flat_map(|statement| &statement.acts);
+        // A setting with a dot in its name is a variable of somebody's own.
+        if acts.any(|act| matches!(act, SessionAct::Set { name, .. } if name.contains('.'))) {
+            self.settings += 1;
+        }
         self.mind.apply(understood, &execution.exposure, applied);
         match forgets_portals(&understood.analysis) {
             Forgets::Nothing => {}

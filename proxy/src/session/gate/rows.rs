@@ -142,7 +142,7 @@ impl Gate {
         add(&mut execution.rows, charge.rows);
         add(&mut execution.bytes, released);
         for alert in &charge.alerts {
-            self.mind.alert(execution, alert);
+            self.tell(execution, alert);
         }
         match (charge.then, extended) {
             (Then::All, _) => Release::All,
@@ -173,7 +173,7 @@ impl Gate {
         let reference = self.mind.reference();
         execution.reference = Some(reference.clone());
         telemetry::cut(&denial.basis.rule);
-        self.mind.alert(execution, &denial.alert());
+        self.tell(execution, &denial.alert());
         let refusal = refusal(&denial, &reference);
         execution.cut = Some(denial);
         Release::Cut { bytes, refusal }

@@ -1,6 +1,6 @@
 //! What a session says of itself: events with its identity, references, alerts.
 
-use weir_audit_store::event::{Alert, Body, Decision, Denial, Severity};
+use weir_audit_store::event::{Alert, Body, Decision, Denial, Extraction, Severity};
 use weir_audit_store::{Event, Urgency};
 use weir_policy::verdict;
 use weir_wire::Refusal;
@@ -69,20 +69,27 @@ impl Mind {
 
     /// Raises an alert about something that no execution brought.
     pub fn alert_aside(&self, alert: &verdict::Alert) {
-        self.raise(alert, None);
+        self.raise(alert, None, 1, None);
     }
 
-    /// Raises an alert about an execution.
-    pub fn alert(&self, execution: &Execution, alert: &verdict::Alert) {
-        self.raise(alert, Some(execution));
+    /// Raises an alert about an execution: the `times`th of its kind, beside the extraction that it is part of.
+    pub fn alert(&self, execution: &Execution, alert: &verdict::Alert, times: u64, extraction: Option<Extraction>) {
+        self.raise(alert, Some(execution), times, extraction);
     }
 
-    fn raise(&self, alert: &verdict::Alert, execution: Option<&Execution>) {
+    fn raise(&self, alert: &verdict::Alert, execution: Option<&Execution>, times: u64, extraction: Option<Extraction>) {
         let (code, severity) = words::alert(alert.kind);
         telemetry::alerted(code);
-        let title = format!("{}: {}", self.who.person, alert.message);
+        let mut title = format!("{}: {}", self.who.person, alert.message);
+        if times > 1 {
+            title.push_str(&format!(" ({times} times so far)"));
+        }
+        if let Some(told) = &extraction {
+            title.push_str(&format!("; {} has read {}", self.who.person, words::seen(told)));
+        }
         let mut event = self.event(Body::Alert(Alert { code: code.to_owned(), title, severity }), execution);
         event.basis = words::basis(std::slice::from_ref(&alert.basis));
+        event.extractions.extend(extraction);
         self.shared.recorder.alert(&event);
     }
 }

@@ -149,6 +149,10 @@ pub struct Binding {
     /// By parameter, in canonical form; `None` for what is NULL or not certain. Shorter than the parameters when nobody
     /// wants them, when they are too large to keep, or from where they are not certain.
     values: Vec<Option<Box<[u8]>>>,
+    /// As it was bound; empty when nobody wants it, or it is too large to keep.
+    bound: Box<[u8]>,
+    /// Whether that is all: nothing came in pieces, or was left out.
+    is_complete: bool,
 }
 
 impl Values for Binding {
@@ -156,6 +160,11 @@ impl Values for Binding {
         let Some(Some(value)) = self.values.get(parameter) else { return false };
         out.extend_from_slice(value);
         true
+    }
+
+    fn put_all(&self, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(&self.bound);
+        self.is_complete
     }
 }
 
@@ -234,7 +243,8 @@ impl<S> Statement<S> {
     }
 
     fn parameters(&self, execute: Execute<'_>, keep: bool, dialect: Dialect) -> Option<Bound> {
-        let none = Bound { binding: Some(Arc::default()), types: None };
+        let nothing = Binding { is_complete: true, ..Binding::default() };
+        let none = Bound { binding: Some(Arc::new(nothing)), types: None };
         let mut fields = Fields::new(execute.parameters);
         let counted = dialect.attributes && execute.flags & PARAMETER_COUNT_AVAILABLE != 0;
         if self.parameters == 0 && !counted {
@@ -279,7 +289,10 @@ impl<S> Statement<S> {
                 }
             }
         }
-        Some(Bound { binding: Some(Arc::new(Binding { values })), types })
+        let in_pieces = self.long_data.many || !self.long_data.parameters.is_empty();
+        let bound = if keep { execute.parameters.into() } else { Box::default() };
+        let is_complete = keep && !in_pieces && self.long_data.is_certain();
+        Some(Bound { binding: Some(Arc::new(Binding { values, bound, is_complete })), types })
     }
 
     /// The execution goes to the server: what it binds stays. Returns its number.

@@ -61,6 +61,8 @@ pub(super) struct Portal<S> {
 pub struct Binding {
     /// Values with their format; `None` is NULL. Empty when nobody wants them, or when they are too large to keep.
     pub values: Vec<Option<BoundValue>>,
+    /// Whether the values are all that was bound.
+    pub is_complete: bool,
     /// Result formats as given: none, one for all, or one each.
     pub result_formats: Vec<i16>,
 }
@@ -89,6 +91,21 @@ impl Values for Binding {
         let column = ColumnShape { relation_oid: 0, attribute: 0, type_oid, format: value.format };
         row::canonical(&column, &value.bytes, out);
         true
+    }
+
+    fn put_all(&self, out: &mut Vec<u8>) -> bool {
+        for value in &self.values {
+            match value {
+                None => out.push(0),
+                Some(value) => {
+                    out.push(1);
+                    out.extend_from_slice(&value.format.to_be_bytes());
+                    out.extend_from_slice(&value.bytes.len().to_be_bytes());
+                    out.extend_from_slice(&value.bytes);
+                }
+            }
+        }
+        self.is_complete
     }
 }
 
@@ -140,7 +157,8 @@ impl<'b> Bind<'b> {
         for _ in 0..result_count {
             result_formats.push(fields.i16()?);
         }
-        fields.is_done().then_some(Binding { values, result_formats })
+        let is_complete = values.len() == usize::from(value_count);
+        fields.is_done().then_some(Binding { values, is_complete, result_formats })
     }
 }
 

@@ -3,6 +3,7 @@
 //! What both protocols promise is written once, over [`Client`]; `postgres` and `mysql` have the states of their own.
 
 mod clients;
+mod extractions;
 mod mysql;
 mod postgres;
 mod rows;

@@ -7,6 +7,7 @@ mod code;
 mod doors;
 mod mysql;
 mod names;
+mod probes;
 mod protocol;
 mod sql;
 
