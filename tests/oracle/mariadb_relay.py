@@ -121,6 +121,8 @@ class Session:
         self.temporary = set()
         # Acts of the statement that is under way, until its answer is known.
         self.pending = None
+        # An answer is due to the client: what the server says next is not ours.
+        self.awaiting = False
         # Under LOCK TABLES the server lets nothing else be opened.
         self.locked = False
 
@@ -155,6 +157,7 @@ class Session:
     def _reply(self):
         """Passes on what the server has said."""
         data, self.server.buffer = self.server.buffer, b""
+        self.awaiting = False
         if self.pending is not None and len(data) > 4:
             acts, self.pending = self.pending, None
             if data[4] != 0xFF:
@@ -174,8 +177,12 @@ class Session:
             self.temporary.clear()
             self.locked = False
         if number == 0 and payload[:1] == bytes([COM_QUERY]) and len(payload) < PART_MAX:
-            with self.relay.lock:
-                self._examine(payload[1:])
+            if self.awaiting:
+                self.relay.tally.skip("sent before an answer")
+            else:
+                with self.relay.lock:
+                    self._examine(payload[1:])
+            self.awaiting = True
         self.server.put(number, payload)
 
     def _examine(self, raw):
@@ -219,7 +226,12 @@ class Session:
         began = False
         expected = Expected()
         try:
-            inside, database, mode, charset, results, _ = server.query(FACTS)[0]
+            facts = server.query(FACTS)
+            if not facts:
+                # Somebody else's answer: this client and the server have lost each other.
+                relay.tally.skip("lost its place")
+                raise Closed
+            inside, database, mode, charset, results, _ = facts[0]
             if charset not in READABLE or results is not None and results not in READABLE:
                 relay.tally.skip("another character set")
                 return
