@@ -143,6 +143,9 @@ pub struct Exposure {
     pub(crate) asked: Vec<Asked>,
     /// How the rows that leave are chosen.
     pub(crate) approach: Approach,
+    /// Names that the text gives to queries, where it is understood in full: what a server that tells names calls so is
+    /// no relation.
+    pub(crate) queries: BTreeSet<String>,
     /// Nothing to judge.
     pub(crate) plain: bool,
 }

@@ -337,6 +337,8 @@ pub struct StatementAnalysis {
     pub copies: Vec<CopyOf>,
     /// What it copies goes where nobody can follow it: a file, a program.
     pub unfollowed: bool,
+    /// Names, in lower case, that its own text gives to queries: common table expressions, derived tables.
+    pub queries: BTreeSet<String>,
     /// Row bound in the text.
     pub extent: Extent,
     /// It leaves out rows by their place in the result: OFFSET.

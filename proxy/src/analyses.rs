@@ -178,6 +178,7 @@ impl Understood {
             acts,
             copies: Vec::new(),
             unfollowed: false,
+            queries: std::collections::BTreeSet::new(),
             extent: weir_policy::statement::Extent::Unbounded,
             skips: false,
             coverage,

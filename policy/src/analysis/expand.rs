@@ -195,7 +195,11 @@ impl Walker<'_> {
                 Column { name: Some(self.folded(&column.name)), flow, plain }
             })
             .collect();
-        let open = columns.is_empty().then(|| single(Atom::new(usage, None, Pack::Single)));
+        // Columns that Weir's account does not see: of a view, whatever it yields.
+        let open = columns.is_empty().then(|| {
+            let own = single(Atom::new(usage, None, Pack::Single));
+            inner.as_ref().map_or_else(|| own.clone(), |rows| join(&own, &rows.all()))
+        });
         Item { alias, schema, rows: Rows { unordered: open.is_some(), columns, open }, usage: Some(usage) }
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Found {
     pub(super) copies: bool,
     /// What the statement puts where.
     pub(super) moved: Vec<Moved>,
+    /// See [`StatementAnalysis::queries`].
+    pub(super) queries: BTreeSet<String>,
     /// Relations that it moves: nothing leaves them.
     pub(super) renamed: Vec<CopyOf>,
     /// What it copies goes where nobody can follow it.
@@ -115,6 +117,7 @@ impl Found {
             gaps: BTreeSet::new(),
             copies: false,
             moved: Vec::new(),
+            queries: BTreeSet::new(),
             renamed: Vec::new(),
             unfollowed: false,
             output: None,
@@ -331,6 +334,7 @@ impl Found {
         let (mut gaps, mut coverage) = (self.gaps, self.coverage);
         let uses = super::uses::finish(self.drafts, &self.alternatives, catalog, (&mut gaps, &mut coverage));
         StatementAnalysis {
+            queries: self.queries,
             verb: self.verb,
             uses,
             accesses: self.accesses,

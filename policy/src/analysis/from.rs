@@ -120,6 +120,9 @@ impl Walker<'_> {
                     }
                     rows
                 };
+                if let Some(alias) = alias {
+                    self.names_query(&alias.name);
+                }
                 self.push(Item { alias: None, schema: None, rows, usage: None }, alias.as_ref(), scope);
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {

@@ -120,6 +120,7 @@ impl Walker<'_> {
     pub(super) fn with(&mut self, with: &With, outer: Option<&Scope<'_>>, own: &mut Ctes<'_>) {
         for cte in &with.cte_tables {
             self.see(&cte.alias.name);
+            self.names_query(&cte.alias.name);
             let spelled = self.spelled(&ObjectName::from(vec![cte.alias.name.clone()])).pop();
             let name: Rc<str> = spelled.unwrap_or_default().into();
             let rows = if with.recursive {
@@ -520,6 +521,13 @@ impl Walker<'_> {
     pub(super) fn join(&mut self, left: &Flow, right: &Flow) -> Flow {
         self.found.spend(1 + right.len() / 8);
         join(left, right)
+    }
+
+    /// Notes that the statement's own text calls a query so.
+    pub(super) fn names_query(&mut self, name: &Ident) {
+        if self.via.is_empty() {
+            self.found.queries.insert(name.value.to_lowercase());
+        }
     }
 
     /// Notes that an identifier of the statement's own text has been understood.

@@ -144,6 +144,7 @@ impl Binding {
             views: BTreeSet::new(),
             asked: Vec::new(),
             approach: Approach::Scan,
+            queries: BTreeSet::new(),
             plain: false,
         };
         carried.plain = self.is_plain(&carried);

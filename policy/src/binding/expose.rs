@@ -42,6 +42,7 @@ impl Binding {
             rows_max,
             returns: returns_rows(statement.verb),
             views: statement.uses.iter().map(|usage| usage.oid).filter(|oid| self.views.contains_key(oid)).collect(),
+            queries: if statement.coverage == Coverage::Full { statement.queries.clone() } else { BTreeSet::new() },
             plain: false,
         };
         exposure.plain = self.is_plain(&exposure);
@@ -68,10 +69,17 @@ impl Binding {
             views: BTreeSet::new(),
             asked: Vec::new(),
             approach: Approach::Scan,
+            queries: BTreeSet::new(),
             plain: false,
         };
         let mut approach = None;
+        let mut queries: Option<BTreeSet<String>> = None;
         for exposure in exposures {
+            // What one of them calls so another may mean as it is.
+            queries = Some(match queries {
+                Some(known) => known.intersection(&exposure.queries).cloned().collect(),
+                None => exposure.queries.clone(),
+            });
             for exposed in &exposure.touched {
                 match merged.touched.iter_mut().find(|known| same(known) == same(exposed)) {
                     Some(known) => either(known, exposed),
@@ -99,6 +107,7 @@ impl Binding {
             }
         }
         merged.approach = approach.unwrap_or(Approach::Scan);
+        merged.queries = queries.unwrap_or_default();
         merged.rows_max = merged.rows_max.filter(|_| merged.releases());
         merged.touched.sort_by_cached_key(same);
         merged.plain = self.is_plain(&merged);
@@ -112,7 +121,7 @@ impl Binding {
             return None;
         }
         let mut missing: Vec<Exposed> = Vec::new();
-        for origin in origins.iter().filter(|origin| origin.oid != 0) {
+        for origin in origins.iter().filter(|origin| origin.oid != 0 && !self.is_query(exposure, **origin)) {
             for exposed in self.named(exposure, *origin) {
                 match missing.iter_mut().find(|known| same(known) == same(&exposed)) {
                     Some(known) => join(known, &exposed),
@@ -134,6 +143,12 @@ impl Binding {
         tightened.accesses.insert(Access::Read);
         tightened.plain = false;
         Some(tightened)
+    }
+
+    /// Whether MySQL's name for where a column comes from is one that the text gives to a query: MariaDB tells the alias.
+    fn is_query(&self, exposure: &Exposure, origin: Origin) -> bool {
+        let known = self.by_oid(origin.oid).filter(|(id, _)| id.engine == Engine::Mysql);
+        known.is_some_and(|(id, _)| exposure.queries.contains(&id.name.to_lowercase()))
     }
 
     /// What a result column is that the exposure does not release.

@@ -52,6 +52,7 @@ impl Binding {
             views: BTreeSet::new(),
             asked: Vec::new(),
             approach: Approach::Scan,
+            queries: BTreeSet::new(),
             plain: false,
         };
         for exposed in statement.touched.iter().map(spoken) {

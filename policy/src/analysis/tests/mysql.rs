@@ -115,6 +115,14 @@ pub(super) fn catalog() -> Catalog {
             "select `c`.`email` AS `email`,`k`.`pan` AS `pan` from (`support`.`customers` `c` join `billing`.`cards` `k` on((`k`.`customer_id` = `c`.`id`)))",
             &[10, 12],
         ),
+        view_of(
+            37,
+            "support",
+            "v_unseen",
+            &[],
+            "select `support`.`products`.`id` AS `id`,`support`.`f_mail`(`support`.`products`.`id`) AS `sku` from `support`.`products`",
+            &[14],
+        ),
         view_of(36, "support", "v_odd", &["a"], "select something `not` SQL from", &[12]),
     ];
     let functions = vec![

@@ -183,3 +183,25 @@ fn warnings_tell_values_of_what_was_only_compared() {
     assert_eq!(told("insert into customers (email) select email from customers where id = 7"), one);
     assert_eq!(told("call nobody()"), "plain · ", "it was judged with the statement");
 }
+
+#[test]
+fn a_name_that_the_text_gives_to_a_query_is_no_relation() {
+    let (set, _) = PolicySet::load(POLICY, "policy.yaml").unwrap();
+    let catalog = catalog();
+    let (binding, _) = set.bind(&catalog);
+    let path = ["support".to_owned()];
+    let lex = LexSettings::of(Engine::Mysql);
+    let tightened = |sql: &str| {
+        let context = Context { lex, catalog: &catalog, search_path: &path, temporary: &[] };
+        let analysis = analyse(sql.as_bytes(), &context);
+        let exposures: Vec<Exposure> =
+            analysis.statements.iter().map(|statement| binding.exposure(statement)).collect();
+        // MariaDB names the alias, in the current database.
+        binding.tighten(&binding.merge(&exposures), &[Origin { oid: 10, attribute: 3 }]).is_some()
+    };
+    assert!(!tightened("with customers as (select id, total as email from orders) select email from customers"));
+    assert!(!tightened("select customers.email from (select id, total as email from orders) customers"));
+    assert!(tightened("select total as email from orders"), "nothing in the text is called so");
+    assert!(tightened("with customers as (select 1 as email) select email from customers; select total from orders"));
+    assert!(tightened("with customers as (select 1 as email) select nowhere(email) from customers"), "not understood");
+}
