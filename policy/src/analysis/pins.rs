@@ -116,13 +116,6 @@ impl Walker<'_> {
                     self.equality(expr, value, found);
                 }
             }
-            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-                if let Expr::Array(array) = unwrapped(right)
-                    && let [value] = array.elem.as_slice()
-                {
-                    self.equality(left, value, found);
-                }
-            }
             _ => {}
         }
     }
