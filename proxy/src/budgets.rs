@@ -151,11 +151,31 @@ impl Budgets {
     }
 
     fn replay(&self, event: &Event, open: &mut HashMap<String, OpenStatement>) {
-        let (Some(person), Some(statement)) = (&event.person, &event.statement) else { return };
+        let Some(person) = &event.person else { return };
         let person: Arc<str> = person.id.as_str().into();
+        if let Some(statement) = &event.statement {
+            self.replay_statement(event, &statement.id, &person, open);
+        }
+        let at = LedgerTime(event.ledger_ms);
+        self.charge(&person, at, &event.charged);
+        if !event.extractions.is_empty() || !event.questions.is_empty() {
+            let ledger = self.ledger(&person);
+            let mut ledger = lock(&ledger);
+            event.extractions.iter().for_each(|told| ledger.restore_extraction(&words::view(told)));
+            event.questions.iter().filter_map(words::told).for_each(|note| ledger.replay_question(&note, at));
+        }
+    }
+
+    fn replay_statement(
+        &self,
+        event: &Event,
+        statement: &str,
+        person: &Arc<str>,
+        open: &mut HashMap<String, OpenStatement>,
+    ) {
         match &event.body {
             Body::Admission(leases) | Body::Lease(leases) => {
-                let entry = open.entry(statement.id.clone()).or_insert_with(|| OpenStatement::new(&person));
+                let entry = open.entry(statement.to_owned()).or_insert_with(|| OpenStatement::new(person));
                 entry.at = LedgerTime(event.ledger_ms);
                 for charge in &event.charged {
                     entry.take(charge);
@@ -165,16 +185,8 @@ impl Budgets {
                     *granted = granted.saturating_add(lease.granted);
                 }
             }
-            Body::Completion(_) => drop(open.remove(&statement.id)),
+            Body::Completion(_) => drop(open.remove(statement)),
             _ => {}
-        }
-        let at = LedgerTime(event.ledger_ms);
-        self.charge(&person, at, &event.charged);
-        if !event.extractions.is_empty() || !event.questions.is_empty() {
-            let ledger = self.ledger(&person);
-            let mut ledger = lock(&ledger);
-            event.extractions.iter().for_each(|told| ledger.restore_extraction(&words::view(told)));
-            event.questions.iter().filter_map(words::told).for_each(|note| ledger.replay_question(&note, at));
         }
     }
 

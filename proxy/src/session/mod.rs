@@ -227,7 +227,7 @@ fn end_records<E: SessionEngine>(relay: &mut Relay<E>, end: &End, started: Insta
         if matches!(end, End::UpstreamGone | End::UpstreamStalled) { Ended::UpstreamGone } else { Ended::ClientGone };
     relay.gate.abandon(unfinished, ended);
     let (statements, rows, bytes) = relay.gate.totals();
-    relay.gate.mind().note(Body::SessionEnd(SessionEnd {
+    relay.gate.session_ended(SessionEnd {
         reason: match end {
             End::Broken(error) => format!("{}: {error}", end_word(end)),
             end => end_word(end).to_owned(),
@@ -236,7 +236,7 @@ fn end_records<E: SessionEngine>(relay: &mut Relay<E>, end: &End, started: Insta
         rows,
         bytes,
         duration_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-    }));
+    });
     quiet
 }
 

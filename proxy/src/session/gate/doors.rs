@@ -384,7 +384,16 @@ impl Gate {
         }
         match self.spend(Door::Notification, bytes) {
             Ok(charge) => {
-                self.spent.extend(charge);
+                // One line for each door, however long nothing else is recorded of the session.
+                if let Some(charge) = charge {
+                    match self.spent.iter_mut().find(|known| known.dataset == charge.dataset) {
+                        Some(known) => {
+                            known.rows = known.rows.saturating_add(charge.rows);
+                            known.bytes = known.bytes.saturating_add(charge.bytes);
+                        }
+                        None => self.spent.push(charge),
+                    }
+                }
                 Hearing::Pass
             }
             Err(denial) => {

@@ -2,7 +2,7 @@
 //! for later statements is applied.
 
 use weir_audit_store::Urgency;
-use weir_audit_store::event::{Body, Charge, Completion, Decision as Decided, Outcome as Ended};
+use weir_audit_store::event::{Body, Charge, Completion, Decision as Decided, Outcome as Ended, SessionEnd};
 use weir_policy::relation::Engine;
 use weir_policy::statement::SessionAct;
 use weir_wire::Outcome;
@@ -55,6 +55,13 @@ impl Gate {
             self.complete(&mut execution, ended, None, None);
         }
         self.settle_copies();
+    }
+
+    /// The session has ended; what doors were charged that no statement's record has taken up stands with it.
+    pub fn session_ended(&mut self, end: SessionEnd) {
+        let mut event = self.mind.event(Body::SessionEnd(end), None);
+        event.charged = std::mem::take(&mut self.spent);
+        self.mind.shared.recorder.note(&event, Urgency::Relaxed);
     }
 
     pub(super) fn complete(
