@@ -115,8 +115,11 @@ impl Walker<'_> {
     /// Relations and columns behind a column of what is written: through a view, those that it is made of.
     fn targets(&self, item: &Item, name: Option<&str>) -> Vec<(Place, Option<Arc<str>>)> {
         let Some(usage) = item.usage else {
-            // One of the session's own. Its columns are not known, and its name is its alias unless that was given.
-            let name_of = RelationName { schema: None, name: item.alias.as_deref().unwrap_or_default().to_owned() };
+            // One of the session's own, whose columns are not known.
+            let alias = item.alias.as_deref().unwrap_or_default();
+            let own =
+                self.found.aliases.iter().find(|(known, _)| known == alias).map_or(alias, |(_, own)| own.as_str());
+            let name_of = RelationName { schema: None, name: own.to_owned() };
             let place = Place::Named { name: name_of, temporary: true, made: false };
             return vec![(place, name.map(Arc::from))];
         };
@@ -137,6 +140,14 @@ impl Walker<'_> {
 }
 
 impl Found {
+    /// What is written goes by this name in the statement.
+    pub(super) fn calls(&mut self, item: &mut Item, alias: &str) {
+        if let (Some(own), None) = (&item.alias, item.usage) {
+            self.aliases.push((alias.to_owned(), own.to_string()));
+        }
+        item.alias = Some(alias.into());
+    }
+
     /// Rows that a statement puts into a relation that it makes. `names`: what it calls the first columns; `first`: the
     /// first of the uses that were read for it, all of which are meant where the rows are not known.
     pub(super) fn makes(&mut self, name: &RelationName, temporary: bool, names: &[Arc<str>], first: usize) {

@@ -436,7 +436,10 @@ fn create(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found,
         }
         found.acts.push(SessionAct::CatalogChanged);
         touch(cursor.unit, whole.clone(), context, found, Access::Ddl);
-        bodies(cursor.unit, whole, context, found, Access::Ddl);
+        bodies(cursor.unit, whole.clone(), context, found, Access::Ddl);
+        if cursor.is("publication") {
+            published(cursor, whole, context, found);
+        }
         return;
     }
     cursor.at += 1;
@@ -588,8 +591,25 @@ fn define(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &mut Found)
     touch(cursor.unit, whole.clone(), context, found, Access::Ddl);
     bodies(cursor.unit, whole.clone(), context, found, Access::Ddl);
     moves(cursor, context, found);
+    if cursor.is("alter") && cursor.is_at(1, "publication") && cursor.find("drop").is_none() {
+        published(cursor, whole, context, found);
+    }
     dropped(cursor, found);
     found.acts.push(SessionAct::CatalogChanged);
+}
+
+/// A publication: whoever may subscribe to it gets every row of what it names, past everybody who counts.
+/// <https://www.postgresql.org/docs/current/logical-replication-publication.html>
+fn published(cursor: &Cursor<'_, '_>, whole: Range<usize>, context: &Context<'_>, found: &mut Found) {
+    if cursor.find("all").is_some() || cursor.find("schema").is_some() {
+        found.gap("dynamic-sql", "publication of all tables", Coverage::Opaque);
+    }
+    for Candidate { name, relation, .. } in candidates::distinct(cursor.unit, whole, context) {
+        let mut draft = Draft::new(name, Some(relation), Access::Export, Source::Parser).released_all();
+        draft.copies();
+        found.draft(draft);
+        found.unfollowed = true;
+    }
 }
 
 /// ALTER TABLE that lets a relation keep its rows under another name or in another place, or a value under another

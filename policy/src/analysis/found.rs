@@ -47,6 +47,8 @@ pub(super) struct Found {
     pub(super) moved: Vec<Moved>,
     /// See [`StatementAnalysis::queries`].
     pub(super) queries: BTreeSet<String>,
+    /// What the session's own relations that it writes are called in it, with their names.
+    pub(super) aliases: Vec<(String, String)>,
     /// Relations that it moves: nothing leaves them.
     pub(super) renamed: Vec<CopyOf>,
     /// What it copies goes where nobody can follow it.
@@ -118,6 +120,7 @@ impl Found {
             copies: false,
             moved: Vec::new(),
             queries: BTreeSet::new(),
+            aliases: Vec::new(),
             renamed: Vec::new(),
             unfollowed: false,
             output: None,

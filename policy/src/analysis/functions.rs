@@ -107,6 +107,8 @@ impl Walker<'_> {
             // No row shows it, or the row comes when it is done: what a later SHOW or another session reads is counted
             // before the statement runs.
             self.copy_flow(&flow, None, published == Published::OneValue);
+            // A notification reaches whoever listens, of whom nobody knows who they are.
+            self.found.unfollowed |= name == "pg_notify" && !flow.is_empty();
         }
         let windowed = function.over.is_some();
         let stored = self.engine() == Engine::Mysql && schema.is_some();

@@ -33,7 +33,7 @@ impl Walker<'_> {
         self.target(name, &mut scope);
         if let (Some(alias), Some(item)) = (&insert.table_alias, scope.items.last_mut()) {
             self.see(&alias.alias);
-            item.alias = Some(alias.alias.value.as_str().into());
+            self.found.calls(item, &alias.alias.value);
         }
         for column in &insert.columns {
             self.see_name(column);
@@ -276,7 +276,7 @@ impl Walker<'_> {
         self.target(name, scope);
         if let (Some(alias), Some(item)) = (alias, scope.items.last_mut()) {
             self.see(&alias.name);
-            item.alias = Some(alias.name.value.as_str().into());
+            self.found.calls(item, &alias.name.value);
             item.schema = None;
         }
     }

@@ -67,6 +67,7 @@ fn copies_are_told_by_target_and_column() {
         "notes{id,note} events key[id] #13 · notes{id,note} north #13",
     );
     check("insert into scratch select id, email from customers", "scratch{*} customers temporary");
+    check("insert into scratch as x (b) select email from customers", "scratch{b} customers temporary");
     check("insert into scratch (a, b) select id, email from customers", "scratch{b} customers key[a] temporary");
     check(
         "update orders set note = c.email from customers c where c.id = orders.customer_id",
@@ -250,11 +251,26 @@ fn what_nobody_can_follow_needs_a_rule_for_exports() {
         }
     };
     let more = POLICY.replace("records: 500", "records: 5000");
-    for sql in ["copy customers to '/tmp/x'", "copy (select email from customers) to '/tmp/x'"] {
+    for sql in [
+        "copy customers to '/tmp/x'",
+        "copy (select email from customers) to '/tmp/x'",
+        "select pg_notify('x', email) from customers where id = 7",
+        "create publication p for table customers",
+        "alter publication p add table orders, customers",
+    ] {
         assert_eq!(verdict(&more, sql), "defaults.unfollowed-copy", "{sql}");
     }
     assert_eq!(verdict(&more, "copy customers to stdout"), "allow");
-    assert_eq!(verdict(&more, "copy notes to '/tmp/x'"), "allow");
+    for sql in [
+        "copy notes to '/tmp/x'",
+        "select pg_notify('x', note) from notes",
+        "select pg_notify('x', language) from customers",
+        "create publication p for table notes",
+        "alter publication p drop table customers",
+    ] {
+        assert_eq!(verdict(&more, sql), "allow", "{sql}");
+    }
+    assert_eq!(verdict(&more, "create publication p for all tables"), "defaults.opaque-sensitive");
     let export = more.replace(
         "  - { name: no-cards",
         "  - { name: exports, who: { group: support }, dataset: customers, access: [export], then: allow }\n  - { name: no-cards",

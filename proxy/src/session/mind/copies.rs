@@ -170,12 +170,13 @@ fn lets_out(statement: &StatementAnalysis) -> bool {
     statement.uses.iter().any(|used| used.access == Access::Read && released(used))
 }
 
-/// Whether a statement may read the session's own relation of this name; empty: any of them.
+/// Whether a statement may read the session's own relation of this name, in whatever case; empty: any of them.
 fn reads_own(statement: &StatementAnalysis, name: &str) -> bool {
     let by_name =
         statement.acts.iter().any(|act| matches!(act, SessionAct::ExecutePrepared { .. } | SessionAct::Fetch { .. }));
     let reads = |used: &RelationUse| {
-        matches!(used.access, Access::Read | Access::Export) && (name.is_empty() || used.written.name == name)
+        matches!(used.access, Access::Read | Access::Export)
+            && (name.is_empty() || used.written.name.to_lowercase() == name.to_lowercase())
     };
     by_name || statement.uses.iter().any(reads)
 }
