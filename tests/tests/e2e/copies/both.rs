@@ -3,7 +3,7 @@
 //! Every test has a server of its own, with a place `share` (a schema, or a database of MySQL's) where everybody may do
 //! anything.
 
-use weir_tests::audit::{of_kind, released};
+use weir_tests::audit::of_kind;
 use weir_tests::engine::{Answer, Client, Engine, Server};
 use weir_tests::fixture::CUSTOMERS;
 use weir_tests::for_both_engines;
@@ -11,7 +11,7 @@ use weir_tests::policies::Budgeted;
 use weir_tests::target::Target;
 use weir_tests::weir::WeirOptions;
 
-use super::BUDGET;
+use super::{BUDGET, charged};
 
 for_both_engines!(
     what_one_copies_another_is_charged_for,
@@ -80,17 +80,17 @@ fn what_one_copies_another_is_charged_for(engine: Engine) {
     let mut bob = at(&weir, "bob");
     assert_eq!(bob.query("select language, count(*) from share.copy1 group by language").fine().rows.len(), 4);
     assert_eq!(bob.query("select id, language from share.copy1").fine().rows.len() as u64, CUSTOMERS);
-    assert_eq!(released(&weir, "bob").records, 0, "these are harmless columns");
+    charged(&weir, "bob", 0); // these are harmless columns
     assert_eq!(bob.query("select id, mail from share.copy1").fine().rows.len() as u64, CUSTOMERS);
-    assert_eq!(released(&weir, "bob").records, CUSTOMERS);
+    charged(&weir, "bob", CUSTOMERS);
     assert_eq!(bob.query("select id, email from customers").fine().rows.len() as u64, CUSTOMERS);
-    assert_eq!(released(&weir, "bob").records, CUSTOMERS, "the same records, wherever they are read");
+    charged(&weir, "bob", CUSTOMERS); // the same records, wherever they are read
     // A copy of the copy, by a third.
     let mut carol = at(&weir, "carol");
     carol.query("create table share.copy2 as select id as nr, mail from share.copy1").fine();
     shared(engine, &mut carol, "copy2");
     assert_eq!(bob.query("select nr, mail from share.copy2").fine().rows.len() as u64, CUSTOMERS);
-    assert_eq!(released(&weir, "bob").records, CUSTOMERS, "the same records once more");
+    charged(&weir, "bob", CUSTOMERS); // the same records once more
     // Without the key every row counts.
     assert_eq!(denied(&bob.query("select mail from share.copy2")), BUDGET - CUSTOMERS);
     assert_eq!(weir.log().matches("panicked").count(), 0);
@@ -115,7 +115,7 @@ fn a_table_that_is_made_anew_is_free(engine: Engine) {
     shared(engine, &mut alice, "leak");
     let mut bob = login(engine, &front, "bob");
     assert_eq!(bob.query("select mail from share.leak").fine().rows.len(), 2);
-    assert_eq!(released(front.weir(), "bob").records, 0);
+    charged(front.weir(), "bob", 0);
     let events = front.weir().audit_events();
     assert_eq!(of_kind(&events, "copy-ended").len(), 1);
 }
@@ -131,7 +131,7 @@ fn a_copy_of_a_single_record_is_one_record(engine: Engine) {
     }
     let answer = alice.query("insert into share.cases select 11, email from customers where id = 11");
     assert_eq!(denied(&answer), 0);
-    assert_eq!(released(front.weir(), "alice").records, 10);
+    charged(front.weir(), "alice", 10);
 }
 
 fn a_copy_is_counted_within_its_own_text_and_transaction(engine: Engine) {
@@ -164,10 +164,10 @@ fn a_copy_in_the_same_row_is_labelled_and_free(engine: Engine) {
     let front = front(engine, &*server, 500);
     let mut alice = login(engine, &front, "alice");
     alice.query("update customers set note = email").fine();
-    assert_eq!(released(front.weir(), "alice").records, 0);
+    charged(front.weir(), "alice", 0);
     let mut bob = login(engine, &front, "bob");
     assert_eq!(denied(&bob.query("select id, note from customers order by id")), 500);
     let reread = bob.query("select id, email, note from customers where id <= 500").fine();
     assert_eq!(reread.rows.len(), 500, "the same records");
-    assert_eq!(released(front.weir(), "bob").records, 500);
+    charged(front.weir(), "bob", 500);
 }

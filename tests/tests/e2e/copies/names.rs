@@ -1,12 +1,13 @@
 //! What is MySQL's own: files, tables that get another name.
 
-use weir_tests::audit::released;
 use weir_tests::engine::Engine;
 use weir_tests::mysql::raw::Raw;
 use weir_tests::mysql::server::MySql;
 use weir_tests::policies::Budgeted;
 use weir_tests::target::Target;
 use weir_tests::weir::WeirOptions;
+
+use super::charged;
 
 /// Nobody may export, and whoever renames pays for all of it.
 #[test]
@@ -28,5 +29,5 @@ fn files_and_other_names_are_no_way_out() {
     alice.query("rename table share.one to share.two").fine();
     let mut bob = Raw::login(front.address(), "bob", "support");
     assert_eq!(bob.query("select email from share.two").fine().rows(), 3000);
-    assert_eq!(released(front.weir(), "bob").records, 3000);
+    charged(front.weir(), "bob", 3000);
 }

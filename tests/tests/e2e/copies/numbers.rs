@@ -10,7 +10,7 @@ use weir_tests::raw::Raw;
 use weir_tests::target::Target;
 use weir_tests::weir::WeirOptions;
 
-use super::BUDGET;
+use super::{BUDGET, charged};
 
 /// A server and a Weir before it, with this many records per person and hour.
 fn desk(records: u64) -> (Postgres, Target) {
@@ -44,7 +44,7 @@ fn a_copy_is_known_by_every_name_that_it_gets() {
     }
     let mut bob = login(&front, "bob");
     assert_eq!(bob.query("select id, harmless from other.b").fine().rows() as u64, CUSTOMERS);
-    assert_eq!(released(front.weir(), "bob").records, CUSTOMERS);
+    charged(front.weir(), "bob", CUSTOMERS);
     assert_eq!(bob.query("select id from other.b").fine().rows() as u64, CUSTOMERS);
     assert_eq!(bob.query("select harmless from other.b").error().sqlstate, "42501");
     // The sensitive table itself, under another name.
@@ -66,11 +66,11 @@ fn statistics_that_are_behind_are_made_up_for() {
     alice.query("create temp table mine as select id, email from customers").fine();
     let answer = alice.query("select * from mine");
     assert_eq!((answer.rows(), answer.error().sqlstate.as_str()), (0, "42501"), "more than was charged is in it");
-    assert_eq!(released(front.weir(), "alice").records, 9_000);
+    charged(front.weir(), "alice", 9_000);
     assert_eq!(alice.query("select email from customers where id = 1").rows(), 0, "everything is used up");
     let mut bob = login(&front, "bob");
     bob.query("create table share.all_of_them as select id, email from customers; ").fine();
-    assert_eq!(released(front.weir(), "bob").records, 9_000);
+    charged(front.weir(), "bob", 9_000);
     bob.query("grant select on share.all_of_them to public").fine();
     let mut carol = login(&front, "carol");
     let answer = carol.query("select id, email from share.all_of_them");
@@ -85,13 +85,13 @@ fn a_table_of_ones_own_is_free_when_it_was_paid_for() {
     for _ in 0..3 {
         assert_eq!(alice.query("select * from mine").fine().rows() as u64, CUSTOMERS);
     }
-    assert_eq!(released(front.weir(), "alice").records, CUSTOMERS);
+    charged(front.weir(), "alice", CUSTOMERS);
     // What comes out of it for others is labelled.
     alice.query("create table share.leak as select * from mine").fine();
     alice.query("grant select on share.leak to public").fine();
     let mut bob = login(&front, "bob");
     assert_eq!(bob.query("select email from share.leak").fine().rows() as u64, CUSTOMERS);
-    assert_eq!(released(front.weir(), "bob").records, CUSTOMERS);
+    charged(front.weir(), "bob", CUSTOMERS);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_table_of_ones_own_may_have_any_name() {
     }
     assert_eq!(alice.query("select * from customers").fine().rows(), 2000);
     assert_eq!(alice.extended("select email, id from customers where id > 0", &[]).fine().rows(), 2000);
-    assert_eq!(released(front.weir(), "alice").records, 0);
+    charged(front.weir(), "alice", 0);
     // The same name, and the other table's rows.
     assert_eq!(alice.query("select email from public.customers").rows(), 20);
     alice.query("insert into customers select id, email from public.customers where id = 3").tags();
