@@ -260,7 +260,11 @@ pub(super) fn set_config(call: &Call, unit: &Unit<'_>, found: &mut Found) {
         (Some(name), Some(value)) if constants.len() == 3 => variable(name.to_lowercase(), Some(value), local, found),
         _ => {
             found.set_configs += 1;
-            let name = if found.set_configs <= SET_CONFIGS_MAX { call_first_constant(call, unit) } else { None };
+            let name = if found.set_configs <= SET_CONFIGS_MAX {
+                call_first_constant(call, unit).or_else(|| setting_where_it_exists(unit))
+            } else {
+                None
+            };
             match name {
                 // A variable that does not change how statements are read: its value is the client's own affair.
                 Some(name) if !READING_VARIABLES.contains(&name.as_str()) => {}
@@ -268,6 +272,28 @@ pub(super) fn set_config(call: &Call, unit: &Unit<'_>, found: &mut Found) {
             }
         }
     }
+}
+
+/// The variable that a dump sets where the server has it, as pg_dump does since 15.8:
+/// `SELECT set_config(name, '…', false) FROM pg_settings WHERE name = '…'`, and nothing beside it. Whatever the relation
+/// is, the name is the one that it is compared with.
+fn setting_where_it_exists(unit: &Unit<'_>) -> Option<String> {
+    const BEFORE: [&str; 5] = ["select", "set_config", "(", "name", ","];
+    const BETWEEN: [&str; 9] = [",", "false", ")", "from", "pg_settings", "where", "name", "=", ""];
+    let mut tokens: Vec<usize> = (0..unit.tokens.len()).collect();
+    if tokens.last().is_some_and(|last| unit.tokens[*last].is_punct(unit.text, ";")) {
+        tokens.pop();
+    }
+    let is = |at: usize, word: &str| {
+        unit.tokens.get(at).is_some_and(|token| token.raw(unit.text).eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let (value, first) = (BEFORE.len(), BEFORE.len() + 1);
+    let name = first + BETWEEN.len() - 1;
+    let fits = tokens.len() == name + 1
+        && BEFORE.iter().enumerate().all(|(at, word)| is(at, word))
+        && BETWEEN.iter().enumerate().all(|(at, word)| word.is_empty() || is(first + at, word));
+    unit.constant(value).filter(|_| fits)?;
+    unit.constant(name).map(|name| String::from_utf8_lossy(&name).to_lowercase())
 }
 
 /// The variable that a call with a computed value names: the literal right behind its parenthesis.

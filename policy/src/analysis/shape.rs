@@ -286,6 +286,10 @@ fn literals(text: &[u8], tokens: &[Token], settings: LexSettings) -> Vec<(usize,
         }
         previous = Some(token);
     }
+    // Which variable is set may stand in what a row is compared with.
+    if tokens.get(1).is_some_and(|token| token.is_word(text, "set_config")) {
+        found.iter_mut().for_each(|(_, literal)| literal.kept = true);
+    }
     found
 }
 
