@@ -369,9 +369,8 @@ impl<'a, 'c> Reader<'a, 'c> {
                     pools_given |= *rows == Rows::Variables && given.is_in(&own);
                     copies_given |= !reads && given.is_in(&own);
                     match rows {
-                        // An error's text may hold what nobody asked for.
-                        Rows::Dropped if program.reads_errors => self.found.use_atoms(&atoms),
-                        Rows::Dropped => {}
+                        // An error's text may hold what nobody asked for, whoever reads it: the program or the client.
+                        Rows::Dropped => self.found.use_atoms(&atoms),
                         Rows::Variables => self.pool.extend(atoms),
                         Rows::Returned => {
                             returns |= mentioned;

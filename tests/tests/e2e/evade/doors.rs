@@ -180,8 +180,9 @@ fn payloads_of_notifications_are_metered_where_they_arrive() {
     let large = sent(7000, 60);
     assert!((200_000..=262_144).contains(&large), "{large} bytes of 420,000");
     assert!(sent(20, 10) > 200, "and still are not");
-    let alerts: Vec<Value> = front.weir().audit_events();
-    let alerts = audit::of_kind(&alerts, "alert");
+    front.weir().audit_event("what was withheld", |event| event["detail"]["code"] == "withheld");
+    let events = front.weir().audit_events();
+    let alerts = audit::of_kind(&events, "alert");
     assert_eq!(alerts.iter().filter(|event| event["detail"]["code"] == "withheld").count(), 1, "{alerts:?}");
 }
 
