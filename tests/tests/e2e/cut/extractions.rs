@@ -124,7 +124,7 @@ fn a_refusal_that_repeats_is_told_when_it_has_doubled(engine: Engine) {
     }
     alice.goodbye();
     let weir = desk.weir();
-    released(weir, "alice");
+    weir.audit_event("the end of the session", |event| kind(event) == "session-end" && person(event) == "alice");
     let events = weir.audit_events();
     let of = |wanted: &str| events.iter().filter(|event| kind(event) == wanted && person(event) == "alice").count();
     // The first is cut at row 50, and each of the others is refused: recorded each time.
