@@ -8,7 +8,7 @@ import sys
 import time
 
 from mariadb_wire import Closed, Refused, Server
-from postgres_server import as_user, free_port
+from postgres_server import TIED, as_user, free_port
 
 SETTINGS = ["bind-address=127.0.0.1", "skip-name-resolve", "innodb-flush-log-at-trx-commit=0", "innodb-doublewrite=0",
             "innodb-flush-method=nosync", "innodb-buffer-pool-size=128M", "innodb-log-file-size=32M", "max-connections=200",
@@ -48,7 +48,7 @@ class MariaDb:
         program = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         self.port = free_port()
         self.socket = directory / "socket"
-        self.command = [program, "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}",
+        self.command = TIED + [program, "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}",
                         f"--port={self.port}", f"--tmpdir={self.temporary}", f"--pid-file={directory / 'pid'}"]
         self.command += [f"--{setting}" for setting in SETTINGS]
         self.log = directory / "server.log"

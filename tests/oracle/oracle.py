@@ -168,7 +168,7 @@ def main():
     arguments = parser.parse_args()
     engines = [arguments.engine] if arguments.engine else ["postgres", "mariadb"]
     runs = [Run(engine, arguments) for engine in engines]
-    threads = [threading.Thread(target=run) for run in runs]
+    threads = [threading.Thread(target=run, daemon=True) for run in runs]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -28,6 +28,10 @@ def as_user(name):
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
+# A server ends with who started it, whatever ends that.
+TIED = ["setpriv", "--pdeathsig", "KILL"]
+
+
 class Postgres:
     """A running server; `stop` ends it."""
 
@@ -47,7 +51,7 @@ class Postgres:
                   "--no-locale", "-E", "UTF8"]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/", **self.who)
         self.port = free_port()
-        command = [f"{self.binaries}/postgres", "-D", str(self.data), "-p", str(self.port), "-k", str(self.data)]
+        command = TIED + [f"{self.binaries}/postgres", "-D", str(self.data), "-p", str(self.port), "-k", str(self.data)]
         for setting in SETTINGS:
             command += ["-c", setting]
         self.log = directory / "server.log"
