@@ -28,7 +28,8 @@ datasets:
 rules: []
 defaults: {{ unmatched-sensitive: refuse, opaque-sensitive: refuse, unknown-person: allow }}
 """
-NUMBER = re.compile(r"-?[0-9.:]*(e[+-]?[0-9]+)?", re.IGNORECASE)
+# Numbers, and yes and no, also where they come as a text.
+NUMBER = re.compile(r"(?:true|false|[-+0-9.:])*", re.IGNORECASE)
 PROGRESS_SECONDS = 20
 TOLD_MAX = 40
 
@@ -47,7 +48,7 @@ def tells(one, two):
     def cells(rows):
         return [cell for row in rows for cell in row]
     def is_word(cell):
-        # MySQL gives what a comparison came to as a text, once it has been through a variable.
+        # MySQL gives what a comparison came to as a text, once it has been through a variable; a cast does the same.
         return cell is not None and not isinstance(cell, (bool, int, float)) and not NUMBER.fullmatch(str(cell).strip("b'"))
     one, two = cells(one), cells(two)
     if len(one) != len(two):
