@@ -12,7 +12,7 @@ use aws_lc_rs::digest;
 
 use super::is_view;
 use crate::analysis::called;
-use crate::catalog::{Catalog, Relation};
+use crate::catalog::{Catalog, Function, Relation};
 use crate::load::Diagnostic;
 use crate::rule::Declassified;
 use crate::set::PolicySet;
@@ -51,10 +51,9 @@ impl PolicySet {
 /// Why a view is not declassified, and what to do.
 fn problem(declassified: &Declassified, view: &Relation, catalog: &Catalog) -> Option<(String, String)> {
     let name = &declassified.written;
-    // What a function of the same name reads looks as if it came through the view.
-    let functions = catalog.functions(&view.id.name);
-    if functions.iter().any(|function| function.schema == view.id.schema) {
-        let message = format!("`{name}` stays sensitive: a function has the same name");
+    // What a program of the same name reads looks as if it came through the view.
+    if let Some(what) = namesake(view, catalog) {
+        let message = format!("`{name}` stays sensitive: a {what} has the same name");
         return Some((message, "rename one of them".to_owned()));
     }
     let Some(now) = definition(view, catalog) else {
@@ -72,6 +71,20 @@ fn problem(declassified: &Declassified, view: &Relation, catalog: &Catalog) -> O
             format!("look at its definition; if what it shows is harmless, write `definition: {now}`"),
         )),
     }
+}
+
+/// What else has the name of a view. Case is left out of it: MySQL leaves it out of some of these names.
+fn namesake(view: &Relation, catalog: &Catalog) -> Option<&'static str> {
+    let same = |program: &Function| {
+        program.schema.to_lowercase() == view.id.schema.to_lowercase()
+            && program.name.to_lowercase() == view.id.name.to_lowercase()
+    };
+    let folded = view.id.name.to_lowercase();
+    if catalog.functions(&view.id.name).iter().chain(catalog.functions(&folded)).any(same) {
+        return Some("function");
+    }
+    let mut triggers = catalog.relations().iter().flat_map(|relation| catalog.triggers(relation.oid));
+    triggers.any(|trigger| same(&trigger.program)).then_some("trigger")
 }
 
 /// Hash over everything that a view's output depends on, besides the rows; `None` when some of it cannot be read.

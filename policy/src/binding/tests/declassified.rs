@@ -1,7 +1,7 @@
 //! Views whose output policy calls harmless.
 
 use super::*;
-use crate::catalog::Function;
+use crate::catalog::{Function, Trigger, TriggerEvent};
 
 /// A desk that sees masked addresses and the number of customers of a plan.
 fn catalog(masked: &str, mask: &str) -> Catalog {
@@ -114,6 +114,22 @@ fn a_function_does_not_pass_for_a_view() {
     let (binding, told) = bind(&format!(", definition: {hash}"), &both);
     assert!(told[0].contains("a function has the same name"), "{told:?}");
     assert!(exposes(&binding, &both, "select v_masked()").contains("customers"));
+}
+
+#[test]
+fn a_trigger_does_not_pass_for_a_view() {
+    let wanted = catalog(MASKED, MASK);
+    let hash = bind("", &wanted).1[0].split_once("definition: ").unwrap().1.split('`').next().unwrap().to_owned();
+    let program = Function {
+        schema: "PUBLIC".into(),
+        name: "V_Masked".into(),
+        body: Some("insert into kept select email from customers".to_owned()),
+        ..wanted.functions("mask")[0].clone()
+    };
+    let both = wanted.clone().with_triggers(vec![Trigger { on: 10, event: TriggerEvent::Insert, program }]);
+    let (binding, told) = bind(&format!(", definition: {hash}"), &both);
+    assert!(told[0].contains("a trigger has the same name"), "{told:?}");
+    assert!(exposes(&binding, &both, "select mail from v_masked").contains("customers"));
 }
 
 fn context_of(catalog: &Catalog) -> Context<'_> {
