@@ -93,7 +93,12 @@ fn definition(view: &Relation, catalog: &Catalog) -> Option<String> {
     let mut todo: Vec<&Relation> = vec![view];
     while let Some(relation) = todo.pop() {
         let text = relation.definition.clone()?;
-        functions_of(&text, catalog, &mut parts)?;
+        let mut names = called(&text, catalog.engine());
+        // Operators, casts and domains run functions that no text names.
+        for oid in catalog.code().views.get(&relation.oid).into_iter().flatten() {
+            names.push(catalog.function(*oid)?.name.to_string());
+        }
+        functions_of(names, catalog, &mut parts)?;
         if parts.insert(format!("view {}", relation.id), text).is_some() {
             continue;
         }
@@ -114,9 +119,9 @@ fn definition(view: &Relation, catalog: &Catalog) -> Option<String> {
     Some(context.finish().as_ref().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Bodies of the functions that a text calls, and of those that they call.
-fn functions_of(text: &str, catalog: &Catalog, parts: &mut BTreeMap<String, String>) -> Option<()> {
-    let mut todo = called(text, catalog.engine());
+/// Bodies of the functions of these names, and of those that they call.
+fn functions_of(names: Vec<String>, catalog: &Catalog, parts: &mut BTreeMap<String, String>) -> Option<()> {
+    let mut todo = names;
     while let Some(name) = todo.pop() {
         for (index, function) in catalog.functions(&name).iter().enumerate() {
             let known = format!("function {}.{} {index}", function.schema, function.name);
@@ -133,6 +138,9 @@ fn functions_of(text: &str, catalog: &Catalog, parts: &mut BTreeMap<String, Stri
                 None => return None,
             };
             todo.extend(called(&body, catalog.engine()));
+            for oid in &function.calls {
+                todo.push(catalog.function(*oid)?.name.to_string());
+            }
             parts.insert(known, format!("{}\n{body}", function.language));
         }
     }

@@ -1,7 +1,7 @@
 //! Views whose output policy calls harmless.
 
 use super::*;
-use crate::catalog::{Function, Trigger, TriggerEvent};
+use crate::catalog::{Code, Function, Trigger, TriggerEvent};
 
 /// A desk that sees masked addresses and the number of customers of a plan.
 fn catalog(masked: &str, mask: &str) -> Catalog {
@@ -114,6 +114,23 @@ fn a_function_does_not_pass_for_a_view() {
     let (binding, told) = bind(&format!(", definition: {hash}"), &both);
     assert!(told[0].contains("a function has the same name"), "{told:?}");
     assert!(exposes(&binding, &both, "select v_masked()").contains("customers"));
+}
+
+#[test]
+fn what_an_operator_of_the_view_runs_is_part_of_what_was_confirmed() {
+    let behind = |body: &str| {
+        let wanted = catalog(MASKED, MASK);
+        let mask = wanted.functions("mask")[0].clone();
+        let operator = Function { oid: 900, name: "stars".into(), body: Some(body.to_owned()), ..mask.clone() };
+        let all = Catalog::new(Engine::Postgres, "support", 1, wanted.relations().to_vec(), vec![mask, operator]);
+        all.with_code(Code { views: [(70, vec![900])].into(), ..Code::default() })
+    };
+    let told = bind("", &behind("select '***'")).1;
+    let hash = told[0].split_once("definition: ").unwrap().1.split('`').next().unwrap();
+    let definition = format!(", definition: {hash}");
+    assert_eq!(bind(&definition, &behind("select '***'")).1, Vec::<String>::new());
+    let told = bind(&definition, &behind("select $1")).1;
+    assert!(told[0].contains("has changed since it was confirmed"), "{told:?}");
 }
 
 #[test]
