@@ -172,6 +172,7 @@ fn who(number: usize) -> Who {
         account: "desk".into(),
         source: None,
         application: "desk".into(),
+        ..Who::default()
     }
 }
 

@@ -229,6 +229,7 @@ fn who(known: bool) -> Who {
         account: if known { Arc::from("alice") } else { Arc::from("mallory") },
         source: Some(std::net::Ipv4Addr::new(10, 1, 2, 3).into()),
         application: "desk".into(),
+        ..Who::default()
     }
 }
 

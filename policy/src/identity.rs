@@ -6,8 +6,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// How a session proved who it is, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// The database server took the account's credentials, which passed through.
+    #[default]
+    Relayed,
+    /// The credentials were checked at the door.
+    Verified,
+    /// A token of an identity provider.
+    Token,
+    /// A client certificate.
+    Certificate,
+}
+
 /// The person behind a session and the place where the session comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Who {
     /// The human (or named machine) that the session resolves to; the owner of the ledger.
     pub person: Arc<str>,
@@ -21,4 +36,9 @@ pub struct Who {
     pub source: Option<IpAddr>,
     /// Application name that the client claims.
     pub application: Arc<str>,
+    /// How the session proved who it is.
+    pub proof: Proof,
+    /// Others who may be behind it as well, since what it proved and what it says contradict each other. What leaves
+    /// is charged to each of them, too.
+    pub also: Vec<Arc<str>>,
 }

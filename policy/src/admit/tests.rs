@@ -25,6 +25,7 @@ pub(super) fn who(name: &str, groups: &[&str]) -> Who {
         account: "app".into(),
         source: Some([10, 0, 0, 7].into()),
         application: "psql".into(),
+        ..Who::default()
     }
 }
 

@@ -22,6 +22,7 @@ fn who(person: &str) -> Who {
         account: person.into(),
         source: None,
         application: "psql".into(),
+        ..Who::default()
     }
 }
 

@@ -60,6 +60,7 @@ fn ask(sql: &str, used: &[(Window, u64)], rows: Option<u64>, known: bool) -> Exp
         account: "alice".into(),
         source: None,
         application: "".into(),
+        ..Who::default()
     };
     explain(&Question { set: &set, binding: &binding, context, sql, who: &who, wall: 0, used, rows })
 }

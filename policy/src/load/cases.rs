@@ -121,6 +121,7 @@ fn who(given: &RawGiven, findings: &Findings) -> Option<Who> {
         account: given.account.as_deref().unwrap_or(person).into(),
         source,
         application: given.application.as_deref().unwrap_or_default().into(),
+        ..Who::default()
     })
 }
 

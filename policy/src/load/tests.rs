@@ -152,6 +152,7 @@ fn what_is_written_is_what_is_checked() {
         account: account.into(),
         source: source.parse().ok(),
         application: "pg_dump".into(),
+        ..crate::identity::Who::default()
     };
     assert!(limits.who.matches(&who(&["support"], "a", "10.9.9.9")));
     assert!(!limits.who.matches(&who(&["support"], "a", "11.0.0.1")), "all conditions of a mapping must hold");

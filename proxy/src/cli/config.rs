@@ -166,7 +166,9 @@ mod tests {
         let config = Config::load(&desk.join("weir.toml")).unwrap();
         assert_eq!(config.warnings(), Vec::<String>::new());
         let directory = Directory::load(config.directory.as_ref().unwrap()).unwrap();
-        let who = |account: &str| directory.resolve("support-db", account, None, "").person.to_string();
+        let who = |account: &str| {
+            directory.resolve("support-db", &crate::identity::Login::relayed(account), None, "").person.to_string()
+        };
         assert_eq!([who("alice"), who("alice_report"), who("etl_export")], ["alice", "alice", "etl"]);
         assert!(config.policy.exists());
     }

@@ -4,6 +4,7 @@
 //! and no account stands behind two people, or a budget could be charged to either.
 
 mod date;
+mod login;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -16,6 +17,7 @@ use serde_saphyr::{Location, Spanned};
 use weir_policy::identity::Who;
 
 pub use date::Date;
+pub use login::{Login, Name};
 
 /// Longest directory file, bytes: a hundred thousand people fit.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -201,15 +203,18 @@ impl Directory {
     }
 
     /// Who logged in.
-    pub fn resolve(&self, upstream: &str, account: &str, source: Option<IpAddr>, application: &str) -> Who {
+    pub fn resolve(&self, upstream: &str, login: &Login, source: Option<IpAddr>, application: &str) -> Who {
+        let account = &login.account;
         let entry = self.entry(upstream, account);
         Who {
             person: entry.map_or_else(|| format!("{UNKNOWN_PREFIX}{account}").into(), |entry| Arc::clone(&entry.name)),
             known: entry.is_some(),
             groups: entry.map(|entry| entry.groups.clone()).unwrap_or_default(),
-            account: account.into(),
+            account: Arc::clone(account),
             source,
             application: application.into(),
+            proof: login.proof,
+            also: Vec::new(),
         }
     }
 
@@ -271,7 +276,7 @@ services:
     fn accounts_resolve_to_people() {
         let directory = Directory::parse(GOOD).unwrap();
         let who = |upstream: &str, account: &str| {
-            let who = directory.resolve(upstream, account, None, "psql");
+            let who = directory.resolve(upstream, &Login::relayed(account), None, "psql");
             (who.person.to_string(), who.known)
         };
         assert_eq!(who("db", "alice"), ("alice".to_owned(), true));
@@ -280,7 +285,7 @@ services:
         assert_eq!(who("third", "report"), ("account:report".to_owned(), false));
         assert_eq!(who("db", "ALICE"), ("account:ALICE".to_owned(), false), "accounts are case sensitive");
         assert_eq!(who("db", "etl_export"), ("etl".to_owned(), true));
-        let alice = directory.resolve("db", "report", Some(IpAddr::from([10, 0, 0, 7])), "psql");
+        let alice = directory.resolve("db", &Login::relayed("report"), Some(IpAddr::from([10, 0, 0, 7])), "psql");
         assert_eq!(alice.groups, [Arc::from("support"), Arc::from("german")]);
         assert_eq!((&*alice.account, &*alice.application), ("report", "psql"));
         assert_eq!(alice.source, Some(IpAddr::from([10, 0, 0, 7])));
@@ -358,7 +363,7 @@ services:
     #[test]
     fn an_empty_directory_knows_nobody() {
         let directory = Directory::parse("people: {}\n").unwrap();
-        assert!(!directory.resolve("db", "alice", None, "").known);
+        assert!(!directory.resolve("db", &Login::relayed("alice"), None, "").known);
     }
 
     proptest::proptest! {

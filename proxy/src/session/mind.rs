@@ -30,6 +30,7 @@ use super::spelling::Spelling;
 use crate::analyses::{Terms, Understood};
 use crate::catalog::{CatalogView, Feed};
 use crate::copies::Laid;
+use crate::identity::Login;
 use crate::policies::InForce;
 
 /// Between two looks at the catalog because a name was not found in it.
@@ -101,6 +102,8 @@ pub struct Opening<'a> {
     pub upstream: &'a str,
     /// Database.
     pub database: &'a str,
+    /// What the client proved.
+    pub login: &'a Login,
     /// Parameters of the start-up.
     pub parameters: &'a [(String, String)],
     /// Settings that the server reported, or that the client's start-up implies.
@@ -126,23 +129,25 @@ impl Mind {
             id: who.person.to_string(),
             known: who.known,
             groups: who.groups.iter().map(ToString::to_string).collect(),
-            auth: "relayed".to_owned(),
+            auth: opening.login.method.to_owned(),
         };
         let changes = feed.changes();
         let view = feed.view();
+        // Names mean what they mean to the account that the server knows.
+        let role = &opening.login.upstream_account;
         let (names, spelling) = match opening.engine {
             Engine::Postgres => {
                 let told = path_at_start(opening.parameters);
                 let certain = told.is_some();
-                let path = told.unwrap_or_else(|| view.search_path_default(&who.account));
-                (Names::postgres(path, Arc::clone(&who.account), certain), Spelling::postgres())
+                let path = told.unwrap_or_else(|| view.search_path_default(role));
+                (Names::postgres(path, Arc::clone(role), certain), Spelling::postgres())
             }
             Engine::Mysql => {
                 let setting = |wanted: &str| opening.settings.iter().find(|(name, _)| name == wanted);
                 let charset = setting("character_set_client").map(|(_, charset)| charset.as_str());
                 let version = setting("version").map_or("", |(_, version)| version);
                 let spelling = Spelling::mysql(view.mysql(), mysql_lex(version), charset);
-                (Names::mysql(opening.database, Arc::clone(&who.account)), spelling)
+                (Names::mysql(opening.database, Arc::clone(role)), spelling)
             }
         };
         let in_force = shared.policies.current();

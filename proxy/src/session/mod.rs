@@ -250,8 +250,8 @@ async fn identify<E>(
 ) -> Result<Mind, Refusal> {
     let upstream = &route.upstream.name;
     let in_force = shared.policies.current();
-    let who = in_force.directory.resolve(upstream, &open.account, Some(peer.ip()), &open.application);
-    let standing = in_force.directory.standing(upstream, &open.account, Date::of(SystemTime::now()));
+    let who = in_force.directory.resolve(upstream, &open.login, Some(peer.ip()), &open.application);
+    let standing = in_force.directory.standing(upstream, &open.login.account, Date::of(SystemTime::now()));
     let feed = shared.catalogs.feed(upstream, &open.database).await;
     if feed.is_behind() {
         // The path that this session starts with may have changed.
@@ -265,6 +265,7 @@ async fn identify<E>(
         listener: &route.name,
         upstream,
         database: &open.database,
+        login: &open.login,
         parameters: &open.parameters,
         settings: &open.settings,
         tls: client.tls_version(),
@@ -273,7 +274,7 @@ async fn identify<E>(
     mind.note(Body::SessionStart(SessionStart::default()));
     mind.note(Body::Authentication(Authentication {
         outcome: AuthenticationOutcome::Success,
-        method: "relayed".to_owned(),
+        method: open.login.method.to_owned(),
         sqlstate: None,
     }));
     let word = match standing {

@@ -243,6 +243,7 @@ fn what_nobody_can_follow_needs_a_rule_for_exports() {
             account: "alice".into(),
             source: None,
             application: "".into(),
+            ..Who::default()
         };
         let moment = Moment { now: LedgerTime(0), wall: 0 };
         match set.admit(&who, &exposure(&binding, sql), &mut Ledger::new(), &moment).decision {

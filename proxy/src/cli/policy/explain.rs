@@ -17,7 +17,7 @@ use weir_policy::relation::Engine;
 use super::{Live, read};
 use crate::cli::output::{Output, complain};
 use crate::cli::{Failure, moment};
-use crate::identity::Directory;
+use crate::identity::{Directory, Login};
 use crate::session::spelling::Spelling;
 
 /// What is to be explained.
@@ -91,7 +91,12 @@ pub(super) fn run<W: Write>(command: &Explain, output: &mut Output<W>) -> Result
         return Err(Failure::bad_input(errors.join("\n")));
     };
     let directory = live.config.directory.as_deref().map(Directory::load).transpose().map_err(Failure::bad_input)?;
-    let who = directory.unwrap_or_default().resolve(&upstream, &command.role, command.source, &command.application);
+    let who = directory.unwrap_or_default().resolve(
+        &upstream,
+        &Login::relayed(&command.role),
+        command.source,
+        &command.application,
+    );
     let view = live.view(&upstream, &command.database).map_err(Failure::environment)?;
     let (binding, diagnostics) = set.bind(&view.catalog);
     for diagnostic in diagnostics {

@@ -13,6 +13,7 @@ use weir_wire::Refusal;
 use super::leg::Leg;
 use super::{End, SessionEngine, Shared};
 use crate::cancel::{CancelTarget, WeirKey};
+use crate::identity::Login;
 use crate::route::Route;
 
 pub(super) use mysql::Mysql;
@@ -32,8 +33,8 @@ pub(super) struct Open<E> {
     pub(super) upstream: Leg,
     /// The protocol's state.
     pub(super) engine: E,
-    /// The account on the server.
-    pub(super) account: String,
+    /// What the client proved.
+    pub(super) login: Login,
     /// The database; empty where the client named none.
     pub(super) database: String,
     /// What the client calls itself; empty when it does not.

@@ -26,6 +26,7 @@ use weir_wire::{Refusal, WireError, WireSide};
 
 use super::{Open, Opened, Protocol, no_handshake, unreachable};
 use crate::cancel::CancelTarget;
+use crate::identity;
 use crate::route::{ClientTls, Route, UpstreamTls};
 use crate::rsa;
 use crate::session::execution::{Execution, Handle};
@@ -280,7 +281,7 @@ fn opened(
     Open {
         upstream,
         engine: MysqlEngine::new(limits, facts),
-        account: login.account,
+        login: identity::Login::relayed(&login.account),
         database: login.database,
         application: login.application,
         parameters: Vec::new(),

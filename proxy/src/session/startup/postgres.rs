@@ -16,6 +16,7 @@ use weir_wire::{Refusal, WireError};
 
 use super::{Open, Opened, Protocol, no_handshake, unreachable};
 use crate::cancel::CancelTarget;
+use crate::identity::Login;
 use crate::route::{ClientTls, Route};
 use crate::session::execution::{Execution, Handle};
 use crate::session::leg::{Leg, Replayed, Stream};
@@ -258,7 +259,7 @@ async fn authenticate(
                 let open = Open {
                     upstream,
                     engine: PgEngine::new(limits),
-                    account: startup.user,
+                    login: Login::relayed(&startup.user),
                     database: startup.database,
                     application: application.map_or_else(String::new, |(_, value)| value.clone()),
                     parameters: startup.parameters,
