@@ -21,17 +21,17 @@ use super::plugin::{Method, PASSWORD_END, has_password, permitted, talks_raw};
 use crate::refusal::{Refusal, WireError, WireSide};
 
 /// Packets of one exchange in both directions. `dialog` may ask a few questions; nobody needs more than that.
-const ROUNDS_MAX: usize = 64;
+pub(super) const ROUNDS_MAX: usize = 64;
 /// First byte of more data for the plugin.
-const MORE_DATA: u8 = 0x01;
+pub(super) const MORE_DATA: u8 = 0x01;
 /// First byte of a request for another plugin.
-const SWITCH: u8 = 0xFE;
+pub(super) const SWITCH: u8 = 0xFE;
 /// `caching_sha2_password`: the answer to the nonce was enough.
-const FAST_OK: &[u8] = &[0x03];
+pub(super) const FAST_OK: &[u8] = &[0x03];
 /// `caching_sha2_password`: the password itself is needed.
-const FULL: &[u8] = &[0x04];
+pub(super) const FULL: &[u8] = &[0x04];
 /// Shortest password under a server's RSA key, bytes: a key of 1024 bits, which is shorter than any server's.
-const CIPHERTEXT_LEN_MIN: usize = 128;
+pub(super) const CIPHERTEXT_LEN_MIN: usize = 128;
 
 /// What an exchange begins with.
 #[derive(Debug)]
@@ -141,9 +141,6 @@ enum State {
 }
 
 /// One exchange.
-//
-// A verifier that Weir holds itself would stand here: `begin` would make the nonce, `client_step` would hold the answer
-// against the verifier instead of passing it on, and a login of Weir's own would run on the upstream's leg.
 #[derive(Debug)]
 pub struct Exchange {
     legs: Legs,
@@ -476,7 +473,7 @@ fn bare_password() -> Refusal {
 }
 
 /// The first packet, whole, with the sequence id that it must have.
-fn whole(input: &[u8], seq: u8, side: WireSide) -> Result<Option<(usize, &[u8])>, WireError> {
+pub(super) fn whole(input: &[u8], seq: u8, side: WireSide) -> Result<Option<(usize, &[u8])>, WireError> {
     let Some(header) = Header::read_from(input, LOGIN_BYTES_MAX, side)? else { return Ok(None) };
     if header.seq != seq {
         return Err(WireError::Malformed { side, kind: 'A', what: "authentication packet out of sequence" });
@@ -485,7 +482,7 @@ fn whole(input: &[u8], seq: u8, side: WireSide) -> Result<Option<(usize, &[u8])>
 }
 
 /// Length of a packet that is not whole yet; 0 while not even that is known.
-fn needed(input: &[u8]) -> usize {
+pub(super) fn needed(input: &[u8]) -> usize {
     match Header::read(input, LOGIN_BYTES_MAX) {
         Ok(Some(header)) => header.frame_len,
         _ => 0,
@@ -496,7 +493,7 @@ fn malformed(what: &'static str) -> WireError {
     WireError::Malformed { side: WireSide::Upstream, kind: 'A', what }
 }
 
-fn unexpected(side: WireSide, kind: u8) -> WireError {
+pub(super) fn unexpected(side: WireSide, kind: u8) -> WireError {
     let kind = if kind.is_ascii_graphic() { char::from(kind) } else { '?' };
     WireError::Unexpected { side, kind, state: "authentication is under way" }
 }

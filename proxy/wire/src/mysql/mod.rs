@@ -10,10 +10,12 @@ pub mod charset;
 mod client;
 mod command;
 mod data;
+pub mod door;
 pub mod engine;
 pub mod error;
 pub mod greeting;
 pub mod handshake;
+pub mod login;
 #[cfg(test)]
 mod login_tests;
 pub mod packet;

@@ -55,6 +55,44 @@ impl Method {
     }
 }
 
+/// A plugin that Weir speaks itself, at the door or upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Plugin {
+    /// `caching_sha2_password`: a challenge, or the password itself.
+    CachingSha2,
+    /// `mysql_native_password`: a challenge.
+    Native,
+    /// `client_ed25519` (MariaDB): a nonce of 32 bytes is signed.
+    Ed25519,
+    /// `mysql_clear_password`: the password, or a token in its place, under TLS only.
+    Clear,
+}
+
+impl Plugin {
+    /// The name on the wire, of the client's half.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Plugin::CachingSha2 => "caching_sha2_password",
+            Plugin::Native => "mysql_native_password",
+            Plugin::Ed25519 => "client_ed25519",
+            Plugin::Clear => "mysql_clear_password",
+        }
+    }
+
+    /// The plugin of this name.
+    pub fn named(name: &str) -> Option<Plugin> {
+        [Plugin::CachingSha2, Plugin::Native, Plugin::Ed25519, Plugin::Clear].into_iter().find(|it| it.name() == name)
+    }
+
+    /// Length of the nonce that it answers, in bytes.
+    pub const fn nonce_len(self) -> usize {
+        match self {
+            Plugin::Ed25519 => 32,
+            Plugin::CachingSha2 | Plugin::Native | Plugin::Clear => super::greeting::NONCE_LEN,
+        }
+    }
+}
+
 /// Whether more is sent than the sign of an empty password.
 pub(super) fn has_password(data: &[u8]) -> bool {
     !matches!(data, [] | [PASSWORD_END])
