@@ -10,22 +10,40 @@
 //! **Guesses** are the same for questions of whether a record with one whole value is there. An application asks them
 //! at each sign-up, so that their limit is another.
 //!
+//! **Behaviour** is what an [`Observation`] of each execution adds to what is known of its person ([`Habits`]) and of the
+//! people beside them ([`Peers`]): see the file of each detector. [`PolicySet::observe`] is the one way in.
+//!
 //! What must never happen here: a count that values in clear take part in. The caller hands in a keyed hash.
 
+mod enumeration;
+mod habits;
+mod known;
+mod observation;
+mod peers;
 mod probes;
+mod sample;
+mod scene;
+mod usual;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 
+pub use habits::Habits;
+pub use observation::{Observation, PARTS_MAX, Reach, Stage, Tenant, Term, table_hash};
+pub use peers::Peers;
 pub(crate) use probes::QUESTIONS_MAX;
 pub use probes::{Note, Probes};
+pub use watch::Detector;
 
 use crate::budget::Window;
 use crate::exposure::{Asked, Asking};
 use crate::identity::Who;
-use crate::ledger::{Ledger, LedgerTime};
+use crate::ledger::{Ledger, LedgerTime, Moment, day_of};
 use crate::rule::{Then, WhoSet};
 use crate::set::PolicySet;
 use crate::verdict::{Alert, AlertKind, Basis, Denial, Measure, Outcome};
+use scene::Scene;
+use watch::Watch;
 
 /// What the basis calls the detection of probes.
 pub const PROBES_RULE: &str = "detect.probes";
@@ -43,6 +61,8 @@ pub(crate) const GUESSES_DEFAULT: u64 = 240;
 pub(crate) struct Detect {
     pub(crate) probes: Vec<Detection>,
     pub(crate) guesses: Vec<Detection>,
+    /// What is said of each detector of behaviour.
+    pub(crate) watches: Vec<(Detector, Watch)>,
 }
 
 /// How many questions about which datasets are too many, of whom, and what happens then.
@@ -83,7 +103,52 @@ pub struct Watched {
     pub notes: Vec<Note>,
 }
 
+/// Takes up an observation, without judging it: how what is known is built anew from the audit log. Charges of the same
+/// record come first. `denied`: the statement did not run, so that nothing of it has become usual.
+pub fn learn(who: &Who, seen: &Observation, ledger: &mut Ledger, peers: &mut Peers, at: &Moment, denied: bool) {
+    let now = ledger.tick(at.now);
+    count(who, seen, ledger, peers, now);
+    if !denied {
+        remember(who, seen, ledger, peers, now);
+    }
+}
+
+/// What counts whether or not it is allowed: it is judged with itself included.
+fn count(who: &Who, seen: &Observation, ledger: &mut Ledger, peers: &mut Peers, now: LedgerTime) {
+    ledger.habits.seen(now);
+    peers.seen(who, now);
+    enumeration::learn(who, &seen.datasets(), ledger, peers, now);
+}
+
+/// What is usual from now on: it is judged before it is remembered.
+fn remember(_who: &Who, _seen: &Observation, _ledger: &mut Ledger, _peers: &mut Peers, _now: LedgerTime) {}
+
 impl PolicySet {
+    /// Takes up what an execution tells of its person, and says what follows from it. Call it before a statement runs
+    /// with what is known by then ([`Stage::Before`]; a denial is carried out), and when its meter is settled with the
+    /// rest ([`Stage::After`]). Who plays executions without a database may hand in all of it at once, afterwards.
+    pub fn observe(
+        &self,
+        who: &Who,
+        seen: &Observation,
+        ledger: &mut Ledger,
+        peers: &mut Peers,
+        at: &Moment,
+    ) -> Watched {
+        let now = ledger.tick(at.now);
+        count(who, seen, ledger, peers, now);
+        let datasets = seen.datasets();
+        let watched = Watched::default();
+        let mut scene = Scene { set: self, who, seen, ledger, peers, at: *at, now, today: day_of(now), watched };
+        enumeration::look(&mut scene, &datasets);
+        let mut watched = scene.watched;
+        if watched.denial.is_none() {
+            remember(who, seen, ledger, peers, now);
+        }
+        watched.alerts.sort();
+        watched
+    }
+
     /// Counts what an execution asks, and says what follows from it. A question that is refused is counted, too.
     pub fn watch(&self, who: &Who, question: &Question<'_>, ledger: &mut Ledger, now: LedgerTime) -> Watched {
         let now = ledger.tick(now);

@@ -9,6 +9,7 @@
 //! it is read again; a clock that steps back stands still.
 
 mod account;
+mod days;
 mod ring;
 
 use std::collections::HashMap;
@@ -16,9 +17,10 @@ use std::sync::Arc;
 
 pub use account::KEYS_MAX;
 pub(crate) use account::{Account, KeyState, Tally};
+pub(crate) use days::{DAY_MS, Days, day_of};
 
 use crate::budget::{Unit, Window};
-use crate::detect::{Note, Probes};
+use crate::detect::{Habits, Note, Probes};
 use crate::extraction::{Extractions, Taken, View};
 use crate::told::{Telling, Told};
 use crate::verdict::Alert;
@@ -87,6 +89,8 @@ pub struct Ledger {
     /// What was taken out, stitched together.
     pub(crate) extractions: Extractions,
     told: Told,
+    /// What the person usually does.
+    pub(crate) habits: Habits,
 }
 
 impl Ledger {
@@ -158,7 +162,14 @@ impl Ledger {
     /// Whether nothing is left in any window and nothing is reserved: the ledger may be dropped and made anew.
     pub fn is_idle(&self, now: LedgerTime) -> bool {
         let now = now.max(self.latest);
-        self.accounts.values().all(|account| account.is_idle(now)) && self.probes.is_idle(now)
+        self.accounts.values().all(|account| account.is_idle(now))
+            && self.probes.is_idle(now)
+            && self.habits.is_idle(now)
+    }
+
+    /// Distinct records of each day, of a dataset.
+    pub(crate) fn days(&self, dataset: &str) -> Option<&Days> {
+        self.accounts.get(dataset).map(Account::days)
     }
 
     /// Every total that is not zero, by dataset, window and unit.

@@ -90,7 +90,8 @@ fn is_grouped(alert: &Alert) -> bool {
         AlertKind::Threshold { .. }
         | AlertKind::Exceeded
         | AlertKind::UnclassifiedEgress
-        | AlertKind::UnfollowedCopy => false,
+        | AlertKind::UnfollowedCopy
+        | AlertKind::Behaviour { .. } => false,
         AlertKind::UnmatchedSensitive
         | AlertKind::OpaqueSensitive
         | AlertKind::UnknownPerson

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::budget::{Unit, Window};
+use crate::detect::Detector;
 use crate::meter::Meter;
 
 /// The judgement of one execution before it runs.
@@ -167,6 +168,13 @@ pub enum AlertKind {
     UnclassifiedEgress,
     /// Many statements ask about values and let none out.
     Probe,
+    /// Somebody does what is not usual.
+    Behaviour {
+        /// What found it.
+        detector: Detector,
+        /// Somebody should look at once.
+        grave: bool,
+    },
     /// Words of the server were kept back.
     Withheld,
     /// Observe mode: would have been refused.

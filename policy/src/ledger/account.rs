@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use super::days::{Days, day_of};
 use super::ring::Ring;
 use super::{LedgerTime, RecordKey};
 use crate::budget::{Amounts, Unit, Window};
@@ -50,14 +51,17 @@ pub(crate) type KeyState = BuildHasherDefault<KeyHasher>;
 /// A mark that was passed and told: rule, window, unit, percent (`u8::MAX` for the limit itself).
 pub(crate) type Mark = (Arc<str>, Window, Unit, u8);
 
-/// Records to add to each window, in the order of [`Window::LEDGER`].
+/// Records to add to each window, in the order of [`Window::LEDGER`], and to the day.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally([u64; 4]);
+pub(crate) struct Tally {
+    windows: [u64; 4],
+    today: u64,
+}
 
 impl Tally {
     /// Records that cannot be told apart.
     pub(crate) fn add(&mut self, records: u64) {
-        for added in &mut self.0 {
+        for added in self.windows.iter_mut().chain([&mut self.today]) {
             *added = added.saturating_add(records);
         }
     }
@@ -68,6 +72,8 @@ impl Tally {
 pub(crate) struct Account {
     keys: HashMap<RecordKey, LedgerTime, KeyState>,
     rings: [Ring; 4],
+    /// Distinct records of each day, for what is usual.
+    days: Days,
     /// What running meters may still release.
     pub(crate) reserved: Amounts,
     marks: Vec<Mark>,
@@ -78,6 +84,7 @@ impl Default for Account {
         Account {
             keys: HashMap::default(),
             rings: Window::LEDGER.map(Ring::new),
+            days: Days::default(),
             reserved: Amounts::default(),
             marks: Vec::new(),
         }
@@ -96,12 +103,13 @@ impl Account {
     /// a batch of rows costs each window one addition.
     pub(crate) fn tally_key(&mut self, key: RecordKey, tally: &mut Tally, now: LedgerTime) {
         if let Some(charged) = self.keys.get_mut(&key) {
-            for (ring, added) in self.rings.iter_mut().zip(&mut tally.0) {
+            for (ring, added) in self.rings.iter_mut().zip(&mut tally.windows) {
                 if !ring.is_same_bucket(*charged, now) {
                     ring.take_record(*charged, now);
                     *added += 1;
                 }
             }
+            tally.today += u64::from(day_of(*charged) != day_of(now));
             *charged = now;
             return;
         }
@@ -109,18 +117,17 @@ impl Account {
             self.forget(now);
         }
         self.keys.insert(key, now);
-        for added in &mut tally.0 {
-            *added += 1;
-        }
+        tally.add(1);
     }
 
     /// Adds what was gathered. Must follow [`tally_key`](Account::tally_key) with the same `now`, before any sum is read.
     pub(crate) fn flush(&mut self, tally: &Tally, now: LedgerTime) {
-        for (ring, added) in self.rings.iter_mut().zip(tally.0) {
+        for (ring, added) in self.rings.iter_mut().zip(tally.windows) {
             if added > 0 {
                 ring.add(Amounts { records: added, ..Amounts::default() }, now);
             }
         }
+        self.days.add(day_of(now), tally.today);
     }
 
     /// Counts records that cannot be told apart.
@@ -161,6 +168,11 @@ impl Account {
         place(window).map_or(0, |index| self.rings[index].sum(now).of(unit))
     }
 
+    /// Distinct records of each day.
+    pub(crate) fn days(&self) -> &Days {
+        &self.days
+    }
+
     /// When a record was last charged; `None` when it is not remembered.
     pub(crate) fn charged(&self, key: RecordKey) -> Option<LedgerTime> {
         self.keys.get(&key).copied()
@@ -186,6 +198,7 @@ impl Account {
             for ring in &mut self.rings {
                 ring.add(amounts, now);
             }
+            self.days.add(day_of(now), amounts.records);
         }
     }
 

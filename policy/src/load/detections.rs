@@ -14,6 +14,7 @@ pub(super) fn detect<'a>(raw: Option<&'a Lenient<RawDetect>>, names: &Names<'a>)
     Some(Detect {
         probes: all(&written.probes, PROBES_DEFAULT, names)?,
         guesses: all(&written.guesses, GUESSES_DEFAULT, names)?,
+        watches: Vec::new(),
     })
 }
 

@@ -236,6 +236,8 @@ pub fn alert(kind: AlertKind) -> (&'static str, Severity) {
         AlertKind::UnknownPerson => ("unknown-person", Severity::Medium),
         AlertKind::UnclassifiedEgress => ("unclassified-egress", Severity::Medium),
         AlertKind::Probe => ("probe", Severity::High),
+        AlertKind::Behaviour { detector, grave: true } => (detector.word(), Severity::High),
+        AlertKind::Behaviour { detector, grave: false } => (detector.word(), Severity::Medium),
         AlertKind::Withheld => ("withheld", Severity::Medium),
         AlertKind::WouldRefuse => ("would-refuse", Severity::Medium),
         AlertKind::WouldCut => ("would-cut", Severity::High),
