@@ -7,8 +7,10 @@ mod copy;
 pub mod engine;
 pub mod error;
 pub mod frame;
+pub mod login;
 pub mod prepared;
 pub mod row;
+pub mod scram;
 pub mod startup;
 #[cfg(test)]
 mod tests;
