@@ -188,6 +188,8 @@ name = "bench"
 engine = "{engine}"
 address = "127.0.0.1:{port}"
 upstream = "server"
+[listener.auth]
+mode = "relay"
 [[upstream]]
 name = "server"
 engine = "{engine}"

@@ -181,6 +181,9 @@ engine = \"{engine}\"
 address = \"{}\"
 upstream = \"{name}\"
 
+[listener.auth]
+mode = \"relay\"
+
 [[upstream]]
 name = \"{name}\"
 engine = \"{engine}\"

@@ -302,6 +302,11 @@ fn decode_keys(text: &str) -> Vec<RecordKey> {
     bytes.chunks_exact(16).map(key).collect()
 }
 
+/// A key for another purpose, from which this one cannot be found.
+pub fn derive(key: &[u8], purpose: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), purpose).as_ref().to_vec()
+}
+
 /// The key that record keys are hashed with, from its file; made at the first start. With another key nobody's
 /// re-reading would be recognised, so it is never replaced silently.
 ///

@@ -9,7 +9,10 @@ use tokio::net::TcpStream;
 use weir_policy::relation::Engine;
 use weir_wire::mysql::handshake::Capabilities;
 
+use crate::config::{ListenerAuth, MappedAccount};
+use crate::identity::verifiers::Verifiers;
 use crate::session::gate::FunctionCalls;
+use crate::tls::Certificate;
 
 /// How long an idle peer may be silent before the kernel asks whether it still lives.
 const KEEPALIVE_IDLE_SECS: u64 = 30;
@@ -26,6 +29,10 @@ pub struct Route {
     pub name: String,
     /// TLS towards clients, when offered.
     pub client_tls: Option<ClientTls>,
+    /// What is accepted as a login.
+    pub auth: ListenerAuth,
+    /// What passwords are judged by, where Weir judges them.
+    pub verifiers: Option<Arc<Verifiers>>,
     /// The server.
     pub upstream: Arc<Upstream>,
     /// Longest message in bytes.
@@ -52,6 +59,8 @@ pub struct Route {
 pub struct ClientTls {
     /// Certificate and protocols.
     pub config: Arc<rustls::ServerConfig>,
+    /// What clients are shown.
+    pub certificate: Arc<Certificate>,
     /// Whether plain connections are refused.
     pub required: bool,
 }
@@ -68,6 +77,8 @@ pub struct Upstream {
     pub tls: Option<UpstreamTls>,
     /// How long a connection attempt may take.
     pub connect_timeout: Duration,
+    /// Accounts that stand for many people; the first that is for a login serves it.
+    pub accounts: Vec<MappedAccount>,
 }
 
 /// TLS towards an upstream.

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use weir_audit_store::Urgency;
 use weir_audit_store::event::{Body, Policy, PolicyOutcome, Severity};
+use zeroize::Zeroizing;
 
 use crate::admin::{self, Admin};
 use crate::alert::Alerts;
@@ -16,9 +17,11 @@ use crate::audit::{Recorder, words};
 use crate::budgets::{self, Budgets};
 use crate::cancel::CancelKeys;
 use crate::catalog::Catalogs;
-use crate::config::{Config, Upstream};
+use crate::config::{Config, PasswordCheck, Upstream};
 use crate::copies::Copies;
 use crate::end::{Phase, Signals};
+use crate::identity::backoff::Backoff;
+use crate::identity::verifiers::Verifiers;
 use crate::listener::Workers;
 use crate::policies::Policies;
 use crate::route::{self, Route};
@@ -37,7 +40,7 @@ const OBSERVE: Duration = Duration::from_secs(1);
 /// # Errors
 /// What keeps the process from starting, in words for the operator.
 pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
-    let (routes, certificates) = routes(config)?;
+    let (routes, files) = routes(config)?;
     let policies = Policies::load(config)?;
     let metrics = telemetry::install()?;
     let (phase, phases) = watch::channel(Phase::Running);
@@ -76,7 +79,7 @@ pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
                     tokio::task::spawn_local(admin::serve(socket, admin));
                 }
                 tokio::task::spawn_local(signals.watch(phase, config.limits.drain, reload));
-                tokio::task::spawn_local(reload_files(reloads, certificates, Arc::clone(&shared)));
+                tokio::task::spawn_local(reload_files(reloads, files, Arc::clone(&shared)));
                 tokio::task::spawn_local(observe(Arc::clone(&shared.recorder)));
                 tokio::select! {
                     () = accepting => {}
@@ -109,6 +112,7 @@ fn open(
     let key = budgets::record_key(&config.state_dir.join("record.key"))?;
     let alerts = Alerts::open(config.alert_file.as_deref())?;
     let (recorder, recovery) = Recorder::open(&config.audit, alerts)?;
+    let mock_secret = Zeroizing::new(budgets::derive(&key, b"verifiers of accounts that do not exist"));
     let budgets = Budgets::new(recorder.clock(), &key);
     let started = Instant::now();
     let copies = Copies::default();
@@ -135,6 +139,8 @@ fn open(
         catalogs: Catalogs::new(config)?,
         durability: config.audit.durability,
         sessions: AtomicU64::new(0),
+        backoff: Backoff::default(),
+        mock_secret,
     })
 }
 
@@ -152,15 +158,25 @@ async fn observe(recorder: Arc<Recorder>) {
 }
 
 /// Reads files again when a signal asks for it. What is not usable is told and changes nothing.
-async fn reload_files(
-    mut reloads: mpsc::Receiver<()>,
-    certificates: Vec<(String, Arc<Certificate>)>,
-    shared: Arc<Shared>,
-) {
+async fn reload_files(mut reloads: mpsc::Receiver<()>, files: Files, shared: Arc<Shared>) {
     while reloads.recv().await.is_some() {
-        tracing::info!("SIGHUP: policy, directory and certificates are read again, the configuration is not");
+        tracing::info!(
+            "SIGHUP: policy, directory, certificates and verifiers are read again, the configuration is not"
+        );
         reload_policy(&shared);
-        for (listener, certificate) in &certificates {
+        for (listener, verifiers) in &files.verifiers {
+            let reloaded = verifiers.reload();
+            telemetry::reloaded(reloaded.is_ok());
+            match reloaded {
+                Ok(accounts) => tracing::info!(%listener, accounts, "SIGHUP: verifiers are in force"),
+                Err(reason) => {
+                    tracing::error!(%listener, %reason, "SIGHUP: the verifiers in use stay");
+                    let title = format!("verifiers were rejected at reload, those before stay: {reason}");
+                    shared.recorder.alert_operator("verifiers-rejected", title, Severity::High);
+                }
+            }
+        }
+        for (listener, certificate) in &files.certificates {
             let reloaded = certificate.reload();
             telemetry::reloaded(reloaded.is_ok());
             match reloaded {
@@ -220,22 +236,33 @@ async fn futures_join(accepts: Vec<impl Future<Output = ()>>) {
     .await;
 }
 
-/// Routes and certificates that can be exchanged, by listener.
-type Routes = (Vec<Arc<Route>>, Vec<(String, Arc<Certificate>)>);
+/// Files that can be exchanged while sessions run, by listener.
+#[derive(Default)]
+struct Files {
+    certificates: Vec<(String, Arc<Certificate>)>,
+    verifiers: Vec<(String, Arc<Verifiers>)>,
+}
 
-fn routes(config: &Config) -> Result<Routes, String> {
+fn routes(config: &Config) -> Result<(Vec<Arc<Route>>, Files), String> {
     let mut routes = Vec::new();
-    let mut certificates = Vec::new();
+    let mut files = Files::default();
     for listener in &config.listeners {
         let upstream = config
             .upstream(&listener.upstream)
             .ok_or_else(|| format!("listener `{}` names an upstream that is not there", listener.name))?;
         let certificate = listener.tls.as_ref().map(Certificate::load).transpose()?;
         let client_tls = certificate.as_ref().map(|certificate| certificate.client_tls(listener.engine)).transpose()?;
-        certificates.extend(certificate.map(|certificate| (listener.name.clone(), certificate)));
+        files.certificates.extend(certificate.map(|certificate| (listener.name.clone(), certificate)));
+        let verifiers = match &listener.auth.password {
+            Some(PasswordCheck::Verify { verifiers }) => Some(Arc::new(Verifiers::load(verifiers)?)),
+            Some(PasswordCheck::Relay | PasswordCheck::Token(_)) | None => None,
+        };
+        files.verifiers.extend(verifiers.clone().map(|verifiers| (listener.name.clone(), verifiers)));
         routes.push(Arc::new(Route {
             name: listener.name.clone(),
             client_tls,
+            auth: listener.auth.clone(),
+            verifiers,
             upstream: Arc::new(target(upstream)?),
             frame_bytes_max: config.limits.frame_bytes_max,
             pipeline_max: config.limits.pipeline_max,
@@ -251,7 +278,7 @@ fn routes(config: &Config) -> Result<Routes, String> {
             withheld: listener.withheld.with(upstream.withheld),
         }));
     }
-    Ok((routes, certificates))
+    Ok((routes, files))
 }
 
 fn target(upstream: &Upstream) -> Result<route::Upstream, String> {
@@ -261,5 +288,6 @@ fn target(upstream: &Upstream) -> Result<route::Upstream, String> {
         address: upstream.address.clone(),
         tls: tls::client(&upstream.tls, upstream.engine)?,
         connect_timeout: CONNECT_TIMEOUT,
+        accounts: upstream.accounts.clone(),
     })
 }

@@ -1,6 +1,8 @@
 //! TLS of both legs, built once at the start: rustls with aws-lc-rs, nothing below TLS 1.2. Certificates towards clients
 //! can be read again while sessions run; new handshakes then use the new one.
 
+mod end_point;
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -61,7 +63,13 @@ impl Certificate {
         // either: database connections are long, and a handshake is little beside a login.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(route::ClientTls { config: Arc::new(config), required: self.files.required })
+        Ok(route::ClientTls { config: Arc::new(config), certificate: Arc::clone(self), required: self.files.required })
+    }
+
+    /// What a login can be bound to of the certificate that clients are shown now. `None`: nothing.
+    pub fn end_point(&self) -> Option<Vec<u8>> {
+        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        current.cert.first().and_then(|certificate| end_point::hash(certificate))
     }
 
     /// Reads the files again; when they are not usable, the certificate in use stays.
@@ -175,6 +183,7 @@ pub(crate) mod tests {
             certificate: folder.path().join("server.crt"),
             key: folder.path().join("server.key"),
             required: true,
+            client_ca: None,
         };
         let place = |certificate: &Path, key: &Path| {
             std::fs::copy(certificate, &files.certificate).unwrap();

@@ -13,6 +13,9 @@ engine = "{engine}"
 address = "127.0.0.1:1"
 upstream = "oracle"
 
+[listener.auth]
+mode = "relay"
+
 [[upstream]]
 name = "oracle"
 engine = "{engine}"

@@ -41,6 +41,10 @@ pub struct WeirOptions {
     pub audit: Vec<String>,
     /// Lines of `[listener.tls]`; a plain listener when there are none.
     pub listener_tls: Vec<String>,
+    /// Lines of `[listener.auth]`.
+    pub listener_auth: Vec<String>,
+    /// Tables below the upstream: `[[upstream.account]]`.
+    pub upstream_accounts: String,
     /// Lines of the upstream about TLS.
     pub upstream_tls: Vec<String>,
     /// Where everything lasting goes; a folder beside the configuration when `None`.
@@ -62,6 +66,8 @@ impl WeirOptions {
             allow: Vec::new(),
             audit: Vec::new(),
             listener_tls: Vec::new(),
+            listener_auth: vec!["mode = \"relay\"".to_owned()],
+            upstream_accounts: String::new(),
             upstream_tls: vec!["tls = \"off\"".to_owned()],
             state_dir: None,
         }
@@ -308,7 +314,7 @@ name = \"support{suffix}\"
 engine = \"{word}\"
 address = \"{address}\"
 upstream = \"support-db{suffix}\"
-{}[[upstream]]
+{}{}[[upstream]]
 name = \"support-db{suffix}\"
 engine = \"{word}\"
 address = \"{upstream}\"
@@ -317,10 +323,12 @@ address = \"{upstream}\"
 user = \"{}\"
 password_file = \"catalog.password\"
 refresh_secs = 1
-",
+{}",
             section("listener.tls", &options.listener_tls),
+            section("listener.auth", &options.listener_auth),
             options.upstream_tls.join("\n"),
             fixture::CATALOG_ACCOUNT,
+            options.upstream_accounts,
         )
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use weir_policy::relation::Engine;
+use zeroize::Zeroizing;
 
 use crate::config::{CatalogAccount, Upstream};
 use crate::route::{UpstreamTls, tune};
@@ -56,7 +57,7 @@ impl Account {
     }
 
     /// Read each time, so that a changed password needs no restart.
-    pub(super) fn password(&self) -> Result<Option<String>, String> {
+    pub(super) fn password(&self) -> Result<Option<Zeroizing<String>>, String> {
         self.catalog.password.read()
     }
 

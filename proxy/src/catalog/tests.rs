@@ -80,7 +80,7 @@ pub(super) fn config_of(
         "weir.toml",
         format!(
             "state_dir = 'state'\npolicy = 'policy.yaml'\n[[listener]]\nengine = '{engine}'\naddress = '127.0.0.1:1'\n\
-             upstream = 'db'\n[[upstream]]\nname = 'db'\nengine = '{engine}'\naddress = '{address}'\n{tls}\n\
+             upstream = 'db'\n[listener.auth]\nmode = 'relay'\n[[upstream]]\nname = 'db'\nengine = '{engine}'\naddress = '{address}'\n{tls}\n\
              [upstream.catalog]\nuser = '{user}'\npassword_file = 'password'\nrefresh_secs = {refresh_secs}\n"
         ),
     );

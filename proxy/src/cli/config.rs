@@ -8,8 +8,9 @@ use clap::Subcommand;
 use super::output::{Output, complain};
 use super::{Failure, load};
 use crate::catalog::{Catalogs, Freshness};
-use crate::config::Config;
+use crate::config::{Config, PasswordCheck};
 use crate::identity::Directory;
+use crate::identity::verifiers::Verifiers;
 use crate::tls::{self, Certificate};
 
 /// What there is to do with a configuration.
@@ -60,12 +61,19 @@ pub(super) fn run<W: Write>(command: &ConfigCommand, output: &mut Output<W>) -> 
 fn files(config: &Config) -> Result<(), Failure> {
     for listener in &config.listeners {
         let tls = listener.tls.as_ref().map(Certificate::load).transpose();
-        tls.map_err(|reason| Failure::environment(format!("listener `{}`: {reason}", listener.name)))?;
+        let told = |reason| Failure::environment(format!("listener `{}`: {reason}", listener.name));
+        tls.map_err(told)?;
+        if let Some(PasswordCheck::Verify { verifiers }) = &listener.auth.password {
+            Verifiers::load(verifiers).map_err(told)?;
+        }
     }
     for upstream in &config.upstreams {
         let told = |reason| Failure::environment(format!("upstream `{}`: {reason}", upstream.name));
         tls::client(&upstream.tls, upstream.engine).map_err(told)?;
         upstream.catalog.password.read().map_err(told)?;
+        for account in &upstream.accounts {
+            account.secret.read().map_err(told)?;
+        }
     }
     if let Some(directory) = &config.directory {
         Directory::load(directory).map_err(Failure::bad_input)?;
@@ -102,6 +110,7 @@ mod tests {
 
     const CONFIG: &str = "state_dir = 'state'\npolicy = 'policy.yaml'\ndirectory = 'people.yaml'\n\
         [[listener]]\nengine = 'postgres'\naddress = '127.0.0.1:6432'\nupstream = 'db'\n\
+        [listener.auth]\nmode = 'relay'\n\
         [[upstream]]\nname = 'db'\nengine = 'postgres'\naddress = '127.0.0.1:1'\ntls = 'off'\n\
         [upstream.catalog]\nuser = 'weir_catalog'\n";
 
@@ -156,7 +165,8 @@ mod tests {
         assert_eq!(check(&folder, &config, &[], false).0, 0);
         assert_eq!(
             check(&folder, &config, &[], true),
-            (FINDING, "1 warning(s), and --strict was asked for".to_owned())
+            (FINDING, "2 warning(s), and --strict was asked for".to_owned()),
+            "no directory, and logins that are relayed"
         );
     }
 
@@ -164,7 +174,7 @@ mod tests {
     fn the_example_is_a_good_configuration() {
         let desk = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/support-desk");
         let config = Config::load(&desk.join("weir.toml")).unwrap();
-        assert_eq!(config.warnings(), Vec::<String>::new());
+        assert_eq!(config.warnings().len(), 1, "only that logins are relayed: {:?}", config.warnings());
         let directory = Directory::load(config.directory.as_ref().unwrap()).unwrap();
         let who = |account: &str| {
             directory.resolve("support-db", &crate::identity::Login::relayed(account), None, "").person.to_string()

@@ -7,6 +7,7 @@ mod config;
 mod moment;
 mod output;
 mod policy;
+mod verifiers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +70,9 @@ enum Command {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Keep the file of verifiers, by which Weir judges passwords.
+    #[command(subcommand)]
+    Verifiers(verifiers::VerifiersCommand),
 }
 
 /// Why a command did not do what it was asked.
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command, &mut output),
         Command::Catalog(command) => catalog::run(&command, &mut output),
         Command::Audit(command) => audit::run(&command, &mut output),
+        Command::Verifiers(command) => verifiers::run(&command, &mut output),
     };
     match done.and_then(|()| output.finish()) {
         Ok(()) => ExitCode::SUCCESS,

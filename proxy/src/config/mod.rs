@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: secrets come from files that only their owner can read, or from the environment; never from here.
 
+mod door;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,11 @@ use std::time::Duration;
 
 use weir_policy::relation::Engine;
 use weir_wire::mysql::handshake::Capabilities;
+use zeroize::Zeroizing;
+
+use crate::identity::secrets::read_private;
+
+pub use door::{KeySource, ListenerAuth, MappedAccount, PasswordCheck, RoleName, RolePart, Selector, TokenCheck};
 
 /// Longest file, bytes: hundreds of listeners fit.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -64,6 +70,8 @@ pub struct Listener {
     pub upstream: String,
     /// TLS towards clients.
     pub tls: Option<ListenerTls>,
+    /// What is accepted as a login.
+    pub auth: ListenerAuth,
     /// Capabilities of the MySQL protocol that clients are not offered, beside those that Weir never offers.
     pub withheld: Capabilities,
 }
@@ -77,6 +85,8 @@ pub struct ListenerTls {
     pub key: PathBuf,
     /// Whether plain connections are refused.
     pub required: bool,
+    /// Authorities that sign clients' certificates, PEM; `None`: clients show none.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// A database server.
@@ -94,6 +104,8 @@ pub struct Upstream {
     pub withheld: Capabilities,
     /// Weir's own account for the catalog.
     pub catalog: CatalogAccount,
+    /// Accounts that stand for many people; the first that is for a login serves it.
+    pub accounts: Vec<MappedAccount>,
 }
 
 /// Protection of the leg to an upstream.
@@ -232,6 +244,13 @@ impl Config {
             }
         }
         for listener in &self.listeners {
+            if listener.auth.is_relayed() {
+                warnings.push(format!(
+                    "listener `{}` has mode = \"relay\": whoever knows an account's password is taken for its owner by the \
+                     database server, and weir believes it; records say auth=relayed",
+                    listener.name
+                ));
+            }
             if listener.tls.is_none() && !listener.address.ip().is_loopback() {
                 warnings.push(format!(
                     "listener `{}` has no [listener.tls] and serves other machines: whoever is on the way can read and \
@@ -260,21 +279,15 @@ impl PasswordSource {
     ///
     /// # Errors
     /// A file that is missing or readable by others, or a variable that is not set.
-    pub fn read(&self) -> Result<Option<String>, String> {
-        use std::os::unix::fs::PermissionsExt;
+    pub fn read(&self) -> Result<Option<Zeroizing<String>>, String> {
         match self {
             PasswordSource::Absent => Ok(None),
-            PasswordSource::Environment(name) => {
-                std::env::var(name).map(Some).map_err(|_| format!("environment variable `{name}` is not set"))
-            }
+            PasswordSource::Environment(name) => std::env::var(name)
+                .map(|value| Some(Zeroizing::new(value)))
+                .map_err(|_| format!("environment variable `{name}` is not set")),
             PasswordSource::File(path) => {
-                let shown = path.display();
-                let metadata = std::fs::metadata(path).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
-                if metadata.permissions().mode() & 0o077 != 0 {
-                    return Err(format!("`{shown}` can be read by others: run `chmod 600 {shown}`"));
-                }
-                let text = read_bounded(path, PASSWORD_BYTES_MAX).map_err(|message| format!("`{shown}` {message}"))?;
-                Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+                let text = read_private(path, PASSWORD_BYTES_MAX)?;
+                Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())))
             }
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Values that a check may refuse are `Spanned`, so that the refusal can name their line and column.
 
+mod door;
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -83,6 +85,7 @@ struct RawListener {
     address: Spanned<SocketAddr>,
     upstream: Spanned<String>,
     tls: Option<RawListenerTls>,
+    auth: Option<door::RawAuth>,
     #[serde(default)]
     withhold: Vec<Spanned<String>>,
 }
@@ -94,6 +97,7 @@ struct RawListenerTls {
     key: PathBuf,
     #[serde(default)]
     mode: RawTlsMode,
+    client_ca: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize, PartialEq)]
@@ -115,6 +119,8 @@ struct RawUpstream {
     ca: Option<Spanned<PathBuf>>,
     server_name: Option<Spanned<String>>,
     catalog: RawCatalog,
+    #[serde(default)]
+    account: Vec<door::RawAccount>,
     #[serde(default)]
     withhold: Vec<Spanned<String>>,
 }
@@ -313,7 +319,7 @@ fn listeners(raw: Vec<RawListener>, upstreams: &[Upstream], base: &Path) -> Resu
         }
         if let Some(other) = listeners.iter().find(|other| other.address == address && address.port() != 0) {
             return Err(problem(
-                Some(place),
+                Some(place.clone()),
                 format!("listener `{name}` has the address of `{}`, {address}", other.name),
                 "give each listener a port of its own",
             ));
@@ -323,8 +329,17 @@ fn listeners(raw: Vec<RawListener>, upstreams: &[Upstream], base: &Path) -> Resu
             certificate: base.join(tls.certificate),
             key: base.join(tls.key),
             required: tls.mode == RawTlsMode::Require,
+            client_ca: tls.client_ca.map(|path| base.join(path)),
         });
-        listeners.push(Listener { engine, withheld, address, upstream: raw.upstream.into_inner(), tls, name });
+        let around = door::Around {
+            name: &name,
+            place,
+            has_tls: tls.is_some(),
+            requires_tls: tls.as_ref().is_some_and(|tls| tls.required),
+            has_client_ca: tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+        };
+        let auth = raw.auth.unwrap_or_default().check(&around, base)?;
+        listeners.push(Listener { engine, withheld, address, upstream: raw.upstream.into_inner(), tls, auth, name });
     }
     Ok(listeners)
 }
@@ -391,7 +406,8 @@ impl RawUpstream {
             },
         };
         let withheld = withheld(self.withhold, engine, "upstream", &name)?;
-        Ok(Upstream { catalog: self.catalog.check(&name, base)?, withheld, engine, name, address, tls })
+        let accounts = door::accounts(self.account, &name, engine, base)?;
+        Ok(Upstream { catalog: self.catalog.check(&name, base)?, accounts, withheld, engine, name, address, tls })
     }
 }
 

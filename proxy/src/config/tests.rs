@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir_tests::scratch::Scratch;
 
-use super::{Capabilities, Config, Durability, Engine, PasswordSource, UpstreamTls};
+use super::{Capabilities, Config, Durability, Engine, MappedAccount, PasswordCheck, PasswordSource, UpstreamTls};
 
 const GOOD: &str = r#"state_dir = "state"
 policy = "policy.yaml"
@@ -13,6 +13,8 @@ policy = "policy.yaml"
 engine = "postgres"
 address = "127.0.0.1:6432"
 upstream = "db"
+[listener.auth]
+mode = "relay"
 [[upstream]]
 name = "db"
 engine = "postgres"
@@ -69,6 +71,10 @@ upstream = "support-db"
 certificate = "server.crt"
 key = "server.key"
 mode = "prefer"
+client_ca = "clients.pem"
+[listener.auth]
+mode = ["certificate", "verify"]
+verifiers = "verifiers"
 [[upstream]]
 name = "support-db"
 engine = "postgres"
@@ -78,6 +84,14 @@ ca = "ca.pem"
 user = "weir_catalog"
 password_env = "WEIR_CATALOG"
 refresh_secs = 5
+[[upstream.account]]
+user = "app"
+secret_file = "app.password"
+for = ["alice", "group:support", "person:bob"]
+set_role = "desk_{person}"
+[[upstream.account]]
+user = "rest"
+secret_env = "WEIR_REST"
 [audit]
 dir = "log"
 durability = "all"
@@ -106,7 +120,22 @@ replication = false
     let UpstreamTls::VerifyFull { ca, server_name } = &config.upstreams[0].tls else { panic!("verified by default") };
     assert!(ca.ends_with("ca.pem") && ca.is_absolute());
     assert_eq!(server_name, "fd00::1");
-    assert!(config.listeners[0].tls.as_ref().is_some_and(|tls| !tls.required));
+    let tls = config.listeners[0].tls.as_ref().unwrap();
+    assert!(!tls.required && tls.client_ca.as_ref().is_some_and(|path| path.ends_with("clients.pem")));
+    let auth = &config.listeners[0].auth;
+    let verifiers = "/etc/weir/verifiers";
+    assert_eq!(auth.words(), ["certificate", "verify"]);
+    let Some(PasswordCheck::Verify { verifiers: found }) = &auth.password else { panic!("{auth:?}") };
+    assert!(found.ends_with("verifiers") && found.is_absolute(), "{found:?}, as {verifiers}");
+    let [app, rest] = &*config.upstreams[0].accounts else { panic!("two accounts") };
+    assert_eq!(app.set_role.as_ref().unwrap().of("a", "bob"), "desk_bob");
+    let group = |name: &str| [name.to_owned()];
+    let is_for = |account: &MappedAccount, at: &str, person: &str, groups: &[String]| {
+        account.stands_for.iter().any(|selector| selector.matches(at, person, groups))
+    };
+    assert!(is_for(app, "alice", "x", &[]) && is_for(app, "x", "bob", &[]) && is_for(app, "x", "x", &group("support")));
+    assert!(!is_for(app, "bob", "alice", &group("other")) && is_for(rest, "anybody", "x", &[]));
+    assert!(rest.set_role.is_none() && matches!(rest.secret, PasswordSource::Environment(_)));
     assert!(config.allow_function_call);
     assert!(config.warnings().is_empty(), "{:?}", config.warnings());
 }
@@ -162,7 +191,7 @@ fn what_is_wrong_is_told_with_its_place() {
     check(
         "[upstream.catalog]",
         "[allow]\ncommands = [\"query\"]\n[upstream.catalog]",
-        "13:13: `allow.commands` names `query`, which is no command that weir refuses by itself (hint: name some of \
+        "15:13: `allow.commands` names `query`, which is no command that weir refuses by itself (hint: name some of \
          binlog-dump, binlog-dump-gtid, clone, debug, refresh, register-replica, shutdown, \
          subscribe-group-replication-stream, table-dump)",
     );
@@ -175,24 +204,24 @@ fn what_is_wrong_is_told_with_its_place() {
     check(
         "\"127.0.0.1:5432\"",
         "\"db.internal\"",
-        "10:11: upstream `db` has the address `db.internal` (hint: write it as host:port; an IPv6 address stands in \
+        "12:11: upstream `db` has the address `db.internal` (hint: write it as host:port; an IPv6 address stands in \
          brackets)",
     );
     check(
         "tls = \"off\"",
         "tls = \"off\"\nca = \"ca.pem\"",
-        "12:6: upstream `db` has tls = \"off\", and says whom to trust (hint: remove tls = \"off\", or remove ca and \
+        "14:6: upstream `db` has tls = \"off\", and says whom to trust (hint: remove tls = \"off\", or remove ca and \
          server_name)",
     );
     check(
         "user =",
         "password_file = \"a\"\npassword_env = \"B\"\nuser =",
-        "14:16: upstream `db` has both password_file and password_env (hint: keep one of them)",
+        "16:16: upstream `db` has both password_file and password_env (hint: keep one of them)",
     );
     check(
         "[[upstream]]",
         "[limits]\nframe_bytes_max = 10\n[[upstream]]",
-        "8:19: `limits.frame_bytes_max` is 10 (hint: it may be from 16384 to 1073741824)",
+        "10:19: `limits.frame_bytes_max` is 10 (hint: it may be from 16384 to 1073741824)",
     );
     check(
         "state_dir",
@@ -207,25 +236,64 @@ fn what_is_wrong_is_told_with_its_place() {
     check(
         "[[upstream]]",
         "[allow]\nreplication = true\n[[upstream]]",
-        "8:15: `allow.replication` is true, but this version does not carry replication streams (hint: remove it; let \
+        "10:15: `allow.replication` is true, but this version does not carry replication streams (hint: remove it; let \
          replicas connect to the server itself)",
     );
     check(
         "[[upstream]]",
         "[[listener]]\nname = \"127.0.0.1:6432\"\nengine = \"postgres\"\naddress = \"127.0.0.1:1\"\nupstream = \
          \"db\"\n[[upstream]]",
-        "8:8: two listeners are named `127.0.0.1:6432` (hint: rename one: records tell listeners apart by name)",
+        "10:8: two listeners are named `127.0.0.1:6432` (hint: rename one: records tell listeners apart by name)",
     );
     check(
         "[[upstream]]",
         "[[listener]]\nname = \"b\"\nengine = \"postgres\"\naddress = \"127.0.0.1:6432\"\nupstream = \"db\"\n[[upstream]]",
-        "10:11: listener `b` has the address of `127.0.0.1:6432`, 127.0.0.1:6432 (hint: give each listener a port of its \
+        "12:11: listener `b` has the address of `127.0.0.1:6432`, 127.0.0.1:6432 (hint: give each listener a port of its \
          own)",
     );
     check(
-        "[[listener]]\nengine = \"postgres\"\naddress = \"127.0.0.1:6432\"\nupstream = \"db\"\n",
+        "[[listener]]\nengine = \"postgres\"\naddress = \"127.0.0.1:6432\"\nupstream = \"db\"\n[listener.auth]\nmode = \"relay\"\n",
         "",
         " there is no [[listener]] (hint: add one with engine, address and upstream)",
+    );
+    check(
+        "[listener.auth]\nmode = \"relay\"\n",
+        "",
+        "5:11: listener `127.0.0.1:6432` is to verify logins, and has no verifiers (hint: give verifiers in \
+         [listener.auth], a file that `weir verifiers import` makes from the server's own, or set mode = \"relay\" to leave \
+         the judgement to the server)",
+    );
+    let mode = |written: &str, expected: &str| check("mode = \"relay\"", written, expected);
+    mode(
+        "mode = [\"relay\", \"certificate\"]",
+        "8:8: listener `127.0.0.1:6432` has modes of authentication that do not stand together (hint: name one of verify, \
+         certificate, token and relay, or certificate with verify or token)",
+    );
+    mode(
+        "mode = \"certificate\"",
+        "8:8: listener `127.0.0.1:6432` takes certificates, and does not say whose (hint: give client_ca in [listener.tls], \
+         a PEM file of the authorities that sign clients' certificates)",
+    );
+    mode(
+        "mode = \"token\"\ntoken = { issuer = \"i\", audience = \"a\", keys = \"k\" }",
+        "8:8: listener `127.0.0.1:6432` takes tokens, and clients may send them in clear (hint: give [listener.tls] a \
+         certificate and a key, with mode = \"require\")",
+    );
+    mode(
+        "mode = \"relay\"\nverifiers = \"v\"",
+        "9:13: listener `127.0.0.1:6432` has verifiers, and does not verify (hint: add \"verify\" to the mode in \
+         [listener.auth], or remove verifiers)",
+    );
+    check(
+        "user = \"weir_catalog\"",
+        "user = \"weir_catalog\"\n[[upstream.account]]\nuser = \"app\"\nfor = [\"team:x\"]",
+        "18:8: `for` names `team:x` (hint: name accounts of clients, or `person:name` and `group:name` of the directory)",
+    );
+    check(
+        "user = \"weir_catalog\"",
+        "user = \"weir_catalog\"\n[[upstream.account]]\nuser = \"app\"\nset_role = \"{who}\"",
+        "18:12: set_role of account `app` is `{who}`, which is no name of a role (hint: write a name in which {account} and \
+         {person} may stand)",
     );
     // Not TOML at all: the place is what matters.
     let told = load(&GOOD.replacen("policy =", "policy = =", 1)).unwrap_err();
@@ -250,7 +318,8 @@ fn what_leaves_the_machine_unprotected_is_warned_of() {
     let warnings = config.warnings();
     let about = |word: &str| warnings.iter().any(|warning| warning.contains(word));
     assert!(about("upstream `db`") && about("listener `0.0.0.0:6432`") && about("admin") && about("directory"));
-    assert_eq!(load(GOOD).unwrap().warnings().len(), 1, "only the directory");
+    assert!(about("listener `0.0.0.0:6432` has mode = \"relay\""));
+    assert_eq!(load(GOOD).unwrap().warnings().len(), 2, "the directory, and logins that are relayed");
 }
 
 #[test]
@@ -264,7 +333,7 @@ fn passwords_come_from_private_files_only() {
         let read = source.read();
         assert_eq!(read.is_ok(), accepted, "{mode:o}: {read:?}");
         match read {
-            Ok(password) => assert_eq!(password.as_deref(), Some("pa ss")),
+            Ok(password) => assert_eq!(password.as_ref().map(|password| password.as_str()), Some("pa ss")),
             Err(message) => assert!(message.contains("chmod 600"), "{message}"),
         }
     }

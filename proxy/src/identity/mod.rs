@@ -3,8 +3,11 @@
 //! INVARIANT: an account that the directory does not name resolves to an unknown person of its own, never to somebody;
 //! and no account stands behind two people, or a budget could be charged to either.
 
+pub mod backoff;
 mod date;
 mod login;
+pub mod secrets;
+pub mod verifiers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;

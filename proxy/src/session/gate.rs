@@ -123,6 +123,8 @@ pub struct Gate {
     pieces: Pieces,
     /// Settings of the session's own that were given values so far: what a question reads of them is another value.
     settings: u64,
+    /// The role that the session began with is not to be left.
+    holds_role: bool,
 }
 
 impl Gate {
@@ -151,6 +153,7 @@ impl Gate {
             is_notification_withheld: false,
             pieces: Pieces::default(),
             settings: 0,
+            holds_role: false,
         }
     }
 
@@ -227,6 +230,9 @@ impl Gate {
             return Judgement::Renew;
         }
         self.mind.judged();
+        if let Some(refusal) = self.leaves_role(&understood) {
+            return Judgement::Refuse(refusal);
+        }
         self.statements += 1;
         let judged = self.admit(known, understood, values, piece, started);
         telemetry::judged(

@@ -27,6 +27,7 @@ use weir_audit_store::event::{
 };
 use weir_policy::relation::Engine as Family;
 use weir_wire::{Engine, Refusal, WireError, WireSide};
+use zeroize::Zeroizing;
 
 use crate::analyses::Analyses;
 use crate::audit::Recorder;
@@ -36,6 +37,7 @@ use crate::catalog::Catalogs;
 use crate::config::Durability;
 use crate::copies::Copies;
 use crate::end::Phase;
+use crate::identity::backoff::Backoff;
 use crate::identity::{Date, Standing};
 use crate::policies::Policies;
 use crate::route::Route;
@@ -82,14 +84,18 @@ pub enum End {
         /// The database that was tried.
         database: String,
     },
-    /// The upstream did not let the account in.
+    /// The account was not let in.
     LoginFailed {
         /// The account that was tried.
         account: String,
         /// The database that was tried.
         database: String,
-        /// The server's reason.
+        /// The reason that the client was or will be told.
         sqlstate: String,
+        /// How it tried, as records say it.
+        method: &'static str,
+        /// What the client is still to be told; the server has told it where there is nothing.
+        refusal: Option<Box<Refusal>>,
     },
 }
 
@@ -115,6 +121,10 @@ pub struct Shared {
     pub durability: Durability,
     /// Numbers sessions.
     pub sessions: AtomicU64,
+    /// Wrong passwords.
+    pub backoff: Backoff,
+    /// What the verifiers of accounts that do not exist are made up from; the same after a restart.
+    pub mock_secret: Zeroizing<Vec<u8>>,
 }
 
 impl Shared {
@@ -144,7 +154,7 @@ async fn speak<P: Protocol>(
 ) -> End {
     let mut client = Leg::new(Stream::Plain(socket));
     // Boxed: what a start-up needs must not be part of each idle session.
-    let opening = Box::pin(protocol.open(shared, route, &mut client));
+    let opening = Box::pin(protocol.open(shared, route, peer, &mut client));
     let opened = tokio::time::timeout(route.startup_timeout, opening).await;
     let end = match opened {
         Ok(Ok(Opened::Session(open))) => return run(&mut protocol, shared, route, client, open, peer).await,
@@ -181,10 +191,13 @@ async fn run<P: Protocol>(
                 return end;
             }
         };
-        let Open { upstream, engine, key, cancel, welcome, .. } = *open;
+        let Open { upstream, engine, key, cancel, welcome, holds_role, .. } = *open;
         client.queue(&welcome);
         let started = Instant::now();
-        let gate = Gate::new(mind, route, shared.durability);
+        let mut gate = Gate::new(mind, route, shared.durability);
+        if holds_role {
+            gate.hold_role();
+        }
         let mut relay = Relay::new(client, upstream, engine, gate, route.session_bytes_max);
         let registered = key.map(|key| shared.cancels.register(key, cancel.clone()));
         let end = carry(shared, &mut relay, &cancel, route.upstream_stall).await;
@@ -192,7 +205,7 @@ async fn run<P: Protocol>(
         if matches!(end, End::UserChange) {
             end_records(&mut relay, &end, started);
             client = relay.client;
-            let change = Box::pin(protocol.change_user(shared, route, &mut client, relay.upstream));
+            let change = Box::pin(protocol.change_user(shared, route, peer, &mut client, relay.upstream));
             let end = match tokio::time::timeout(route.startup_timeout, change).await {
                 Ok(Ok(changed)) => {
                     open = changed;
@@ -373,12 +386,12 @@ fn not_opened(shared: &Shared, route: &Route, peer: SocketAddr, end: &End) {
             denial("startup", refusal.message.clone(), refusal.sqlstate)
         }
         End::Broken(error) => denial("protocol", error.to_string(), "08P01"),
-        End::LoginFailed { account, database, sqlstate } => {
+        End::LoginFailed { account, database, sqlstate, method, .. } => {
             session.account.clone_from(account);
             session.database.clone_from(database);
             Body::Authentication(Authentication {
                 outcome: AuthenticationOutcome::Failure,
-                method: "relayed".to_owned(),
+                method: (*method).to_owned(),
                 sqlstate: Some(sqlstate.clone()),
             })
         }
@@ -425,7 +438,7 @@ fn spawn_cancel(target: CancelTarget) -> oneshot::Receiver<()> {
 async fn tell(client: &mut Leg, end: &End, put_farewell: impl FnOnce(&Refusal, &mut Vec<u8>)) {
     let refusal = match end {
         End::Refused(refusal) => refusal.clone(),
-        End::NotAdmitted { refusal, .. } => (**refusal).clone(),
+        End::NotAdmitted { refusal, .. } | End::LoginFailed { refusal: Some(refusal), .. } => (**refusal).clone(),
         End::UpstreamGone => Refusal::new(
             "08006",
             "the database server closed the connection",
@@ -443,7 +456,7 @@ async fn tell(client: &mut Leg, end: &End, put_farewell: impl FnOnce(&Refusal, &
             };
             Refusal::new("08P01", error.to_string(), hint)
         }
-        End::Terminated | End::UserChange | End::ClientGone | End::LoginFailed { .. } => return,
+        End::Terminated | End::UserChange | End::ClientGone | End::LoginFailed { refusal: None, .. } => return,
     };
     let mut bytes = Vec::new();
     put_farewell(&refusal, &mut bytes);

@@ -23,6 +23,9 @@ engine = "{engine}"
 address = "127.0.0.1:{port}"
 upstream = "db"
 
+[listener.auth]
+mode = "relay"
+
 [[upstream]]
 name = "db"
 engine = "{engine}"

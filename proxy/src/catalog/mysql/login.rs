@@ -67,7 +67,7 @@ pub(super) struct Login<'a> {
 pub(super) async fn log_in(account: &Account, socket: TcpStream) -> Result<(Channel, Greeting), String> {
     let at = &account.address;
     let is_local = socket.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
-    let password = Secret::new(account.password()?.unwrap_or_default().into_bytes());
+    let password = Secret::new(account.password()?.map_or_else(Vec::new, |password| password.as_bytes().to_vec()));
     let mut channel = Channel::new(socket);
     let greeting = {
         let payload = channel.receive().await.map_err(|failure| format!("`{at}`: {}", String::from(failure)))?;

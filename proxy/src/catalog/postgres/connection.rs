@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::NoTls;
 use tokio_rustls::TlsConnector;
+use weir_wire::pg::scram::judge_server_first;
 use weir_wire::pg::startup::ssl_request;
 
 use crate::catalog::account::{Account, CONNECT_TIMEOUT, Leg, words};
@@ -22,6 +23,10 @@ use crate::route::UpstreamTls;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// All that one connection may bring: a catalog of a million columns is a quarter of it.
 const BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Longest SASL challenge: a server's has a hundred bytes.
+const CHALLENGE_BYTES_MAX: usize = 4096;
+/// AuthenticationSASLContinue.
+const SASL_CONTINUE: i32 = 11;
 /// Oldest server whose catalog has what is asked for.
 const VERSION_MIN: i32 = 120_000;
 
@@ -65,9 +70,10 @@ where
     // The stream is encrypted already where it should be.
     config.ssl_mode(tokio_postgres::config::SslMode::Disable);
     if let Some(password) = account.password()? {
-        config.password(password);
+        config.password(password.as_bytes());
     }
-    let guarded = Guarded { stream, leg, authenticated: false, frame: Frame::Head([0; 5], 0), bytes: 0 };
+    let guarded =
+        Guarded { stream, leg, authenticated: false, frame: Frame::Head([0; 5], 0), bytes: 0, challenge: Vec::new() };
     let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, config.connect_raw(guarded, NoTls))
         .await
         .map_err(|_| format!("the login of `{}` takes too long", account.user()))?
@@ -142,6 +148,8 @@ enum Frame {
     Method([u8; 4], usize, usize),
     /// In its body, with so many bytes to come.
     Body(usize),
+    /// In the body of a SASL challenge, with so many bytes to come.
+    Challenge(usize),
 }
 
 /// Watches what a server sends, message by message, before the driver acts on it.
@@ -151,6 +159,8 @@ struct Guarded<S> {
     authenticated: bool,
     frame: Frame,
     bytes: u64,
+    /// A SASL challenge as far as it has come.
+    challenge: Vec<u8>,
 }
 
 impl<S> Guarded<S> {
@@ -166,6 +176,18 @@ impl<S> Guarded<S> {
                     bytes = &bytes[here..];
                     *left -= here;
                     if *left == 0 {
+                        self.frame = Frame::Head([0; 5], 0);
+                    }
+                }
+                Frame::Challenge(left) => {
+                    let here = (*left).min(bytes.len());
+                    self.challenge.extend_from_slice(&bytes[..here]);
+                    bytes = &bytes[here..];
+                    *left -= here;
+                    if *left == 0 {
+                        // The driver computes what is asked for, on a thread that others need.
+                        judge_server_first(&self.challenge).map_err(io::Error::other)?;
+                        self.challenge.clear();
                         self.frame = Frame::Head([0; 5], 0);
                     }
                 }
@@ -185,7 +207,14 @@ impl<S> Guarded<S> {
                     if *filled == method.len() {
                         let (method, left) = (i32::from_be_bytes(*method), *left);
                         self.judge(method)?;
-                        self.frame = if left == 0 { Frame::Head([0; 5], 0) } else { Frame::Body(left) };
+                        self.frame = match (left, method) {
+                            (0, _) => Frame::Head([0; 5], 0),
+                            (left, SASL_CONTINUE) if left <= CHALLENGE_BYTES_MAX => Frame::Challenge(left),
+                            (left, SASL_CONTINUE) => {
+                                return Err(io::Error::other(format!("the server sent a challenge of {left} bytes")));
+                            }
+                            (left, _) => Frame::Body(left),
+                        };
                     }
                 }
             }
@@ -255,7 +284,8 @@ mod tests {
     /// What the guard says of these bytes, in every chunking of one cut.
     fn check(leg: Leg, bytes: &[u8]) -> Result<(), String> {
         let run = |cut: usize| {
-            let mut guard = Guarded { stream: (), leg, authenticated: false, frame: Frame::Head([0; 5], 0), bytes: 0 };
+            let frame = Frame::Head([0; 5], 0);
+            let mut guard = Guarded { stream: (), leg, authenticated: false, frame, bytes: 0, challenge: Vec::new() };
             let (first, second) = bytes.split_at(cut);
             guard.watch(first).and_then(|()| guard.watch(second)).map_err(|error| error.to_string())
         };
@@ -284,6 +314,17 @@ mod tests {
         assert_eq!(check(Leg::Open, &[accepted, md5].concat()), Ok(()));
         let sasl = message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0");
         assert_eq!(check(Leg::Open, &[notice, sasl].concat()), Ok(()));
+    }
+
+    #[test]
+    fn what_a_server_asks_to_compute_is_bounded() {
+        let challenge = |iterations: &str| {
+            let body = [b"\0\0\0\x0b".as_slice(), b"r=abc,s=QUJD,i=", iterations.as_bytes()].concat();
+            check(Leg::Verified, &message(b'R', &body))
+        };
+        assert_eq!(challenge("4096"), Ok(()));
+        assert!(challenge("2147483648").unwrap_err().contains("2147483648 iterations"));
+        assert!(challenge(&"9".repeat(5000)).unwrap_err().contains("a challenge of"));
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn a_log_needs_one_place() {
     let folder = Scratch::new("audit");
     log(&folder, 1);
     let config = "state_dir = '.'\npolicy = 'p'\n[[listener]]\nengine = 'postgres'\naddress = '127.0.0.1:1'\n\
-                  upstream = 'db'\n[[upstream]]\nname = 'db'\nengine = 'postgres'\naddress = '127.0.0.1:1'\ntls = 'off'\n\
+                  upstream = 'db'\n[listener.auth]\nmode = 'relay'\n[[upstream]]\nname = 'db'\nengine = 'postgres'\naddress = '127.0.0.1:1'\ntls = 'off'\n\
                   [upstream.catalog]\nuser = 'x'\n";
     let config = folder.write("weir.toml", config);
     assert_eq!(numbers(&audit(&["tail", "--config", config.to_str().unwrap()]).1), [1]);

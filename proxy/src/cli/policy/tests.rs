@@ -115,7 +115,7 @@ fn configure(folder: &Scratch, address: &str, policy: &str) -> String {
     folder.write("people.yaml", "people:\n  Alice A.: { accounts: [alice], groups: [support] }\n");
     let text = format!(
         "state_dir = 'state'\npolicy = 'policy.yaml'\ndirectory = 'people.yaml'\n[[listener]]\nengine = 'postgres'\n\
-         address = '127.0.0.1:1'\nupstream = 'db'\n[[upstream]]\nname = 'db'\nengine = 'postgres'\naddress = '{address}'\n\
+         address = '127.0.0.1:1'\nupstream = 'db'\n[listener.auth]\nmode = 'relay'\n[[upstream]]\nname = 'db'\nengine = 'postgres'\naddress = '{address}'\n\
          tls = 'off'\n[upstream.catalog]\nuser = '{}'\npassword_file = 'password'\n",
         fixture::CATALOG_ACCOUNT
     );

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use weir_audit_store::Urgency;
 use weir_audit_store::event::{Body, Decision as Decided, Denial as Denied};
+use weir_policy::statement::{Access, SessionAct};
 use weir_wire::{Command, Refusal};
 
 use super::Gate;
@@ -48,6 +49,38 @@ impl Gate {
             "what it brings cannot be counted by person; the operator can name it in allow.commands",
         );
         Err(self.declined("command", refusal))
+    }
+
+    /// From now on nothing passes that leaves the role which the session began with.
+    pub fn hold_role(&mut self) {
+        self.holds_role = true;
+    }
+
+    /// Refuses what would leave the role that a mapped account has taken on: behind it are the roles of everybody whom the
+    /// account stands for. `DISCARD ALL` ends the role as well.
+    pub(super) fn leaves_role(&self, understood: &Understood) -> Option<Refusal> {
+        if !self.holds_role {
+            return None;
+        }
+        let leaves = |understood: &Understood| {
+            understood.analysis.statements.iter().any(|statement| {
+                statement.accesses.contains(&Access::SetRole)
+                    || statement.gaps.iter().any(|gap| gap.code == "dynamic-sql" && *gap.subject == *"set_config")
+                    || statement
+                        .acts
+                        .iter()
+                        .any(|act| matches!(act, SessionAct::SetRole { .. } | SessionAct::Discard { all: true }))
+            })
+        };
+        let found = leaves(understood) || understood.others.iter().any(|other| leaves(other));
+        found.then(|| {
+            let refusal = Refusal::new(
+                "42501",
+                "this session has a role that you cannot leave: weir took it on for you",
+                "leave out SET ROLE, SET SESSION AUTHORIZATION and DISCARD ALL; connection pools reset with RESET ALL",
+            );
+            self.declined("set-role", refusal)
+        })
     }
 
     /// Records that a request was declined without regard to policy.

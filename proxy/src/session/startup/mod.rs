@@ -7,6 +7,7 @@ mod mysql;
 mod postgres;
 
 use std::io;
+use std::net::SocketAddr;
 
 use weir_wire::Refusal;
 
@@ -49,6 +50,8 @@ pub(super) struct Open<E> {
     pub(super) key: Option<WeirKey>,
     /// How to cancel what this session runs.
     pub(super) cancel: CancelTarget,
+    /// It began with a role that Weir took on, and that is not to be left.
+    pub(super) holds_role: bool,
 }
 
 /// What a protocol does before there is a session.
@@ -60,7 +63,13 @@ pub(super) trait Protocol {
     ///
     /// # Errors
     /// Why the connection ends; a refusal is still to be told to the client.
-    async fn open(&mut self, shared: &Shared, route: &Route, client: &mut Leg) -> Result<Opened<Self::Engine>, End>;
+    async fn open(
+        &mut self,
+        shared: &Shared,
+        route: &Route,
+        peer: SocketAddr,
+        client: &mut Leg,
+    ) -> Result<Opened<Self::Engine>, End>;
 
     /// Serves a request to become somebody else, which is what the client's leg begins with. Not cancel safe.
     ///
@@ -70,6 +79,7 @@ pub(super) trait Protocol {
         &mut self,
         _shared: &Shared,
         _route: &Route,
+        _peer: SocketAddr,
         _client: &mut Leg,
         _upstream: Leg,
     ) -> Result<Box<Open<Self::Engine>>, End> {
@@ -78,6 +88,15 @@ pub(super) trait Protocol {
 
     /// Appends the error that ends a start-up.
     fn put_refusal(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>);
+}
+
+/// Fails where a listener judges logins in a way that its protocol does not serve.
+fn relayed_only(route: &Route) -> Result<(), End> {
+    if route.auth.is_relayed() {
+        return Ok(());
+    }
+    tracing::error!(listener = %route.name, "this protocol serves mode = \"relay\" only");
+    Err(End::Refused(Refusal::new("28000", "nobody can log in here", "the operator finds the reason in weir's log")))
 }
 
 /// The end of a connection whose server cannot be reached.

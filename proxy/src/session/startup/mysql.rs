@@ -7,6 +7,7 @@
 
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -24,7 +25,7 @@ use weir_wire::mysql::packet::{Packet, Scan, put_packet};
 use weir_wire::mysql::{Facts, Limits, MysqlEngine};
 use weir_wire::{Refusal, WireError, WireSide};
 
-use super::{Open, Opened, Protocol, no_handshake, unreachable};
+use super::{Open, Opened, Protocol, no_handshake, relayed_only, unreachable};
 use crate::cancel::CancelTarget;
 use crate::identity;
 use crate::route::{ClientTls, Route, UpstreamTls};
@@ -61,7 +62,14 @@ struct Login {
 impl Protocol for Mysql {
     type Engine = MysqlEngine<Handle, Execution>;
 
-    async fn open(&mut self, shared: &Shared, route: &Route, client: &mut Leg) -> Result<Opened<Self::Engine>, End> {
+    async fn open(
+        &mut self,
+        shared: &Shared,
+        route: &Route,
+        _peer: SocketAddr,
+        client: &mut Leg,
+    ) -> Result<Opened<Self::Engine>, End> {
+        relayed_only(route)?;
         let socket = route.upstream.connect().await.map_err(|error| unreachable(route, &error))?;
         let mut upstream = Leg::new(Stream::Plain(socket));
         let greeting = greeting(route, client, &mut upstream).await?;
@@ -116,6 +124,7 @@ impl Protocol for Mysql {
         &mut self,
         shared: &Shared,
         route: &Route,
+        _peer: SocketAddr,
         client: &mut Leg,
         mut upstream: Leg,
     ) -> Result<Box<Open<Self::Engine>>, End> {
@@ -245,7 +254,8 @@ impl Mysql {
                 Seen::Failed(sqlstate) => {
                     client.queue(&to_client);
                     let _ = client.drain().await;
-                    return Err(End::LoginFailed { account: login.account, database: login.database, sqlstate });
+                    let (account, database) = (login.account, login.database);
+                    return Err(End::LoginFailed { account, database, sqlstate, method: "relayed", refusal: None });
                 }
                 Seen::Refused(refusal) => {
                     let (account, database) = (login.account, login.database);
@@ -288,6 +298,7 @@ fn opened(
         settings,
         welcome,
         key: None,
+        holds_role: false,
         cancel: CancelTarget::by_kill(Arc::clone(&shared.catalogs), &route.upstream.name, thread),
     }
 }
@@ -343,7 +354,8 @@ async fn greeting(route: &Route, client: &mut Leg, upstream: &mut Leg) -> Result
         client.queue(&raw);
         let _ = client.drain().await;
         let (account, database) = (String::new(), String::new());
-        return Err(End::LoginFailed { account, database, sqlstate: "08004".to_owned() });
+        let sqlstate = "08004".to_owned();
+        return Err(End::LoginFailed { account, database, sqlstate, method: "relayed", refusal: None });
     }
     Greeting::read(&payload).map_err(End::Broken)
 }

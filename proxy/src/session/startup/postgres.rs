@@ -4,12 +4,17 @@
 //! INVARIANT: bytes that arrived before a TLS upgrade are never read after it (CVE-2021-23214 and its kind), and one
 //! session has one StartupMessage.
 
+mod behind;
+mod door;
+
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use weir_wire::pg::auth::{self, AuthStep, ClearText};
 use weir_wire::pg::error::{Severity, put_error};
+use weir_wire::pg::scram::Binding;
 use weir_wire::pg::startup::{First, STARTUP_BYTES_MAX, Startup, read_first, ssl_request};
 use weir_wire::pg::{Limits, PgEngine};
 use weir_wire::{Refusal, WireError};
@@ -34,8 +39,14 @@ pub(crate) struct Postgres;
 impl Protocol for Postgres {
     type Engine = PgEngine<Handle, Execution>;
 
-    async fn open(&mut self, shared: &Shared, route: &Route, client: &mut Leg) -> Result<Opened<Self::Engine>, End> {
-        let (startup, client_tls) = match first_packets(shared, route, client).await? {
+    async fn open(
+        &mut self,
+        shared: &Shared,
+        route: &Route,
+        peer: SocketAddr,
+        client: &mut Leg,
+    ) -> Result<Opened<Self::Engine>, End> {
+        let (startup, binding) = match first_packets(shared, route, client).await? {
             Some(found) => found,
             None => return Ok(Opened::Done),
         };
@@ -48,6 +59,16 @@ impl Protocol for Postgres {
             let (account, database) = (startup.user, startup.database);
             return Err(End::NotAdmitted { refusal: Box::new(refusal), account, database });
         }
+        if !route.auth.is_relayed() {
+            if startup.needs_negotiation() {
+                let mut bytes = Vec::new();
+                auth::put_negotiation(&mut bytes, &startup);
+                client.queue(&bytes);
+            }
+            let admitted = door::judge(shared, route, peer, client, &startup, binding).await?;
+            return behind::open(shared, route, peer, client, startup, admitted).await;
+        }
+        let client_tls = client.tls_version().is_some();
         let mut upstream = connect(route).await.map_err(|error| unreachable(route, &error))?;
         upstream.queue(&startup.rebuild());
         if startup.needs_negotiation() {
@@ -63,9 +84,11 @@ impl Protocol for Postgres {
     }
 }
 
-/// TLS, GSS and cancel requests, up to the StartupMessage. `None`: a cancel request was served.
-async fn first_packets(shared: &Shared, route: &Route, client: &mut Leg) -> Result<Option<(Startup, bool)>, End> {
+/// TLS, GSS and cancel requests, up to the StartupMessage, and what a login can be bound to. `None`: a cancel request was
+/// served.
+async fn first_packets(shared: &Shared, route: &Route, client: &mut Leg) -> Result<Option<(Startup, Binding)>, End> {
     let mut encrypted = false;
+    let mut binding = Binding::None;
     for _ in 0..=ENCRYPTION_REQUESTS_MAX {
         let first = client
             .read_until(STARTUP_BYTES_MAX, |bytes| match read_first(bytes) {
@@ -86,7 +109,7 @@ async fn first_packets(shared: &Shared, route: &Route, client: &mut Leg) -> Resu
             First::Tls { .. } => match &route.client_tls {
                 Some(tls) => {
                     answer(client, b"S").await?;
-                    upgrade(client, tls).await?;
+                    binding = upgrade(client, tls).await?;
                     encrypted = true;
                 }
                 None => answer(client, b"N").await?,
@@ -94,7 +117,7 @@ async fn first_packets(shared: &Shared, route: &Route, client: &mut Leg) -> Resu
             First::Gss { .. } => answer(client, b"N").await?,
             First::DirectTls => match &route.client_tls {
                 Some(tls) if !encrypted => {
-                    direct(client, tls).await?;
+                    binding = direct(client, tls).await?;
                     encrypted = true;
                 }
                 _ => return Err(End::ClientGone),
@@ -114,7 +137,7 @@ async fn first_packets(shared: &Shared, route: &Route, client: &mut Leg) -> Resu
                         "connect with sslmode=require or better",
                     ));
                 }
-                return Ok(Some((startup, encrypted)));
+                return Ok(Some((startup, binding)));
             }
             First::More => {}
         }
@@ -132,17 +155,22 @@ async fn answer(client: &mut Leg, byte: &[u8]) -> Result<(), End> {
 }
 
 /// Puts TLS on the client's leg after an SSLRequest. Whatever is already buffered came unprotected: the end.
-async fn upgrade(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
+async fn upgrade(client: &mut Leg, tls: &ClientTls) -> Result<Binding, End> {
     let Some(Stream::Plain(socket)) = client.take_stream() else {
         return Err(refused("08P01", "bytes arrived before TLS was set up", "wait for the answer to SSLRequest"));
     };
     let stream = TlsAcceptor::from(tls.config.clone()).accept(socket).await.map_err(|error| no_handshake(&error))?;
     *client = Leg::new(Stream::Client(Box::new(stream)));
-    Ok(())
+    Ok(bound_to(tls))
+}
+
+/// What a login over a connection that was just encrypted can be bound to.
+fn bound_to(tls: &ClientTls) -> Binding {
+    tls.certificate.end_point().map_or(Binding::None, Binding::EndPoint)
 }
 
 /// TLS without a request: the client must name the protocol (ALPN), as the server demands.
-async fn direct(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
+async fn direct(client: &mut Leg, tls: &ClientTls) -> Result<Binding, End> {
     let hello = client.take_kept();
     let Some(Stream::Plain(socket)) = client.take_stream() else { return Err(End::ClientGone) };
     let acceptor = TlsAcceptor::from(tls.config.clone());
@@ -158,7 +186,7 @@ async fn direct(client: &mut Leg, tls: &ClientTls) -> Result<(), End> {
             "use sslnegotiation=postgres",
         ));
     }
-    Ok(())
+    Ok(bound_to(tls))
 }
 
 /// Connects to the upstream, with TLS as configured.
@@ -250,7 +278,8 @@ async fn authenticate(
             AuthStep::Failed { sqlstate, .. } => {
                 client.queue(&frame);
                 let _ = client.drain().await;
-                return Err(End::LoginFailed { account: startup.user, database: startup.database, sqlstate });
+                let (account, database) = (startup.user, startup.database);
+                return Err(End::LoginFailed { account, database, sqlstate, method: "relayed", refusal: None });
             }
             AuthStep::Ready(_) if authenticated => {
                 client.queue(&frame);
@@ -266,6 +295,7 @@ async fn authenticate(
                     settings,
                     welcome: Vec::new(),
                     key: Some(key),
+                    holds_role: false,
                     cancel: CancelTarget::by_key(Arc::clone(&route.upstream), server_key),
                 };
                 return Ok(Opened::Session(Box::new(open)));
