@@ -4,6 +4,7 @@
 mod bad_input;
 mod copies;
 mod cut;
+mod door;
 mod drivers;
 mod evade;
 mod harness;

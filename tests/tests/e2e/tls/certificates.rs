@@ -12,28 +12,28 @@ use weir_tests::process::run;
 const HERE: &str = "DNS:localhost,IP:127.0.0.1";
 
 /// Certificates and their keys, in PEM files.
-pub(super) struct Pair {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Pair {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// Who vouches for whom. Made once, kept as long as the shared PostgreSQL.
-pub(super) struct Trust {
+pub(crate) struct Trust {
     /// The authority that clients and Weir trust.
-    pub(super) root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Of another authority.
-    pub(super) other_root: PathBuf,
+    pub(crate) other_root: PathBuf,
     /// By the trusted root for this machine.
-    pub(super) good: Pair,
+    pub(crate) good: Pair,
     /// By the trusted root through an authority in between, which the file brings along.
-    pub(super) chained: Pair,
+    pub(crate) chained: Pair,
     /// By the other root for this machine.
-    pub(super) other: Pair,
+    pub(crate) other: Pair,
     /// By the trusted root, for this machine, until 2021.
-    pub(super) expired: Pair,
+    pub(crate) expired: Pair,
 }
 
-pub(super) fn trust() -> &'static Trust {
+pub(crate) fn trust() -> &'static Trust {
     static TRUST: OnceLock<Trust> = OnceLock::new();
     TRUST.get_or_init(|| {
         let folder = Postgres::shared().scratch();

@@ -28,7 +28,7 @@ use weir_tests::tools::{self, point};
 use weir_tests::weir::WeirOptions;
 use weir_tests::{fixture, wait};
 
-use certificates::trust;
+pub(crate) use certificates::trust;
 
 /// Longest that one client program may take.
 const LIMIT: Duration = Duration::from_secs(120);
