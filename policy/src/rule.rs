@@ -175,7 +175,7 @@ impl WhoSet {
 
 /// A block of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Network {
+pub struct Network {
     /// First address, as 128 bits; IPv4 as mapped (`::ffff:a.b.c.d`).
     base: u128,
     /// Bits that must agree, of 128.
@@ -193,10 +193,39 @@ impl Network {
         Some(Network { base: as_bits(address), bits })
     }
 
+    /// A network such as `10.0.0.0/8`, or one address; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Network> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let prefix = match prefix {
+            // Digits only: no sign, no space.
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+            Some(_) => return None,
+            None if address.is_ipv4() => 32,
+            None => 128,
+        };
+        Network::new(address, prefix)
+    }
+
     /// Whether an address is in it.
-    pub(crate) fn holds(self, address: IpAddr) -> bool {
+    pub fn holds(self, address: IpAddr) -> bool {
         let differing = self.base ^ as_bits(address);
         differing.leading_zeros() >= self.bits
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let v6 = std::net::Ipv6Addr::from_bits(self.base);
+        match v6.to_ipv4_mapped().filter(|_| self.bits >= 96) {
+            Some(v4) if self.bits == 128 => write!(f, "{v4}"),
+            Some(v4) => write!(f, "{v4}/{}", self.bits - 96),
+            None if self.bits == 128 => write!(f, "{v6}"),
+            None => write!(f, "{v6}/{}", self.bits),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::decode::{At, Entries, Lenient};
 use super::diagnostic::{Findings, shown, suggestion};
 use super::raw::{OneOrMore, RawExcept, RawExceptSet, RawWho, RawWhoSet};
 use super::{name_of, words};
-use crate::rule::{Exception, Glob, Place, WhoSet};
+use crate::rule::{Exception, Glob, Network, Place, WhoSet};
 
 /// The name of everybody, which no set may have.
 const ANY: &str = "any";
@@ -257,7 +257,7 @@ impl<'a> People<'a> {
             wrong |= self.is_empty_list(sources);
             let mut networks = Vec::new();
             for source in &sources.value.0 {
-                match words::network(&source.value) {
+                match Network::parse(&source.value) {
                     Some(network) => networks.push(network),
                     None => {
                         let message = format!("{} is no network", shown(&source.value));

@@ -2,9 +2,7 @@
 //!
 //! Each function answers `None` for what it does not understand; the callers know the place and tell.
 
-use std::net::IpAddr;
-
-use crate::rule::{Hours, Network};
+use crate::rule::Hours;
 
 const SECONDS_OF_DAY: u64 = 86_400;
 const MINUTES_OF_DAY: u16 = 24 * 60;
@@ -98,16 +96,6 @@ pub(super) fn hours(text: &str) -> Option<Hours> {
     (from < MINUTES_OF_DAY && from != until).then_some(Hours { days, from, until })
 }
 
-/// A network such as `10.0.0.0/8`, or one address.
-pub(super) fn network(text: &str) -> Option<Network> {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(u32::try_from(number(prefix)?).ok()?)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().ok()?;
-    Network::new(address, prefix.unwrap_or(if address.is_ipv4() { 32 } else { 128 }))
-}
-
 fn weekday(text: &str) -> Option<usize> {
     DAYS.iter().position(|day| text.eq_ignore_ascii_case(day))
 }
@@ -130,6 +118,7 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::Network;
 
     #[test]
     fn sizes() {
@@ -196,12 +185,16 @@ mod tests {
 
     #[test]
     fn networks() {
-        let holds = |text: &str, address: &str| network(text).map(|network| network.holds(address.parse().unwrap()));
+        let holds =
+            |text: &str, address: &str| Network::parse(text).map(|network| network.holds(address.parse().unwrap()));
         assert_eq!(holds("10.0.0.0/8", "10.1.2.3"), Some(true));
         assert_eq!(holds("10.0.0.1", "10.0.0.2"), Some(false));
         assert_eq!(holds("::1", "::1"), Some(true));
+        for written in ["10.0.0.0/8", "10.0.0.1", "::1", "fd00::/8"] {
+            assert_eq!(Network::parse(written).map(|network| network.to_string()).as_deref(), Some(written));
+        }
         for wrong in ["10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/", "10.0.0.0/-1", "host"] {
-            assert_eq!(network(wrong), None, "{wrong}");
+            assert_eq!(Network::parse(wrong), None, "{wrong}");
         }
     }
 

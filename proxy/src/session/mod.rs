@@ -264,7 +264,7 @@ async fn identify<E>(
     let upstream = &route.upstream.name;
     let in_force = shared.policies.current();
     let who = in_force.directory.resolve(upstream, &open.login, Some(peer.ip()), &open.application);
-    let standing = in_force.directory.standing(upstream, &open.login.account, Date::of(SystemTime::now()));
+    let standing = in_force.directory.standing(upstream, &open.login, Date::of(SystemTime::now()));
     let feed = shared.catalogs.feed(upstream, &open.database).await;
     if feed.is_behind() {
         // The path that this session starts with may have changed.
