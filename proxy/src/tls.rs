@@ -95,21 +95,37 @@ impl ResolvesServerCert for Certificate {
 /// Roots that cannot be read, or a name that no certificate can bear.
 pub fn client(tls: &UpstreamTls, engine: Engine) -> Result<Option<route::UpstreamTls>, String> {
     let UpstreamTls::VerifyFull { ca, server_name } = tls else { return Ok(None) };
+    let mut config = verifying(ca)?;
+    config.alpn_protocols = protocols(engine);
+    let server_name = ServerName::try_from(server_name.clone())
+        .map_err(|error| format!("`{server_name}` cannot be the name of a server: {error}; set server_name"))?;
+    Ok(Some(route::UpstreamTls { config: Arc::new(config), server_name }))
+}
+
+/// TLS towards a web server.
+///
+/// # Errors
+/// Roots that cannot be read.
+pub fn web(ca: &Path) -> Result<rustls::ClientConfig, String> {
+    let mut config = verifying(ca)?;
+    // The name of HTTP/1.1 in RFC 7301, 6.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// TLS that takes certificates under these roots and no others.
+fn verifying(ca: &Path) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(certificates(ca)?);
     if added == 0 {
         return Err(format!("`{}` holds no usable root certificate", ca.display()));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("tls: {error}"))?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = protocols(engine);
-    let server_name = ServerName::try_from(server_name.clone())
-        .map_err(|error| format!("`{server_name}` cannot be the name of a server: {error}; set server_name"))?;
-    Ok(Some(route::UpstreamTls { config: Arc::new(config), server_name }))
+        .with_no_client_auth())
 }
 
 fn read(files: &ListenerTls, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {

@@ -2,12 +2,18 @@
 //! resolves to.
 
 pub mod backoff;
+pub mod certificate;
 mod date;
 mod der;
 mod directory;
+pub mod fetch;
+pub mod jwks;
 mod login;
 pub mod secrets;
+mod strict_json;
 pub mod subject;
+pub mod token;
+pub mod token_keys;
 pub mod verifiers;
 
 pub use date::Date;
