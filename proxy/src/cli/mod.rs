@@ -4,6 +4,7 @@
 mod audit;
 mod catalog;
 mod config;
+mod directory;
 mod moment;
 mod output;
 mod policy;
@@ -67,6 +68,9 @@ enum Command {
                             A copy is known from the statement that made it until the database shows it no more. Who made it \
                             and when:\n  weir audit search --kind copy --config weir.toml")]
     Catalog(catalog::Catalog),
+    /// Check the directory of people, show who somebody is, import people from other systems.
+    #[command(subcommand)]
+    Directory(directory::DirectoryCommand),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -106,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::run(&command, &mut output),
         Command::Policy(command) => policy::run(&command, &mut output),
         Command::Catalog(command) => catalog::run(&command, &mut output),
+        Command::Directory(command) => directory::run(&command, &mut output),
         Command::Audit(command) => audit::run(&command, &mut output),
         Command::Verifiers(command) => verifiers::run(&command, &mut output),
     };

@@ -7,6 +7,7 @@ mod date;
 mod der;
 mod directory;
 pub mod fetch;
+pub mod import;
 pub mod jwks;
 mod login;
 pub mod secrets;
