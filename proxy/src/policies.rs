@@ -3,6 +3,7 @@
 //! INVARIANT: both are exchanged as one, and only for files that are good: a bad file changes nothing. A generation
 //! names one such pair, so that everything derived from it is never mixed with another's.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -40,13 +41,30 @@ pub struct InForce {
     pub generation: u64,
 }
 
+/// What is wrong with the files, one line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// With the policy.
+    Policy(String),
+    /// With the directory; the policy is good.
+    Directory(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Policy(told) | LoadError::Directory(told) => f.write_str(told),
+        }
+    }
+}
+
 impl Policies {
     /// Reads the files that the configuration names.
     ///
     /// # Errors
     /// What is wrong with them, one line each.
     pub fn load(config: &Config) -> Result<Policies, String> {
-        let first = read(&config.policy, config.directory.as_deref(), 1)?;
+        let first = read(&config.policy, config.directory.as_deref(), 1).map_err(|error| error.to_string())?;
         Ok(Policies {
             policy: config.policy.clone(),
             directory: config.directory.clone(),
@@ -60,7 +78,7 @@ impl Policies {
     ///
     /// # Errors
     /// What is wrong with them. What was in force stays.
-    pub fn reload(&self) -> Result<Arc<InForce>, String> {
+    pub fn reload(&self) -> Result<Arc<InForce>, LoadError> {
         let next = self.generation.load(Ordering::SeqCst) + 1;
         let read = Arc::new(read(&self.policy, self.directory.as_deref(), next)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&read);
@@ -91,24 +109,34 @@ impl Policies {
         })
     }
 
+    /// The directory file, where there is one.
+    pub fn directory_path(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
     /// The policy file.
     pub fn policy_path(&self) -> &Path {
         &self.policy
     }
 }
 
-fn read(policy: &Path, directory: Option<&Path>, generation: u64) -> Result<InForce, String> {
+fn read(policy: &Path, directory: Option<&Path>, generation: u64) -> Result<InForce, LoadError> {
     let shown = policy.display().to_string();
     let bytes_max = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
-    let text = read_bounded(policy, bytes_max).map_err(|reason| format!("policy `{shown}` {reason}"))?;
-    let (set, warnings) = PolicySet::load(&text, &shown)
-        .map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let text =
+        read_bounded(policy, bytes_max).map_err(|reason| LoadError::Policy(format!("policy `{shown}` {reason}")))?;
+    let (set, warnings) = PolicySet::load(&text, &shown).map_err(|diagnostics| {
+        LoadError::Policy(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let directory = match directory {
-        Some(path) => Directory::load(path).map_err(|error| error.to_string())?,
+        Some(path) => Directory::load(path).map_err(|error| LoadError::Directory(error.to_string()))?,
         None => Directory::default(),
     };
+    for warning in directory.warnings() {
+        tracing::warn!("{warning}");
+    }
     Ok(InForce { set, directory, generation })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use weir_audit_store::Urgency;
-use weir_audit_store::event::{Body, Policy, PolicyOutcome, Severity};
+use weir_audit_store::event::{Admin as AdminAct, Body, Policy, PolicyOutcome, Severity};
 use zeroize::Zeroizing;
 
 use crate::admin::{self, Admin};
@@ -23,7 +23,7 @@ use crate::end::{Phase, Signals};
 use crate::identity::backoff::Backoff;
 use crate::identity::verifiers::Verifiers;
 use crate::listener::Workers;
-use crate::policies::Policies;
+use crate::policies::{LoadError, Policies};
 use crate::route::{self, Route};
 use crate::session::Shared;
 use crate::session::gate::FunctionCalls;
@@ -181,7 +181,13 @@ async fn reload_files(mut reloads: mpsc::Receiver<()>, files: Files, shared: Arc
             telemetry::reloaded(reloaded.is_ok());
             match reloaded {
                 Ok(()) => tracing::info!(%listener, "SIGHUP: certificate reloaded; open sessions keep theirs"),
-                Err(reason) => tracing::error!(%listener, %reason, "SIGHUP: the certificate in use stays"),
+                Err(reason) => {
+                    tracing::error!(%listener, %reason, "SIGHUP: the certificate in use stays");
+                    let title = format!(
+                        "listener `{listener}`: a certificate was rejected at reload, the one before stays: {reason}"
+                    );
+                    shared.recorder.alert_operator("certificate-rejected", title, Severity::High);
+                }
             }
         }
     }
@@ -197,15 +203,37 @@ fn reload_policy(shared: &Shared) {
             tracing::info!(sha256 = in_force.set.hash(), "SIGHUP: policy and directory are in force");
             recorder.note(&recorder.event(Body::Policy(loaded(in_force.set.hash()))), Urgency::Durable);
         }
-        Err(problem) => {
+        Err(LoadError::Policy(problem)) => {
             tracing::error!("SIGHUP: policy and directory in use stay:\n{problem}");
             let sha256 = std::fs::read(shared.policies.policy_path()).map(|text| sha256_hex(&text)).unwrap_or_default();
-            let first = problem.lines().next().unwrap_or_default().to_owned();
+            let first = first_line(&problem).to_owned();
             let rejected = Policy { outcome: PolicyOutcome::Rejected, sha256, problem: Some(problem) };
             recorder.note(&recorder.event(Body::Policy(rejected)), Urgency::Durable);
             let title = format!("a policy was rejected at reload, the one before stays: {first}");
             recorder.alert_operator("policy-rejected", title, Severity::High);
         }
+        Err(LoadError::Directory(problem)) => {
+            tracing::error!("SIGHUP: policy and directory in use stay:\n{problem}");
+            let target = shared.policies.directory_path().map(|path| path.display().to_string());
+            let title = format!("a directory was rejected at reload, the one before stays: {}", first_line(&problem));
+            recorder
+                .note(&recorder.event(Body::Admin(rejected("reload-directory", target, problem))), Urgency::Durable);
+            recorder.alert_operator("directory-rejected", title, Severity::High);
+        }
+    }
+}
+
+fn first_line(problem: &str) -> &str {
+    problem.lines().next().unwrap_or_default()
+}
+
+/// A file that somebody had read again and that is not usable.
+fn rejected(action: &str, target: Option<String>, problem: String) -> AdminAct {
+    AdminAct {
+        operator: "SIGHUP".to_owned(),
+        action: action.to_owned(),
+        target,
+        outcome: format!("rejected, what was in use stays: {problem}"),
     }
 }
 
