@@ -108,6 +108,8 @@ pub enum Body {
     Alert(Alert),
     /// The log speaks of itself: failures and windows of possible loss.
     Store(StoreTrouble),
+    /// Somebody came to the end of a budget that others may enlarge.
+    ApprovalRequest(ApprovalRequest),
     /// An operator did something.
     Admin(Admin),
 }
@@ -130,6 +132,7 @@ impl Body {
             Body::CopyEnded(_) => "copy-ended",
             Body::Alert(_) => "alert",
             Body::Store(_) => "store",
+            Body::ApprovalRequest(_) => "approval-request",
             Body::Admin(_) => "admin",
         }
     }
@@ -368,20 +371,7 @@ pub struct StoreTrouble {
     pub segment: Option<String>,
 }
 
-/// An act of an operator.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admin {
-    /// Who.
-    pub operator: String,
-    /// What: `reload`, `kill-session`, …
-    pub action: String,
-    /// On what.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub target: Option<String>,
-    /// What came of it.
-    pub outcome: String,
-}
-
+pub use crate::admin::{Admin, ApprovalRequest, Grant, Until};
 pub use crate::copy::{Copy, CopyEnded, CopyTarget, RelationPlace};
 pub use crate::subject::{Basis, Charge, Decision, Person, RelationUse, Role, Session, Statement};
 pub use crate::taken::{Extraction, Part, Question, Stretch};

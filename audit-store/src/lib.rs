@@ -3,6 +3,7 @@
 //! Knows nothing of databases or policy: an [`Event`] is plain strings and numbers. No runtime: one
 //! writer thread per store, and callers that never wait for it.
 
+mod admin;
 mod checkpoint;
 mod copy;
 #[cfg(test)]

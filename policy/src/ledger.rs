@@ -15,10 +15,11 @@ mod ring;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use account::KEYS_MAX;
+pub use account::{GRANTS_MAX, KEYS_MAX};
 pub(crate) use account::{Account, KeyState, Tally};
 pub(crate) use days::{DAY_MS, Days, day_of};
 
+use crate::approval::Grant;
 use crate::budget::{Unit, Window};
 use crate::detect::{Habits, Note, Probes};
 use crate::extraction::{Extractions, Taken, View};
@@ -146,6 +147,42 @@ impl Ledger {
     /// Counts what was leased and never accounted for, which may have left, in the extraction too.
     pub fn may_have_left(&mut self, dataset: &str, records: u64, rows: u64, bytes: u64) {
         self.extractions.may_have_left(dataset, Taken { statements: 0, records, rows, bytes });
+    }
+
+    /// Forgets what has left of a dataset, or of all of them, so that budgets begin anew. What running statements have
+    /// reserved stays reserved; what was taken out stays known.
+    pub fn reset(&mut self, dataset: Option<&str>) {
+        let named = |name: &str| dataset.is_none_or(|wanted| wanted == name);
+        self.accounts.iter_mut().filter(|(name, _)| named(name)).for_each(|(_, account)| account.reset());
+    }
+
+    /// Takes up a grant on a dataset's budget. False: more than [`GRANTS_MAX`] hold already.
+    pub fn grant(&mut self, dataset: &str, grant: Grant, now: LedgerTime) -> bool {
+        let now = self.tick(now);
+        self.account(dataset).grant(grant, now)
+    }
+
+    /// Grants that hold, by dataset.
+    pub fn grants(&self, now: LedgerTime) -> Vec<(Arc<str>, Grant)> {
+        let now = now.max(self.latest);
+        let of = |(dataset, account): (&Arc<str>, &Account)| {
+            account.grants(now).map(|grant| (dataset.clone(), grant.clone())).collect::<Vec<_>>()
+        };
+        let mut grants: Vec<(Arc<str>, Grant)> = self.accounts.iter().flat_map(of).collect();
+        grants.sort_by(|a, b| (&a.0, &a.1.request).cmp(&(&b.0, &b.1.request)));
+        grants
+    }
+
+    /// How many records beyond the limits of a rule its grants let leave now.
+    pub fn grace(&self, dataset: &str, rule: &str, now: LedgerTime) -> u64 {
+        let now = now.max(self.latest);
+        self.accounts.get(dataset).map_or(0, |account| account.grace(rule, now))
+    }
+
+    /// When a window holds less than this again, by itself; `None` when it does now.
+    pub fn frees_at(&self, dataset: &str, window: Window, unit: Unit, amount: u64, now: LedgerTime) -> Option<LedgerTime> {
+        let now = now.max(self.latest);
+        self.accounts.get(dataset).and_then(|account| account.frees_at(window, unit, amount, now))
     }
 
     /// What was taken out of each dataset, stitched together.

@@ -1,6 +1,8 @@
 //! Weir's judgement: SQL analysis, rules, budgets, ledgers, verdicts, explanations. Pure: no I/O, no clock, no lock, no async.
 pub mod admit;
+pub mod allowance;
 pub mod analysis;
+pub mod approval;
 pub mod binding;
 pub mod budget;
 pub mod cases;

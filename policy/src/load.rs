@@ -6,6 +6,7 @@
 //! INVARIANT: a [`PolicySet`] exists only when there was no error. Warnings never keep a file from being used.
 //! INVARIANT: no text makes the loader panic, recurse without bound or grow far beyond the size of the text.
 
+mod approvals;
 mod cases;
 mod datasets;
 mod decode;

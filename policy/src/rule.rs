@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::approval::Approval;
 use crate::budget::{Unit, Window};
 use crate::identity::Who;
 use crate::relation::{Engine, RelationId};
@@ -251,6 +252,8 @@ pub(crate) struct Rule {
     pub(crate) thresholds: Vec<u8>,
     /// With a budget: what happens at its limit. Without: what happens whenever the rule matches.
     pub(crate) then: Then,
+    /// Who may enlarge the budget for a while.
+    pub(crate) approval: Option<Approval>,
     pub(crate) when: Option<Schedule>,
     pub(crate) message: Option<Arc<str>>,
     /// Evaluated and told, nothing held back.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::approval::Approval;
 use crate::cases::{Case, Table};
 use crate::detect::Detect;
 use crate::identity::Who;
@@ -54,6 +55,11 @@ impl PolicySet {
     pub fn budgets(&self, who: &Who, wall: u64) -> bool {
         let holds = |rule: &Rule| !rule.observe && rule.then == Then::Refuse && !rule.budget.is_empty();
         !self.observe && self.rules.iter().any(|rule| holds(rule) && rule.applies_to(who, wall))
+    }
+
+    /// Who may enlarge the budget of this rule, where it says that somebody may.
+    pub fn approval(&self, rule: &str) -> Option<&Approval> {
+        self.rules.iter().find(|known| *known.name == *rule).and_then(|rule| rule.approval.as_ref())
     }
 
     /// What happens to statements that need a durable record, while there can be none.

@@ -79,6 +79,7 @@ impl Ocsf {
             | Body::Completion(_)
             | Body::Copy(_)
             | Body::CopyEnded(_)
+            | Body::ApprovalRequest(_)
             | Body::Denial(_) => datastore(event, &mut out),
         }
         out.insert("time".to_owned(), number(event.time_ms));
@@ -255,6 +256,7 @@ fn activity(event: &Event) -> (Activity, Option<&str>) {
         return match &event.body {
             Body::SessionEnd(_) => ((OTHER, "Other"), Some("Disconnect")),
             Body::Copy(_) | Body::CopyEnded(_) => ((OTHER, "Other"), Some("copy")),
+            Body::ApprovalRequest(_) => ((OTHER, "Other"), Some("approval-request")),
             _ => ((3, "Connect"), None),
         };
     };
@@ -380,7 +382,12 @@ fn unmapped(entry: &Entry) -> Value {
         Body::Admin(admin) => object([
             ("operator", Some(admin.operator.as_str().into())),
             ("target", admin.target.as_deref().map(Value::from)),
+            ("reason", admin.reason.as_deref().map(Value::from)),
+            ("dataset", admin.dataset.as_deref().map(Value::from)),
+            ("grant", admin.grant.as_ref().map(|grant| json!(grant))),
+            ("until", admin.until.map(|until| json!(until))),
         ]),
+        Body::ApprovalRequest(request) => object([("approval_request", Some(json!(request)))]),
         _ => Value::Null,
     };
     if let (Value::Object(own), Value::Object(detail)) = (&mut own, detail) {

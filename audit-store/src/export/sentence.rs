@@ -73,10 +73,24 @@ pub fn sentence(event: &Event) -> String {
         Body::Store(trouble) => {
             format!("the log was in trouble: {}; {} lost", trouble.reason, plural(trouble.lost, "event"))
         }
-        Body::Admin(admin) => match &admin.target {
-            Some(target) => format!("{}: {} {target}: {}", admin.operator, admin.action, admin.outcome),
-            None => format!("{}: {}: {}", admin.operator, admin.action, admin.outcome),
-        },
+        Body::ApprovalRequest(request) => format!(
+            "{who} came to the end of {} on {} and may ask {}: request {}",
+            request.rule, request.dataset, request.approvers, request.id
+        ),
+        Body::Admin(admin) => {
+            let mut text = format!("{}: {}", admin.operator, admin.action);
+            if let Some(target) = &admin.target {
+                let _ = write!(text, " {target}");
+            }
+            if let Some(grant) = &admin.grant {
+                let _ = write!(text, " ({} of {} for {})", plural(grant.records, "record"), grant.dataset, grant.person);
+            }
+            let _ = write!(text, ": {}", admin.outcome);
+            if let Some(reason) = &admin.reason {
+                let _ = write!(text, " ({reason})");
+            }
+            text
+        }
     }
 }
 

@@ -133,10 +133,38 @@ fn body() -> BoxedStrategy<Body> {
                 Body::Store(StoreTrouble { reason, since_ms, until_ms, lost, segment })
             }
         ),
-        (word(&["root"]), word(&["reload"]), option::of(text()), word(&["done"]))
-            .prop_map(|(operator, action, target, outcome)| Body::Admin(Admin { operator, action, target, outcome })),
+        admin(),
+        (word(&["A-7F3K-9Q2M"]), word(&["support"]), word(DATASETS), word(&["hour"]), count(), text()).prop_map(
+            |(id, rule, dataset, window, limit, approvers)| {
+                let until = Until { ledger_ms: 1, time_ms: limit };
+                Body::ApprovalRequest(ApprovalRequest { id, rule, dataset, window, limit, approvers, until })
+            }
+        ),
     ]
     .boxed()
+}
+
+prop_compose! {
+    fn admin()(
+        operator in word(&["root"]),
+        action in word(&["reload", "approve"]),
+        target in option::of(text()),
+        outcome in word(&["done"]),
+        reason in option::of(text()),
+        dataset in option::of(word(DATASETS)),
+        grant in option::of((text(), text(), count())),
+        until in option::of(count()),
+    ) -> Body {
+        let grant = grant.map(|(request, person, records)| Grant {
+            request,
+            person,
+            rule: "support".to_owned(),
+            dataset: "customers".to_owned(),
+            records,
+        });
+        let until = until.map(|time_ms| Until { ledger_ms: 7, time_ms });
+        Body::Admin(Admin { operator, action, target, outcome, reason, dataset, grant, until })
+    }
 }
 
 prop_compose! {

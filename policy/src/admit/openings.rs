@@ -132,7 +132,12 @@ impl Room<'_> {
             Window::Statement => 0,
             _ => self.used(limit).saturating_add(self.ledger.reserved(self.dataset, limit.unit)),
         };
-        limit.amount.saturating_sub(taken)
+        limit.amount.saturating_sub(taken).max(self.grace(limit))
+    }
+
+    /// What somebody's grant lets leave beyond the limit.
+    fn grace(&self, limit: &Limit) -> u64 {
+        if limit.unit == Unit::Records { self.ledger.grace(self.dataset, &limit.rule, self.now) } else { 0 }
     }
 
     fn refuse(&self, limit: &Limit, judgement: &mut Judgement) {
@@ -223,7 +228,8 @@ fn judge(
         leaving.iter().all(|exposed| exposed.pin.is_some() || (exposed.key.is_some() && exposed.key_released));
     let at_once = prepaid.iter().fold(0_u64, |sum, (_, records)| sum.saturating_add(*records));
     for limit in limits {
-        let spent = limit.window != Window::Statement && room.used(limit) >= limit.amount;
+        let spent =
+            limit.window != Window::Statement && room.used(limit) >= limit.amount && room.grace(limit) == 0;
         let hopeless = spent && (limit.unit != Unit::Records || !may_be_known);
         let too_much = limit.unit == Unit::Records && at_once > room.remaining(limit);
         if limit.force != Force::Alert && (hopeless || too_much) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::days::{Days, day_of};
 use super::ring::Ring;
 use super::{LedgerTime, RecordKey};
+use crate::approval::Grant;
 use crate::budget::{Amounts, Unit, Window};
 
 /// Most keys that an account remembers: at about 50 bytes each some 6 MiB for one person and dataset. Budgets that
@@ -20,6 +21,9 @@ pub const KEYS_MAX: usize = 1 << 17;
 /// Most marks that an account remembers. A policy has a few per dataset; reloads with ever new names must not
 /// grow a ledger.
 const MARKS_MAX: usize = 256;
+
+/// Most grants that an account holds at once. They end within a day, and each is somebody's decision.
+pub const GRANTS_MAX: usize = 64;
 
 /// Tells keys apart in the map. They are keyed hashes already: nobody outside can choose them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +60,8 @@ pub(crate) type Mark = (Arc<str>, Window, Unit, u8);
 pub(crate) struct Tally {
     windows: [u64; 4],
     today: u64,
+    /// Records that no grant has counted yet.
+    fresh: u64,
 }
 
 impl Tally {
@@ -64,6 +70,7 @@ impl Tally {
         for added in self.windows.iter_mut().chain([&mut self.today]) {
             *added = added.saturating_add(records);
         }
+        self.fresh = self.fresh.saturating_add(records);
     }
 }
 
@@ -77,6 +84,7 @@ pub(crate) struct Account {
     /// What running meters may still release.
     pub(crate) reserved: Amounts,
     marks: Vec<Mark>,
+    grants: Vec<Grant>,
 }
 
 impl Default for Account {
@@ -87,6 +95,7 @@ impl Default for Account {
             days: Days::default(),
             reserved: Amounts::default(),
             marks: Vec::new(),
+            grants: Vec::new(),
         }
     }
 }
@@ -103,6 +112,7 @@ impl Account {
     /// a batch of rows costs each window one addition.
     pub(crate) fn tally_key(&mut self, key: RecordKey, tally: &mut Tally, now: LedgerTime) {
         if let Some(charged) = self.keys.get_mut(&key) {
+            self.grants.iter_mut().for_each(|grant| grant.count_key(*charged));
             for (ring, added) in self.rings.iter_mut().zip(&mut tally.windows) {
                 if !ring.is_same_bucket(*charged, now) {
                     ring.take_record(*charged, now);
@@ -128,6 +138,7 @@ impl Account {
             }
         }
         self.days.add(day_of(now), tally.today);
+        self.count_for_grants(tally.fresh);
     }
 
     /// Counts records that cannot be told apart.
@@ -190,7 +201,43 @@ impl Account {
 
     /// Whether nothing is in any window and nothing is reserved.
     pub(crate) fn is_idle(&self, now: LedgerTime) -> bool {
-        self.reserved.is_zero() && self.rings.iter().all(|ring| ring.sum(now).is_zero())
+        self.reserved.is_zero()
+            && self.rings.iter().all(|ring| ring.sum(now).is_zero())
+            && !self.grants.iter().any(|grant| grant.holds(now))
+    }
+
+    /// Forgets what has left. What running meters may still release stays reserved, and grants stay what they are.
+    pub(crate) fn reset(&mut self) {
+        let fresh = Account::default();
+        self.keys = fresh.keys;
+        self.rings = fresh.rings;
+        self.marks = fresh.marks;
+    }
+
+    /// Takes up a grant. False: there are too many.
+    pub(crate) fn grant(&mut self, grant: Grant, now: LedgerTime) -> bool {
+        self.grants.retain(|known| known.holds(now) && known.request != grant.request);
+        let fits = self.grants.len() < GRANTS_MAX;
+        if fits && grant.holds(now) {
+            self.grants.push(grant);
+        }
+        fits
+    }
+
+    /// Grants that hold.
+    pub(crate) fn grants(&self, now: LedgerTime) -> impl Iterator<Item = &Grant> {
+        self.grants.iter().filter(move |grant| grant.holds(now))
+    }
+
+    /// How many records a rule's grants let leave that are neither counted nor leased.
+    pub(crate) fn grace(&self, rule: &str, now: LedgerTime) -> u64 {
+        let of_rule = self.grants(now).filter(|grant| *grant.rule == *rule);
+        of_rule.map(|grant| grant.left().saturating_sub(self.reserved.records)).max().unwrap_or(0)
+    }
+
+    /// When a window holds less than this again, by itself; `None` when it does now.
+    pub(crate) fn frees_at(&self, window: Window, unit: Unit, amount: u64, now: LedgerTime) -> Option<LedgerTime> {
+        place(window).and_then(|index| self.rings[index].falls_below(unit, amount, now))
     }
 
     fn add(&mut self, amounts: Amounts, now: LedgerTime) {
@@ -199,6 +246,13 @@ impl Account {
                 ring.add(amounts, now);
             }
             self.days.add(day_of(now), amounts.records);
+            self.count_for_grants(amounts.records);
+        }
+    }
+
+    fn count_for_grants(&mut self, records: u64) {
+        for grant in &mut self.grants {
+            grant.charged = grant.charged.saturating_add(records);
         }
     }
 

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use super::LedgerTime;
-use crate::budget::{Amounts, Window};
+use crate::budget::{Amounts, Unit, Window};
 
 /// Length of a sub-bucket in milliseconds, and how many make the window.
 const fn division(window: Window) -> (u64, u64) {
@@ -91,6 +91,24 @@ impl Ring {
             sum.take(*amounts);
         }
         sum
+    }
+
+    /// When less than this is in the window, if nothing is added; `None` when that is so now.
+    pub(super) fn falls_below(&self, unit: Unit, amount: u64, now: LedgerTime) -> Option<LedgerTime> {
+        let oldest = self.oldest(now);
+        let mut left = self.sum(now).of(unit);
+        if left < amount {
+            return None;
+        }
+        let mut at = now;
+        for (bucket, amounts) in self.buckets.iter().filter(|(bucket, _)| *bucket >= oldest) {
+            left = left.saturating_sub(amounts.of(unit));
+            at = LedgerTime((bucket + self.length + 1).saturating_mul(self.bucket_ms));
+            if left < amount {
+                break;
+            }
+        }
+        Some(at)
     }
 
     /// The oldest sub-bucket that counts: the partial one.

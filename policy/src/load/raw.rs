@@ -176,11 +176,63 @@ pub(super) struct RawRule {
     pub(super) at: Option<At<Entries<At<Then>>>>,
     /// With a budget: what happens at its limit (`refuse`, unless said otherwise: the result is cut). Without: what
     /// happens whenever the rule matches.
-    pub(super) then: Option<At<Then>>,
+    pub(super) then: Option<At<RawThen>>,
+    /// With `then: require-approval`: who may enlarge the budget for a while. Left out: `managers`, which is whoever the
+    /// directory names as the person's manager.
+    pub(super) approvers: Option<At<OneOrMany<At<RawApprover>>>>,
+    /// With `then: require-approval`: the largest that may be granted at once.
+    pub(super) grant: Option<At<RawGrant>>,
     /// Hours of the week in which the rule applies.
     pub(super) when: Option<At<RawWhen>>,
     /// What the client reads when this rule refuses or cuts.
     pub(super) message: Option<At<String>>,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "RuleOutcome")]
+pub(super) enum RawThen {
+    /// Lets it pass; so that no default applies.
+    Allow,
+    /// Lets it pass and tells.
+    Alert,
+    /// Does not let it pass. With a budget: cuts at its limit.
+    Refuse,
+    /// Only with a budget of records: cuts at its limit, and tells the client which request somebody else may approve.
+    RequireApproval,
+}
+
+/// Who may approve.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+#[schemars(rename = "Approver")]
+pub(super) enum RawApprover {
+    /// `managers`.
+    Named(String),
+    /// Members of groups of the directory.
+    Of(RawApprovers),
+}
+
+/// Groups whose members may approve.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "approvers: `managers`, or { group: data-owners }")]
+#[schemars(rename = "Approvers")]
+pub(super) struct RawApprovers {
+    /// Groups of the directory.
+    pub(super) group: OneOrMore,
+}
+
+/// The largest that may be granted at once.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a bound of grants: { records: 1000, for: 8h }")]
+#[schemars(rename = "GrantBound")]
+pub(super) struct RawGrant {
+    /// Records beyond the budget. Left out: as many as the approver says.
+    pub(super) records: Option<At<u64>>,
+    /// How long: `30m`, `8h`. Left out: 24 hours, and never longer.
+    #[serde(rename = "for")]
+    pub(super) lasts: Option<At<String>>,
 }
 
 /// Whom a rule leaves out.
@@ -453,6 +505,28 @@ impl<'de> Deserialize<'de> for RawWho {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawWho, A::Error> {
                 RawWhoSet::deserialize(MapAccessDeserializer::new(map)).map(RawWho::All)
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawApprover {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<RawApprover, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = RawApprover;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`managers`, or { group: data-owners }")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<RawApprover, E> {
+                Ok(RawApprover::Named(name.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawApprover, A::Error> {
+                RawApprovers::deserialize(MapAccessDeserializer::new(map)).map(RawApprover::Of)
             }
         }
         deserializer.deserialize_any(Forms)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::decode::{At, Entries, OneOrMany};
 use super::diagnostic::{Findings, shown, suggestion};
 use super::people::People;
-use super::raw::{RawAmount, RawBudget, RawMode, RawRule, RawWhen};
-use super::{name_of, words};
+use super::raw::{RawAmount, RawBudget, RawMode, RawRule, RawThen, RawWhen};
+use super::{approvals, name_of, words};
 use crate::budget::{Unit, Window};
 use crate::rule::{BudgetLine, Place, Rule, Schedule, Then};
 use crate::statement::Access;
@@ -48,6 +48,7 @@ pub(super) fn rule<'a>(raw: &'a At<RawRule>, names: &Names<'a>) -> Option<Placed
     let then = outcome(raw, at, findings);
     let budget = limits.unwrap_or_default();
     tell_unreachable_limits(&budget, then.unwrap_or(Then::Alert), findings);
+    let approval = approvals::approval(raw, &budget, findings);
     Some(Placed {
         at,
         limits: budget.iter().map(|(place, _)| *place).collect(),
@@ -60,6 +61,7 @@ pub(super) fn rule<'a>(raw: &'a At<RawRule>, names: &Names<'a>) -> Option<Placed
             budget: budget.into_iter().map(|(_, limit)| limit).collect(),
             thresholds: thresholds.unwrap_or_default(),
             then: then?,
+            approval: approval?,
             when: all_or_none(when)?,
             message: all_or_none(message)?,
             observe: raw.mode == Some(RawMode::Observe),
@@ -89,7 +91,7 @@ fn outcome(raw: &RawRule, at: Place, findings: &Findings) -> Option<Then> {
             None
         }
         (Some(_), None) => Some(Then::Refuse),
-        (Some(_), Some(At { at, value: Then::Allow })) => {
+        (Some(_), Some(At { at, value: RawThen::Allow })) => {
             let message = "a budget that allows more at its limit does nothing";
             findings.error(*at, message, "leave `then` out to cut, or use `then: alert`");
             None
@@ -100,11 +102,15 @@ fn outcome(raw: &RawRule, at: Place, findings: &Findings) -> Option<Then> {
             None
         }
         (budget, Some(then)) => {
-            if let (None, Then::Allow | Then::Alert, Some(message)) = (budget, then.value, &raw.message) {
+            if let (None, RawThen::Allow | RawThen::Alert, Some(message)) = (budget, then.value, &raw.message) {
                 let hint = "the client reads it only when the rule refuses or cuts: remove it";
                 findings.warning(message.at, "nobody reads this message", hint);
             }
-            Some(then.value)
+            Some(match then.value {
+                RawThen::Allow => Then::Allow,
+                RawThen::Alert => Then::Alert,
+                RawThen::Refuse | RawThen::RequireApproval => Then::Refuse,
+            })
         }
     }
 }

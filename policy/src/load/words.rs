@@ -33,6 +33,19 @@ pub(super) fn percent(text: &str) -> Option<u64> {
     number(text.strip_suffix('%')?.trim_end())
 }
 
+/// Seconds of `45s`, `30m`, `8h`, `1d`.
+pub(super) fn duration(text: &str) -> Option<u64> {
+    let (at, unit) = text.char_indices().last()?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => SECONDS_OF_DAY,
+        _ => return None,
+    };
+    number(&text[..at])?.checked_mul(factor)
+}
+
 /// The first second of a day such as `2027-01-31`, Unix time UTC.
 pub(super) fn day(text: &str) -> Option<u64> {
     let mut parts = text.split('-');
@@ -134,6 +147,18 @@ mod tests {
         check("5 parsecs", None);
         check("99999999999999999999", None);
         check("99999999999TiB", None);
+    }
+
+    #[test]
+    fn durations() {
+        let check = |text: &str, expected: Option<u64>| assert_eq!(duration(text), expected, "{text}");
+        check("45s", Some(45));
+        check("30m", Some(1800));
+        check("8h", Some(28_800));
+        check("1d", Some(86_400));
+        for wrong in ["", "h", "8", "8 h", "-1h", "1.5h", "8w", "8hé", "99999999999999999999s", "9999999999999999999d"] {
+            check(wrong, None);
+        }
     }
 
     #[test]

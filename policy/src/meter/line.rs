@@ -181,7 +181,9 @@ impl Line {
                     Window::Statement => self.of_statement(unit).saturating_add(self.lease.of(unit)),
                     window => account.used(window, unit, now).saturating_add(account.reserved.of(unit)),
                 };
-                (limit.amount.saturating_sub(taken), index)
+                let room = limit.amount.saturating_sub(taken);
+                let grace = if unit == Unit::Records { account.grace(&limit.rule, now) } else { 0 };
+                (room.max(grace), index)
             })
             .min()
     }
@@ -249,6 +251,7 @@ impl Line {
             limit.force == Force::Enforce
                 && limit.window == Window::Statement
                 && self.of_statement(limit.unit).saturating_add(released.of(limit.unit)) > limit.amount
+                && !self.is_granted(limit, released, account, now)
         });
         if let Some(limit) = over {
             return Fit::Never(limit);
@@ -268,6 +271,17 @@ impl Line {
             fit = Fit::Extend;
         }
         fit
+    }
+
+    /// Whether a grant lets this leave beyond the limit of a statement.
+    fn is_granted(&self, limit: &Limit, released: Amounts, account: &Account, now: LedgerTime) -> bool {
+        // What this line has leased is its own to spend.
+        let own = self.lease.records;
+        limit.unit == Unit::Records
+            && account.grants(now).any(|grant| {
+                let others = account.reserved.records.saturating_sub(own);
+                *grant.rule == *limit.rule && grant.left().saturating_sub(others) >= released.records
+            })
     }
 
     /// Whether a row of this cost fits into what is leased, with no statement's limit near: the usual case.
