@@ -373,5 +373,5 @@ pub struct StoreTrouble {
 
 pub use crate::admin::{Admin, ApprovalRequest, Grant, Until};
 pub use crate::copy::{Copy, CopyEnded, CopyTarget, RelationPlace};
-pub use crate::subject::{Basis, Charge, Decision, Person, RelationUse, Role, Session, Statement};
+pub use crate::subject::{Basis, Charge, Decision, Person, Privilege, RelationUse, Role, Session, Statement};
 pub use crate::taken::{Extraction, Part, Question, Stretch};

@@ -75,6 +75,26 @@ pub struct Statement {
     /// The role that it ran as, where that is not the account's own.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub role: Option<Role>,
+    /// Privileges that it uses.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub privileges: Vec<Privilege>,
+}
+
+/// One use of a privilege.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privilege {
+    /// How: `set-role`, `grant`, `revoke`, `account`, `owner`, `configure`, `audit-off`, `definer`.
+    #[serde(rename = "use")]
+    pub how: String,
+    /// On whom or what; empty where it is the session itself.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub subject: String,
+    /// What held before, where that is known: the role that the session acted as.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub before: Option<String>,
+    /// What holds afterwards: the role (empty: that of the login), what is granted, the new owner, the setting.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<String>,
 }
 
 /// The effective role of a session.

@@ -284,6 +284,9 @@ fn accesses<'a>(accesses: impl Iterator<Item = &'a Access>) -> String {
         Access::Ddl => "changing definitions",
         Access::Grant => "changing rights",
         Access::SetRole => "changing the role",
+        Access::Definer => "running code with its owner's rights",
+        Access::Configure => "configuring the server",
+        Access::AuditOff => "turning auditing off",
     });
     words.collect::<Vec<_>>().join(", ")
 }

@@ -93,8 +93,13 @@ impl PolicySet {
             frees_at: None,
         }));
         found.sort_by(|a, b| {
-            (&a.dataset, a.rule.is_none(), &a.rule, a.window, a.unit)
-                .cmp(&(&b.dataset, b.rule.is_none(), &b.rule, b.window, b.unit))
+            (&a.dataset, a.rule.is_none(), &a.rule, a.window, a.unit).cmp(&(
+                &b.dataset,
+                b.rule.is_none(),
+                &b.rule,
+                b.window,
+                b.unit,
+            ))
         });
         found
     }

@@ -15,8 +15,8 @@ mod ring;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use account::{GRANTS_MAX, KEYS_MAX};
 pub(crate) use account::{Account, KeyState, Tally};
+pub use account::{GRANTS_MAX, KEYS_MAX};
 pub(crate) use days::{DAY_MS, Days, day_of};
 
 use crate::approval::Grant;
@@ -180,7 +180,14 @@ impl Ledger {
     }
 
     /// When a window holds less than this again, by itself; `None` when it does now.
-    pub fn frees_at(&self, dataset: &str, window: Window, unit: Unit, amount: u64, now: LedgerTime) -> Option<LedgerTime> {
+    pub fn frees_at(
+        &self,
+        dataset: &str,
+        window: Window,
+        unit: Unit,
+        amount: u64,
+        now: LedgerTime,
+    ) -> Option<LedgerTime> {
         let now = now.max(self.latest);
         self.accounts.get(dataset).and_then(|account| account.frees_at(window, unit, amount, now))
     }

@@ -41,6 +41,11 @@ impl PolicySet {
         &self.hash
     }
 
+    /// Whether there is a dataset of this name.
+    pub fn has_dataset(&self, name: &str) -> bool {
+        self.datasets.iter().any(|dataset| *dataset.name == *name)
+    }
+
     /// Whether the whole policy only observes.
     pub fn observes(&self) -> bool {
         self.observe

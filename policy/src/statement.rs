@@ -48,6 +48,45 @@ pub enum Access {
     Grant,
     /// The session changes the role it acts as.
     SetRole,
+    /// Code runs with the rights of its owner: SECURITY DEFINER, SQL SECURITY DEFINER.
+    Definer,
+    /// The server is configured for later sessions: ALTER SYSTEM, SET GLOBAL, ALTER ROLE … SET, plugins.
+    Configure,
+    /// What the server's own auditing sees becomes less: pgAudit, audit plugins, statement logs.
+    AuditOff,
+}
+
+/// How a privilege is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrivilegeUse {
+    /// Another role is acted as, or the first one again.
+    SetRole,
+    /// Rights or roles are given.
+    Grant,
+    /// Rights or roles are taken.
+    Revoke,
+    /// A user or role is made, changed or dropped.
+    Account,
+    /// Something gets another owner.
+    Owner,
+    /// See [`Access::Configure`].
+    Configure,
+    /// See [`Access::AuditOff`].
+    AuditOff,
+    /// See [`Access::Definer`].
+    Definer,
+}
+
+/// One use of a privilege.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Privilege {
+    /// How.
+    pub how: PrivilegeUse,
+    /// On whom or what, in words without literals; empty where it is the session itself.
+    pub subject: String,
+    /// What holds afterwards: the role (empty: that of the login), what is granted, the new owner, the setting.
+    pub after: Option<String>,
 }
 
 /// A set of columns that says "all" and "none" apart from a list.
@@ -329,6 +368,8 @@ pub struct StatementAnalysis {
     pub uses: Vec<RelationUse>,
     /// Accesses that have no relation (`SetRole`, `Grant` on a role, …) beside those in `uses`.
     pub accesses: BTreeSet<Access>,
+    /// Privileges that it uses.
+    pub privileges: Vec<Privilege>,
     /// Names of functions called that the server does not ship.
     pub functions: Vec<String>,
     /// What it changes for later statements.

@@ -174,6 +174,7 @@ impl Understood {
             verb,
             uses: Vec::new(),
             accesses: std::collections::BTreeSet::new(),
+            privileges: Vec::new(),
             functions: Vec::new(),
             acts,
             copies: Vec::new(),

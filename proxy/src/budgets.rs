@@ -3,6 +3,8 @@
 //! INVARIANT: a ledger never knows of less than the log says has left or may have left. A lease without a completion
 //! counts in full, and the clock of the windows never runs backwards, not across restarts either.
 
+mod acts;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -18,6 +20,8 @@ use weir_policy::ledger::{Ledger, LedgerTime, Moment, RecordKey, Replay};
 use weir_policy::relation::RelationId;
 
 use crate::audit::words;
+
+pub use acts::{APPROVE, DONE, RESET};
 
 /// Bytes of the key that record keys are hashed with.
 const KEY_BYTES: usize = 32;
@@ -151,6 +155,7 @@ impl Budgets {
     }
 
     fn replay(&self, event: &Event, open: &mut HashMap<String, OpenStatement>) {
+        self.apply(event);
         let Some(person) = &event.person else { return };
         let person: Arc<str> = person.id.as_str().into();
         if let Some(statement) = &event.statement {

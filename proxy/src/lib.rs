@@ -5,14 +5,17 @@
 pub mod admin;
 pub mod alert;
 pub mod analyses;
+pub mod approvals;
 pub mod audit;
 pub mod budgets;
 pub mod cancel;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod copies;
 pub mod end;
+pub mod holds;
 pub mod identity;
 pub mod listener;
 pub mod policies;

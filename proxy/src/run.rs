@@ -13,13 +13,16 @@ use zeroize::Zeroizing;
 use crate::admin::{self, Admin};
 use crate::alert::Alerts;
 use crate::analyses::Analyses;
+use crate::approvals::Approvals;
 use crate::audit::{Recorder, words};
 use crate::budgets::{self, Budgets};
 use crate::cancel::CancelKeys;
 use crate::catalog::Catalogs;
 use crate::config::{Config, PasswordCheck, Upstream};
+use crate::control::{self, Control};
 use crate::copies::Copies;
 use crate::end::{Phase, Signals};
+use crate::holds::Holds;
 use crate::identity::backoff::Backoff;
 use crate::identity::verifiers::Verifiers;
 use crate::listener::Workers;
@@ -68,6 +71,12 @@ pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
             ),
             None => None,
         };
+        let (control_socket, own_uid) = control::bind(&config.control)?;
+        let reload_now = {
+            let (shared, files) = (Arc::clone(&shared), files.clone());
+            move || reload_all("control socket", &shared, &files)
+        };
+        let control = Control::new(Arc::clone(&shared), &config.control, own_uid, Box::new(reload_now));
         let mut stopping = phases.clone();
         let accepting = async {
             let accepts = listeners.into_iter().map(|(socket, route)| workers.accept(socket, route, config.limits.sessions_max));
@@ -78,6 +87,7 @@ pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
                 if let Some(socket) = admin_socket {
                     tokio::task::spawn_local(admin::serve(socket, admin));
                 }
+                tokio::task::spawn_local(control.serve(control_socket));
                 tokio::task::spawn_local(signals.watch(phase, config.limits.drain, reload));
                 tokio::task::spawn_local(reload_files(reloads, files, Arc::clone(&shared)));
                 tokio::task::spawn_local(observe(Arc::clone(&shared.recorder)));
@@ -94,6 +104,9 @@ pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
         Ok::<(), String>(())
     })?;
     workers.join();
+    if let Err(error) = control::remove(&config.control.socket) {
+        tracing::warn!(%error, "the control socket stays behind");
+    }
     Recorder::close(Arc::clone(&shared.recorder), "signal");
     tracing::info!("stopped");
     Ok(())
@@ -116,7 +129,12 @@ fn open(
     let budgets = Budgets::new(recorder.clock(), &key);
     let started = Instant::now();
     let copies = Copies::default();
-    let rebuilt = budgets.rebuild(recorder.dir(), &mut |event| copies.replay(event))?;
+    let (holds, approvals) = (Arc::new(Holds::default()), Approvals::default());
+    let rebuilt = budgets.rebuild(recorder.dir(), &mut |event| {
+        copies.replay(event);
+        approvals.apply(event);
+        holds.apply(event);
+    })?;
     let labels = copies.replayed();
     tracing::info!(
         records = rebuilt.records,
@@ -129,6 +147,8 @@ fn open(
     recorder.booted(&recovery, config_sha256, in_force.set.hash());
     recorder.note(&recorder.event(Body::Policy(loaded(in_force.set.hash()))), Urgency::Durable);
     Ok(Shared {
+        holds,
+        approvals,
         cancels: CancelKeys::default(),
         phase,
         policies,
@@ -163,62 +183,77 @@ async fn reload_files(mut reloads: mpsc::Receiver<()>, files: Files, shared: Arc
         tracing::info!(
             "SIGHUP: policy, directory, certificates and verifiers are read again, the configuration is not"
         );
-        reload_policy(&shared);
-        for (listener, verifiers) in &files.verifiers {
-            let reloaded = verifiers.reload();
-            telemetry::reloaded(reloaded.is_ok());
-            match reloaded {
-                Ok(accounts) => tracing::info!(%listener, accounts, "SIGHUP: verifiers are in force"),
-                Err(reason) => {
-                    tracing::error!(%listener, %reason, "SIGHUP: the verifiers in use stay");
-                    let title = format!("verifiers were rejected at reload, those before stay: {reason}");
-                    shared.recorder.alert_operator("verifiers-rejected", title, Severity::High);
-                }
-            }
-        }
-        for (listener, certificate) in &files.certificates {
-            let reloaded = certificate.reload();
-            telemetry::reloaded(reloaded.is_ok());
-            match reloaded {
-                Ok(()) => tracing::info!(%listener, "SIGHUP: certificate reloaded; open sessions keep theirs"),
-                Err(reason) => {
-                    tracing::error!(%listener, %reason, "SIGHUP: the certificate in use stays");
-                    let title = format!(
-                        "listener `{listener}`: a certificate was rejected at reload, the one before stays: {reason}"
-                    );
-                    shared.recorder.alert_operator("certificate-rejected", title, Severity::High);
-                }
-            }
-        }
+        // What is wrong has been told where it was found.
+        let _ = reload_all("SIGHUP", &shared, &files);
     }
 }
 
+/// Reads policy, directory, certificates and verifiers again, because of `by`; what is in force then, or what is wrong.
+fn reload_all(by: &str, shared: &Shared, files: &Files) -> Result<String, String> {
+    let mut problems: Vec<String> = reload_policy(by, shared).err().into_iter().collect();
+    for (listener, verifiers) in &files.verifiers {
+        let reloaded = verifiers.reload();
+        telemetry::reloaded(reloaded.is_ok());
+        match reloaded {
+            Ok(accounts) => tracing::info!(%listener, accounts, "{by}: verifiers are in force"),
+            Err(reason) => {
+                tracing::error!(%listener, %reason, "{by}: the verifiers in use stay");
+                let title = format!("verifiers were rejected at reload, those before stay: {reason}");
+                shared.recorder.alert_operator("verifiers-rejected", title, Severity::High);
+                problems.push(format!("the verifiers of listener `{listener}`: {reason}"));
+            }
+        }
+    }
+    for (listener, certificate) in &files.certificates {
+        let reloaded = certificate.reload();
+        telemetry::reloaded(reloaded.is_ok());
+        match reloaded {
+            Ok(()) => tracing::info!(%listener, "{by}: certificate reloaded; open sessions keep theirs"),
+            Err(reason) => {
+                tracing::error!(%listener, %reason, "{by}: the certificate in use stays");
+                let title = format!(
+                    "listener `{listener}`: a certificate was rejected at reload, the one before stays: {reason}"
+                );
+                shared.recorder.alert_operator("certificate-rejected", title, Severity::High);
+                problems.push(format!("the certificate of listener `{listener}`: {reason}"));
+            }
+        }
+    }
+    let sha256 = shared.policies.current().set.hash().to_owned();
+    if problems.is_empty() { Ok(format!("policy {sha256} is in force")) } else { Err(problems.join("\n")) }
+}
+
 /// Reads policy and directory again. What is not usable changes nothing, and somebody is told.
-fn reload_policy(shared: &Shared) {
+fn reload_policy(by: &str, shared: &Shared) -> Result<(), String> {
     let recorder = &shared.recorder;
     let reloaded = shared.policies.reload();
     telemetry::reloaded(reloaded.is_ok());
     match reloaded {
         Ok(in_force) => {
-            tracing::info!(sha256 = in_force.set.hash(), "SIGHUP: policy and directory are in force");
+            tracing::info!(sha256 = in_force.set.hash(), "{by}: policy and directory are in force");
             recorder.note(&recorder.event(Body::Policy(loaded(in_force.set.hash()))), Urgency::Durable);
+            Ok(())
         }
         Err(LoadError::Policy(problem)) => {
-            tracing::error!("SIGHUP: policy and directory in use stay:\n{problem}");
+            tracing::error!("{by}: policy and directory in use stay:\n{problem}");
             let sha256 = std::fs::read(shared.policies.policy_path()).map(|text| sha256_hex(&text)).unwrap_or_default();
             let first = first_line(&problem).to_owned();
-            let rejected = Policy { outcome: PolicyOutcome::Rejected, sha256, problem: Some(problem) };
+            let rejected = Policy { outcome: PolicyOutcome::Rejected, sha256, problem: Some(problem.clone()) };
             recorder.note(&recorder.event(Body::Policy(rejected)), Urgency::Durable);
             let title = format!("a policy was rejected at reload, the one before stays: {first}");
             recorder.alert_operator("policy-rejected", title, Severity::High);
+            Err(problem)
         }
         Err(LoadError::Directory(problem)) => {
-            tracing::error!("SIGHUP: policy and directory in use stay:\n{problem}");
+            tracing::error!("{by}: policy and directory in use stay:\n{problem}");
             let target = shared.policies.directory_path().map(|path| path.display().to_string());
             let title = format!("a directory was rejected at reload, the one before stays: {}", first_line(&problem));
-            recorder
-                .note(&recorder.event(Body::Admin(rejected("reload-directory", target, problem))), Urgency::Durable);
+            recorder.note(
+                &recorder.event(Body::Admin(rejected(by, "reload-directory", target, problem.clone()))),
+                Urgency::Durable,
+            );
             recorder.alert_operator("directory-rejected", title, Severity::High);
+            Err(problem)
         }
     }
 }
@@ -228,12 +263,13 @@ fn first_line(problem: &str) -> &str {
 }
 
 /// A file that somebody had read again and that is not usable.
-fn rejected(action: &str, target: Option<String>, problem: String) -> AdminAct {
+fn rejected(by: &str, action: &str, target: Option<String>, problem: String) -> AdminAct {
     AdminAct {
-        operator: "SIGHUP".to_owned(),
+        operator: by.to_owned(),
         action: action.to_owned(),
         target,
         outcome: format!("rejected, what was in use stays: {problem}"),
+        ..AdminAct::default()
     }
 }
 
@@ -265,7 +301,7 @@ async fn futures_join(accepts: Vec<impl Future<Output = ()>>) {
 }
 
 /// Files that can be exchanged while sessions run, by listener.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Files {
     certificates: Vec<(String, Arc<Certificate>)>,
     verifiers: Vec<(String, Arc<Verifiers>)>,

@@ -83,7 +83,8 @@ pub fn sentence(event: &Event) -> String {
                 let _ = write!(text, " {target}");
             }
             if let Some(grant) = &admin.grant {
-                let _ = write!(text, " ({} of {} for {})", plural(grant.records, "record"), grant.dataset, grant.person);
+                let _ =
+                    write!(text, " ({} of {} for {})", plural(grant.records, "record"), grant.dataset, grant.person);
             }
             let _ = write!(text, ": {}", admin.outcome);
             if let Some(reason) = &admin.reason {

@@ -8,9 +8,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use weir_audit_store::event::{
-    Admin, Alert, Authentication, AuthenticationOutcome, Basis, Body, Boot, Charge, Completion, Count, Decision,
-    Denial, Door, Lease, Leases, Outcome, Person, Policy, PolicyOutcome, RelationUse, Session, SessionEnd,
-    SessionStart, Severity, Shutdown, Statement, StoreTrouble,
+    Admin, Alert, ApprovalRequest, Authentication, AuthenticationOutcome, Basis, Body, Boot, Charge, Completion, Count,
+    Decision, Denial, Door, Grant, Lease, Leases, Outcome, Person, Policy, PolicyOutcome, RelationUse, Session,
+    SessionEnd, SessionStart, Severity, Shutdown, Statement, StoreTrouble, Until,
 };
 use weir_audit_store::{Entry, Event, Options, PublicKey, Reader, Record, Store, StoreError};
 

@@ -228,8 +228,7 @@ fn judge(
         leaving.iter().all(|exposed| exposed.pin.is_some() || (exposed.key.is_some() && exposed.key_released));
     let at_once = prepaid.iter().fold(0_u64, |sum, (_, records)| sum.saturating_add(*records));
     for limit in limits {
-        let spent =
-            limit.window != Window::Statement && room.used(limit) >= limit.amount && room.grace(limit) == 0;
+        let spent = limit.window != Window::Statement && room.used(limit) >= limit.amount && room.grace(limit) == 0;
         let hopeless = spent && (limit.unit != Unit::Records || !may_be_known);
         let too_much = limit.unit == Unit::Records && at_once > room.remaining(limit);
         if limit.force != Force::Alert && (hopeless || too_much) {

@@ -10,7 +10,7 @@ use super::copies::{Moved, Output};
 use super::uses::{Atom, Draft, Flow, Pack, USES_MAX, add};
 use crate::catalog::Moment;
 use crate::copies::CopyOf;
-use crate::statement::{Access, Coverage, Extent, Gap, SessionAct, StatementAnalysis, Verb};
+use crate::statement::{Access, Coverage, Extent, Gap, Privilege, SessionAct, StatementAnalysis, Verb};
 
 /// Work that one statement may cost, in values moved about. Ten thousand columns through ten levels fit; common
 /// table expressions that double each other do not, and are then answered by the lexer.
@@ -32,6 +32,7 @@ pub(super) struct Found {
     pub(super) verb: Verb,
     pub(super) drafts: Vec<Draft>,
     pub(super) accesses: BTreeSet<Access>,
+    pub(super) privileges: Vec<Privilege>,
     pub(super) functions: BTreeSet<String>,
     pub(super) acts: Vec<SessionAct>,
     pub(super) extent: Extent,
@@ -110,6 +111,7 @@ impl Found {
             verb,
             drafts: Vec::new(),
             accesses: BTreeSet::new(),
+            privileges: Vec::new(),
             functions: BTreeSet::new(),
             acts: Vec::new(),
             extent: Extent::Unbounded,
@@ -331,7 +333,8 @@ impl Found {
         self.extent = Extent::Unbounded;
     }
 
-    pub(super) fn finish(self, catalog: &crate::catalog::Catalog) -> StatementAnalysis {
+    pub(super) fn finish(mut self, catalog: &crate::catalog::Catalog) -> StatementAnalysis {
+        super::privileges::of_acts(&mut self);
         let mut copies = self.copies_made(catalog);
         copies.extend(self.renamed);
         let (mut gaps, mut coverage) = (self.gaps, self.coverage);
@@ -341,6 +344,7 @@ impl Found {
             verb: self.verb,
             uses,
             accesses: self.accesses,
+            privileges: self.privileges,
             functions: self.functions.into_iter().collect(),
             acts: self.acts,
             copies,

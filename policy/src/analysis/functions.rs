@@ -493,6 +493,7 @@ fn user_function(
     via: &[String],
     depth: usize,
 ) -> Vec<Atom> {
+    super::privileges::of_call(function, found);
     if context.lex.engine() == Engine::Postgres {
         return super::postgres::call(function, context, found, via);
     }

@@ -31,6 +31,7 @@ mod output;
 mod parse;
 mod pins;
 mod postgres;
+mod privileges;
 mod reading;
 mod redact;
 mod routines;

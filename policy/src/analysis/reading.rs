@@ -108,6 +108,7 @@ fn split(unit: &Unit<'_>) -> Vec<Range<usize>> {
 
 /// Reads one statement.
 pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &mut Found, depth: usize) {
+    super::privileges::read(unit, range.clone(), found);
     match unit.settings {
         LexSettings::Postgres { .. } => postgres::statement(unit, range, context, found, depth),
         LexSettings::Mysql(_) => mysql::statement(unit, range, context, found, depth),

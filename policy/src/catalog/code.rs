@@ -32,6 +32,8 @@ pub struct Function {
     pub body: Option<String>,
     /// Whether an extension owns it.
     pub from_extension: bool,
+    /// Whose rights it runs with, where those are not its caller's: SECURITY DEFINER.
+    pub definer: Option<Arc<str>>,
     /// MySQL: the `sql_mode` under which its body is read and run; `None` when it is not known.
     pub sql_mode: Option<Arc<str>>,
     /// The server's number for it; 0 where the engine has none.

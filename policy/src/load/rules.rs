@@ -150,9 +150,16 @@ fn accesses(raw: &RawRule, findings: &Findings) -> Option<BTreeSet<Access>> {
             findings.error(access.at, "this access stands here twice", "keep one of them");
             return None;
         }
-        if access.value == Access::SetRole && raw.dataset.is_some() {
-            let message = "`set-role` is about no dataset, so this rule would never match it";
-            findings.error(access.at, message, "give `set-role` a rule of its own without `dataset`");
+        let alone = match access.value {
+            Access::SetRole => "set-role",
+            Access::Definer => "definer",
+            Access::Configure => "configure",
+            Access::AuditOff => "audit-off",
+            Access::Read | Access::Export | Access::Write | Access::Ddl | Access::Grant => continue,
+        };
+        if raw.dataset.is_some() {
+            let message = format!("`{alone}` is about no dataset, so this rule would never match it");
+            findings.error(access.at, message, format!("give `{alone}` a rule of its own without `dataset`"));
             return None;
         }
     }

@@ -6,9 +6,10 @@ mod taken;
 
 pub use taken::{extraction, question, seen, told, view};
 
-use weir_audit_store::event::{Basis, Charge, Count, Door, Lease, RelationUse, Role, Severity, Statement};
+use weir_audit_store::event::{Basis, Charge, Count, Door, Lease, Privilege, RelationUse, Role, Severity, Statement};
 use weir_policy::budget::Unit;
 use weir_policy::meter::{ChargedLine, LeaseLine, SettledLine};
+use weir_policy::statement::{self as policy, PrivilegeUse};
 use weir_policy::statement::{Access, Columns, Coverage, RelationUse as Use, Source, StatementAnalysis, Verb};
 use weir_policy::verdict::{self, AlertKind};
 
@@ -20,6 +21,8 @@ use crate::session::execution::{Doors, Through};
 const RELATIONS_MAX: usize = 256;
 /// Most columns that are named of one relation; more are told as `*`.
 const COLUMNS_MAX: usize = 64;
+/// Most uses of privileges that are told.
+const PRIVILEGES_MAX: usize = 64;
 /// Most gaps that are told.
 const GAPS_MAX: usize = 64;
 
@@ -175,6 +178,33 @@ pub fn role(roles: &[Arc<str>], known: bool, account: &str) -> Option<Role> {
     (!own).then_some(Role { trusted: known && roles.len() == 1 && names.len() == 1, names })
 }
 
+/// Privileges that a statement uses; `roles`: those that the session acts as before it.
+pub fn privileges(understood: &Understood, roles: &[Arc<str>]) -> Vec<Privilege> {
+    let before =
+        || roles.iter().filter(|role| !role.is_empty()).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let used = |privilege: &policy::Privilege| Privilege {
+        how: privilege_word(privilege.how).to_owned(),
+        subject: privilege.subject.clone(),
+        before: matches!(privilege.how, PrivilegeUse::SetRole | PrivilegeUse::Definer).then(before),
+        after: privilege.after.clone(),
+    };
+    let parts = understood.analysis.statements.iter();
+    parts.flat_map(|part| &part.privileges).take(PRIVILEGES_MAX).map(used).collect()
+}
+
+fn privilege_word(how: PrivilegeUse) -> &'static str {
+    match how {
+        PrivilegeUse::SetRole => "set-role",
+        PrivilegeUse::Grant => "grant",
+        PrivilegeUse::Revoke => "revoke",
+        PrivilegeUse::Account => "account",
+        PrivilegeUse::Owner => "owner",
+        PrivilegeUse::Configure => "configure",
+        PrivilegeUse::AuditOff => "audit-off",
+        PrivilegeUse::Definer => "definer",
+    }
+}
+
 /// Columns in order, or a star where they are too many to be named.
 fn some_of(mut columns: Vec<String>) -> Vec<String> {
     columns.sort_unstable();
@@ -191,6 +221,9 @@ pub fn access(access: Access) -> &'static str {
         Access::Ddl => "ddl",
         Access::Grant => "grant",
         Access::SetRole => "set-role",
+        Access::Definer => "definer",
+        Access::Configure => "configure",
+        Access::AuditOff => "audit-off",
     }
 }
 

@@ -115,7 +115,8 @@ select n.nspname::text, p.proname::text, l.lanname::text,
                where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'),
        p.oid, p.proargnames, p.proconfig, p.provolatile::text, p.prokind = 'a',
        array(select distinct t from pg_catalog.unnest(p.proargtypes::oid[] || p.proallargtypes || p.prorettype) t
-             where t >= {first} order by t)
+             where t >= {first} order by t),
+       case when p.prosecdef then pg_catalog.pg_get_userbyid(p.proowner)::text end
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang
@@ -311,6 +312,7 @@ fn function(row: &Row) -> Result<Function, String> {
         is_aggregate: get(row, 9)?,
         calls: Vec::new(),
         types: get(row, 10)?,
+        definer: get::<Option<String>>(row, 11)?.map(Into::into),
     })
 }
 

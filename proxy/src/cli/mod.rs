@@ -4,6 +4,7 @@
 mod audit;
 mod catalog;
 mod config;
+mod control;
 mod directory;
 mod moment;
 mod output;
@@ -77,6 +78,25 @@ enum Command {
     /// Keep the file of verifiers, by which Weir judges passwords.
     #[command(subcommand)]
     Verifiers(verifiers::VerifiersCommand),
+    /// Look at a person's budgets in a running Weir, and begin them anew.
+    #[command(subcommand)]
+    Budget(control::BudgetCommand),
+    /// Answer requests for a larger budget.
+    ///
+    /// Whoever comes to the end of a budget whose rule says `then: require-approval` is told the name of a request. Somebody
+    /// else whom the rule names can grant it: more records, for a while.
+    #[command(after_help = "Examples:\n  weir approve --list --config weir.toml\n  \
+                            weir approve A-7F3K-9Q2M --records 500 --for 30m --reason 'ticket 4711' --config weir.toml\n  \
+                            weir approve A-7F3K-9Q2M --deny --reason 'no ticket' --config weir.toml")]
+    Approve(control::Approve),
+    /// End all sessions of a person in a running Weir, and let none begin for a while.
+    #[command(after_help = "Examples:\n  weir kill alice --reason 'incident 17' --config weir.toml\n  \
+                            weir kill alice --lift --reason 'incident 17 is closed' --config weir.toml")]
+    Kill(control::Kill),
+    /// Have a running Weir read policy, directory and certificates again. What is not usable changes nothing.
+    Reload(control::Reload),
+    /// Say how a running Weir is.
+    Status(control::StatusOf),
 }
 
 /// Why a command did not do what it was asked.
@@ -113,6 +133,11 @@ pub fn main() -> ExitCode {
         Command::Directory(command) => directory::run(&command, &mut output),
         Command::Audit(command) => audit::run(&command, &mut output),
         Command::Verifiers(command) => verifiers::run(&command, &mut output),
+        Command::Budget(command) => control::budget(&command, &mut output),
+        Command::Approve(command) => control::approve(&command, &mut output),
+        Command::Kill(command) => control::kill(&command, &mut output),
+        Command::Reload(command) => control::reload(&command, &mut output),
+        Command::Status(command) => control::status(&command, &mut output),
     };
     match done.and_then(|()| output.finish()) {
         Ok(()) => ExitCode::SUCCESS,

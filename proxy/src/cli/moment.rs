@@ -16,16 +16,27 @@ pub(super) fn parse(text: &str, now: SystemTime) -> Result<u64, String> {
     u64::try_from(since.as_millis()).map_err(|_| wrong())
 }
 
+/// Seconds of `90s`, `30m`, `2h`, `1d`.
+pub(super) fn duration(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no length of time: write 90s, 30m, 2h or 1d");
+    let (at, unit) = text.char_indices().last().ok_or_else(wrong)?;
+    secs(&text[..at], unit).filter(|secs| *secs > 0).ok_or_else(wrong)
+}
+
 fn ago(count: &str, unit: char, now: SystemTime) -> Option<SystemTime> {
+    now.checked_sub(Duration::from_secs(secs(count, unit)?))
+}
+
+fn secs(count: &str, unit: char) -> Option<u64> {
     let count = number(count)?;
-    let secs = match unit {
+    let factor: u64 = match unit {
         's' => 1,
         'm' => 60,
         'h' => 3600,
         'd' => 86_400,
         _ => return None,
     };
-    now.checked_sub(Duration::from_secs(count.checked_mul(secs)?))
+    count.checked_mul(factor)
 }
 
 fn absolute(text: &str) -> Option<SystemTime> {
@@ -94,6 +105,10 @@ mod tests {
             "2026-11-24T+1:00",
         ] {
             check(wrong, None);
+        }
+        assert_eq!(["90s", "30m", "2h", "1d"].map(|text| duration(text).unwrap()), [90, 1800, 7200, 86_400]);
+        for wrong in ["", "h", "0m", "-1h", "2w", "99999999999999999999d", "9999999999999999999d"] {
+            assert!(duration(wrong).unwrap_err().contains("is no length of time"), "{wrong}");
         }
         assert!(parse("soon", now).unwrap_err().contains("`soon` is no moment"));
     }

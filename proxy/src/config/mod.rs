@@ -47,6 +47,8 @@ pub struct Config {
     pub alert_file: Option<PathBuf>,
     /// Health and metrics.
     pub admin: Option<SocketAddr>,
+    /// What operators ask of a running process.
+    pub control: Control,
     /// Bounds.
     pub limits: Limits,
     /// Whether FunctionCall messages pass.
@@ -155,6 +157,17 @@ pub struct Audit {
     pub checkpoint: Duration,
     /// Size at which a segment is sealed, bytes.
     pub segment_bytes_max: u64,
+}
+
+/// The socket that operators act on.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Its path.
+    pub socket: PathBuf,
+    /// A group of the host whose members may connect, too.
+    pub group: Option<String>,
+    /// Groups of the directory whose members may do what root may.
+    pub operators: Vec<String>,
 }
 
 /// Which statements wait until their record is durable.

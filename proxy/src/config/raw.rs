@@ -15,7 +15,8 @@ use weir_policy::relation::Engine;
 use weir_wire::mysql::handshake::Capabilities;
 
 use super::{
-    Audit, CatalogAccount, Config, Durability, Limits, Listener, ListenerTls, PasswordSource, Upstream, UpstreamTls,
+    Audit, CatalogAccount, Config, Control, Durability, Limits, Listener, ListenerTls, PasswordSource, Upstream,
+    UpstreamTls,
 };
 
 /// Where Debian keeps the roots that it trusts.
@@ -64,6 +65,8 @@ pub(super) struct RawConfig {
     alert: RawAlert,
     #[serde(default)]
     admin: RawAdmin,
+    #[serde(default)]
+    control: RawControl,
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
@@ -172,6 +175,15 @@ struct RawAdmin {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawControl {
+    socket: Option<PathBuf>,
+    group: Option<String>,
+    #[serde(default)]
+    operators: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawLimits {
     frame_bytes_max: Option<Spanned<usize>>,
     sessions_max: Option<Spanned<usize>>,
@@ -241,12 +253,23 @@ impl RawConfig {
             audit: self.audit.check(&state_dir)?,
             alert_file: self.alert.file.map(|path| state_dir.join(path)),
             admin: self.admin.address,
+            control: self.control.check(&state_dir),
             limits: self.limits.check()?,
             allow_function_call: self.allow.function_call,
             allow_commands: self.allow.commands.into_iter().map(command).collect::<Result<_, _>>()?,
             allow_local_infile: self.allow.local_infile,
             state_dir,
         })
+    }
+}
+
+impl RawControl {
+    fn check(self, state_dir: &Path) -> Control {
+        Control {
+            socket: state_dir.join(self.socket.unwrap_or_else(|| PathBuf::from("control.sock"))),
+            group: self.group,
+            operators: self.operators,
+        }
     }
 }
 

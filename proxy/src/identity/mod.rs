@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod import;
 pub mod jwks;
 mod login;
+mod persons;
 pub mod secrets;
 mod strict_json;
 pub mod subject;

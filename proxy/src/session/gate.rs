@@ -4,6 +4,7 @@
 //! before they go to the client. INVARIANT: rows of a sensitive relation are charged, and the record that says so is
 //! durable, before they are released; whatever prevents that ends the result.
 
+mod approving;
 mod asking;
 mod copies;
 mod declined;
@@ -413,7 +414,8 @@ impl Gate {
         execution.reference = Some(reference.clone());
         execution.basis.push(denial.basis.clone());
         dedup(&mut execution.basis);
-        let refusal = refusal(denial, &reference);
+        let asking = self.ask_approval(execution, denial);
+        let refusal = refusal(denial, &reference, asking.as_ref());
         let body = Body::Denial(Denied {
             code: denial.basis.rule.to_string(),
             message: refusal.message.clone(),

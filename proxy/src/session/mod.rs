@@ -21,15 +21,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
-use weir_audit_store::Urgency;
 use weir_audit_store::event::{
     Authentication, AuthenticationOutcome, Body, Denial, Outcome as Ended, Session, SessionEnd, SessionStart,
 };
+use weir_audit_store::{Event, Urgency};
 use weir_policy::relation::Engine as Family;
 use weir_wire::{Engine, Refusal, WireError, WireSide};
 use zeroize::Zeroizing;
 
 use crate::analyses::Analyses;
+use crate::approvals::Approvals;
 use crate::audit::Recorder;
 use crate::budgets::Budgets;
 use crate::cancel::{CancelKeys, CancelTarget};
@@ -37,6 +38,7 @@ use crate::catalog::Catalogs;
 use crate::config::Durability;
 use crate::copies::Copies;
 use crate::end::Phase;
+use crate::holds::Holds;
 use crate::identity::backoff::Backoff;
 use crate::identity::{Date, Standing};
 use crate::policies::Policies;
@@ -73,6 +75,8 @@ pub enum End {
     UpstreamStalled,
     /// A peer broke the protocol.
     Broken(WireError),
+    /// An operator has ended it.
+    Killed(Refusal),
     /// Refused before it was open.
     Refused(Refusal),
     /// Refused before it was open, though the account was known.
@@ -101,6 +105,10 @@ pub enum End {
 
 /// What every session of a process shares.
 pub struct Shared {
+    /// Who is held out, and who is here.
+    pub holds: Arc<Holds>,
+    /// Requests for a larger budget.
+    pub approvals: Approvals,
     /// Which relations hold copies of sensitive values.
     pub copies: Copies,
     /// Keys that were given to clients for cancelling.
@@ -128,6 +136,13 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Lets an act of an operator take effect, as its record says.
+    pub fn apply(&self, event: &Event) {
+        self.budgets.apply(event);
+        self.approvals.apply(event);
+        self.holds.apply(event);
+    }
+
     /// An identifier for a session, unique in the log.
     fn session_id(&self) -> String {
         format!("{}-{}", self.recorder.boot(), self.sessions.fetch_add(1, Ordering::Relaxed) + 1)
@@ -191,6 +206,7 @@ async fn run<P: Protocol>(
                 return end;
             }
         };
+        let present = shared.holds.enter(&mind.who.person);
         let Open { upstream, engine, key, cancel, welcome, holds_role, .. } = *open;
         client.queue(&welcome);
         let started = Instant::now();
@@ -201,7 +217,7 @@ async fn run<P: Protocol>(
         let mut relay = Relay::new(client, upstream, engine, gate, route.session_bytes_max);
         let registered = key.map(|key| shared.cancels.register(key, cancel.clone()));
         let end = carry(shared, &mut relay, &cancel, route.upstream_stall).await;
-        drop(registered);
+        drop((registered, present));
         if matches!(end, End::UserChange) {
             end_records(&mut relay, &end, started);
             client = relay.client;
@@ -219,7 +235,7 @@ async fn run<P: Protocol>(
             Box::pin(tell(&mut client, &end, farewell)).await;
             return end;
         }
-        if matches!(end, End::Broken(_) | End::Refused(_) | End::UpstreamStalled)
+        if matches!(end, End::Broken(_) | End::Refused(_) | End::Killed(_) | End::UpstreamStalled)
             || (matches!(end, End::UpstreamGone) && !relay.engine.is_farewell())
         {
             let engine = &relay.engine;
@@ -290,6 +306,10 @@ async fn identify<E>(
         method: open.login.method.to_owned(),
         sqlstate: None,
     }));
+    if let Some(refusal) = shared.holds.refusal(&mind.who, shared.budgets.clock()) {
+        mind.held_out(&refusal);
+        return Err(refusal);
+    }
     let word = match standing {
         Standing::Current => return Ok(mind),
         Standing::Future(day) => format!("begins on {day}"),
@@ -309,11 +329,20 @@ async fn carry<E: SessionEngine>(shared: &Shared, relay: &mut Relay<E>, target: 
     let mut cancelled: Option<oneshot::Receiver<()>> = None;
     let mut renewal: Option<Pin<Box<dyn Future<Output = ()>>>> = None;
     let mut phases = shared.phase.clone();
+    let mut holds = shared.holds.watch();
+    // One that was set since this session was let in has been seen by nobody.
+    holds.mark_changed();
     let mut records = shared.recorder.watch();
     loop {
         let phase = *phases.borrow_and_update();
         if phase == Phase::Stopped || (phase == Phase::Draining && relay.is_between_transactions()) {
             return End::Refused(Refusal::new("57P01", "weir is stopping", "connect again in a moment"));
+        }
+        if holds.has_changed().unwrap_or(false) {
+            holds.mark_unchanged();
+            if let Some(refusal) = shared.holds.refusal(&relay.gate.mind().who, shared.budgets.clock()) {
+                return End::Killed(refusal);
+            }
         }
         records.mark_unchanged();
         let waits = relay.waits();
@@ -322,6 +351,11 @@ async fn carry<E: SessionEngine>(shared: &Shared, relay: &mut Relay<E>, target: 
             biased;
             // The sender lives as long as the process serves.
             _ = phases.changed() => continue,
+            _ = holds.changed() => {
+                // Looked at above.
+                holds.mark_changed();
+                continue;
+            }
             _ = async { if let Some(done) = &mut cancelled { let _ = done.await; } }, if cancelled.is_some() => {
                 cancelled = None;
                 relay.cancelling = false;
@@ -361,6 +395,7 @@ fn end_word(end: &End) -> &'static str {
         End::UpstreamGone => "upstream-gone",
         End::UpstreamStalled => "upstream-stalled",
         End::Broken(_) => "protocol-broken",
+        End::Killed(_) => "killed",
         End::Refused(_) | End::NotAdmitted { .. } => "refused",
         End::LoginFailed { .. } => "login-failed",
     }
@@ -395,7 +430,12 @@ fn not_opened(shared: &Shared, route: &Route, peer: SocketAddr, end: &End) {
                 sqlstate: Some(sqlstate.clone()),
             })
         }
-        End::Terminated | End::UserChange | End::ClientGone | End::UpstreamGone | End::UpstreamStalled => return,
+        End::Terminated
+        | End::UserChange
+        | End::ClientGone
+        | End::UpstreamGone
+        | End::UpstreamStalled
+        | End::Killed(_) => return,
     };
     let mut event = shared.recorder.event(body);
     event.session = Some(session);
@@ -437,7 +477,7 @@ fn spawn_cancel(target: CancelTarget) -> oneshot::Receiver<()> {
 /// Says in the protocol's own form why the connection ends.
 async fn tell(client: &mut Leg, end: &End, put_farewell: impl FnOnce(&Refusal, &mut Vec<u8>)) {
     let refusal = match end {
-        End::Refused(refusal) => refusal.clone(),
+        End::Refused(refusal) | End::Killed(refusal) => refusal.clone(),
         End::NotAdmitted { refusal, .. } | End::LoginFailed { refusal: Some(refusal), .. } => (**refusal).clone(),
         End::UpstreamGone => Refusal::new(
             "08006",

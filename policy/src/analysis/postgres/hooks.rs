@@ -111,7 +111,7 @@ fn touched(unit: &Unit<'_>, range: Range<usize>, context: &Context<'_>, found: &
                 if said.is_empty() { BTreeSet::from([Moment::Insert, Moment::Update, Moment::Delete]) } else { said }
             }
             Access::Ddl => BTreeSet::from([Moment::Maintain]),
-            Access::Grant | Access::SetRole => continue,
+            Access::Grant | Access::SetRole | Access::Definer | Access::Configure | Access::AuditOff => continue,
         };
         if utility && let Some(functions) = code.views.get(&oid) {
             // A materialised view is filled again.

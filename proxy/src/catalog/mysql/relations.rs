@@ -48,7 +48,8 @@ const VIEW_USES: &str = "
 select u.view_schema, u.view_name, u.table_schema, u.table_name from information_schema.view_table_usage u";
 
 const ROUTINES: &str = "
-select r.routine_schema, r.routine_name, r.external_language, left(r.routine_definition, {limit} + 1), r.sql_mode
+select r.routine_schema, r.routine_name, r.external_language, left(r.routine_definition, {limit} + 1), r.sql_mode,
+    case when r.security_type = 'DEFINER' then r.definer end
 from information_schema.routines r";
 
 const TRIGGERS: &str = "
@@ -79,7 +80,7 @@ pub(in crate::catalog) async fn load(connection: &mut Connection) -> Result<Cont
         relations.add_merge(&schema, &merge, text.into_iter().next().flatten().as_deref());
     }
     let routines = ROUTINES.replace("{limit}", &DEFINITION_CHARACTERS_MAX.to_string());
-    let mut functions = connection.rows(&routines, routine).await?;
+    let mut functions = connection.rows(&routines, stored).await?;
     functions.sort_by(|one, other| (&one.schema, &one.name, &one.body).cmp(&(&other.schema, &other.name, &other.body)));
     let triggers = TRIGGERS.replace("{limit}", &DEFINITION_CHARACTERS_MAX.to_string());
     let triggers = relations.triggers(connection.rows(&triggers, trigger).await?);
@@ -209,6 +210,10 @@ fn key_part(row: &Row<'_>) -> Result<KeyPart, String> {
         place: row.number(3)?.unwrap_or_default(),
         column: row.text(4).filter(|_| is_whole),
     })
+}
+
+fn stored(row: &Row<'_>) -> Result<Function, String> {
+    routine(row).map(|routine| Function { definer: row.text(5).map(Into::into), ..routine })
 }
 
 fn routine(row: &Row<'_>) -> Result<Function, String> {

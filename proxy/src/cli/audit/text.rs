@@ -79,7 +79,7 @@ pub(in crate::cli) fn moment(time_ms: u64) -> String {
 }
 
 /// A text as a terminal may have it: what could move the cursor, hide text or reorder it stands as `\u{…}`.
-pub(super) fn safe(text: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn safe(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_safe_to_show) {
         return Cow::Borrowed(text);
     }

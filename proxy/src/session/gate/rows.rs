@@ -174,7 +174,8 @@ impl Gate {
         execution.reference = Some(reference.clone());
         telemetry::cut(&denial.basis.rule);
         self.tell(execution, &denial.alert());
-        let refusal = refusal(&denial, &reference);
+        let asking = self.ask_approval(execution, &denial);
+        let refusal = refusal(&denial, &reference, asking.as_ref());
         execution.cut = Some(denial);
         Release::Cut { bytes, refusal }
     }

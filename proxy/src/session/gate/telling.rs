@@ -1,6 +1,6 @@
 //! What is told of a verdict: to the client, and in the words of a record.
 
-use weir_audit_store::event::{Decision as Decided, Outcome as Ended};
+use weir_audit_store::event::{ApprovalRequest, Decision as Decided, Outcome as Ended};
 use weir_policy::verdict::{Basis, Denial, Outcome as Came};
 use weir_wire::Refusal;
 
@@ -8,7 +8,19 @@ use weir_wire::Refusal;
 pub(super) const DENIED: &str = "42501";
 
 /// What a client reads of a denial: the operator's words and a reference, nothing of Weir's inside.
-pub(super) fn refusal(denial: &Denial, reference: &str) -> Refusal {
+pub(super) fn refusal(denial: &Denial, reference: &str, asking: Option<&ApprovalRequest>) -> Refusal {
+    if let Some(request) = asking {
+        // The next step is theirs and not the security team's, so the way stands where the reference does.
+        return Refusal {
+            sqlstate: DENIED,
+            message: format!("{} (request {}, reference {reference})", denial.message, request.id),
+            detail: None,
+            hint: Some(format!(
+                "ask {} for more: weir approve {} --records COUNT --for 30m --reason TEXT",
+                request.approvers, request.id
+            )),
+        };
+    }
     Refusal {
         sqlstate: DENIED,
         message: format!("{} (reference {reference})", denial.message),

@@ -39,6 +39,7 @@ impl Mind {
                 execution.known.as_ref().map_or((&[][..], 0), |known| (known.sha256.as_slice(), known.len));
             let mut statement = words::statement(execution.id.clone(), &execution.understood, sha256, len);
             statement.role = words::role(self.names.roles(), self.names.knows_role(), &self.who.account);
+            statement.privileges = words::privileges(&execution.understood, self.names.roles());
             event.statement = Some(statement);
             event.policy = Some(execution.in_force.set.hash().to_owned());
             event.reference = execution.reference.clone();
@@ -49,6 +50,18 @@ impl Mind {
     /// Records something of this session that nobody waits for.
     pub fn note(&self, body: Body) {
         self.shared.recorder.note(&self.event(body, None), Urgency::Relaxed);
+    }
+
+    /// Records that somebody logged in who is held out. Whoever held them out knows, so nobody is told.
+    pub fn held_out(&self, refusal: &Refusal) {
+        let denial = Denial {
+            code: "held-out".to_owned(),
+            message: refusal.message.clone(),
+            sqlstate: refusal.sqlstate.to_owned(),
+        };
+        let mut event = self.event(Body::Denial(denial), None);
+        event.decision = Some(Decision::Deny);
+        self.shared.recorder.note(&event, Urgency::Durable);
     }
 
     /// Records and tells that somebody logged in who must not.
