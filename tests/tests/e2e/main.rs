@@ -1,6 +1,7 @@
 //! The end-to-end tests, in one binary so that they share one server of each kind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod acts;
 mod bad_input;
 mod copies;
 mod cut;
