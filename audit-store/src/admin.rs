@@ -53,6 +53,9 @@ pub struct Grant {
     pub dataset: String,
     /// How many more records may leave.
     pub records: u64,
+    /// Windows of the rule's limits: `minute`, `hour`, `day`, `30d`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub windows: Vec<String>,
 }
 
 /// Somebody came to the end of a budget that others may enlarge.

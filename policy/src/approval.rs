@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::budget::Window;
 use crate::ledger::LedgerTime;
 use crate::rule::Glob;
 
@@ -63,6 +64,8 @@ pub struct Grant {
     pub rule: Arc<str>,
     /// How many more records may leave.
     pub records: u64,
+    /// Windows of the rule's limits: a record that each of them counts already is not one more.
+    pub windows: Vec<Window>,
     /// When it was given, on the ledger's clock.
     pub since: LedgerTime,
     /// When it ends, on the ledger's clock.
@@ -82,10 +85,10 @@ impl Grant {
         self.records.saturating_sub(self.charged)
     }
 
-    /// Counts a record that was last charged at this time, if ever.
-    pub(crate) fn count_key(&mut self, charged: LedgerTime) {
+    /// Counts a record that was charged before, last at this time; `held`: whether a window still counts that.
+    pub(crate) fn count_key(&mut self, charged: LedgerTime, held: impl Fn(Window) -> bool) {
         // What has left since the grant began is counted already.
-        if charged <= self.since {
+        if charged <= self.since && !self.windows.iter().all(|window| held(*window)) {
             self.charged = self.charged.saturating_add(1);
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::approval::Approval;
+use crate::budget::Window;
 use crate::cases::{Case, Table};
 use crate::detect::Detect;
 use crate::identity::Who;
@@ -65,6 +66,16 @@ impl PolicySet {
     /// Who may enlarge the budget of this rule, where it says that somebody may.
     pub fn approval(&self, rule: &str) -> Option<&Approval> {
         self.rules.iter().find(|known| *known.name == *rule).and_then(|rule| rule.approval.as_ref())
+    }
+
+    /// Windows in which a rule's limits count; the longest, where it limits single statements only.
+    pub fn windows(&self, rule: &str) -> Vec<Window> {
+        let lines = self.rules.iter().filter(|known| *known.name == *rule).flat_map(|rule| &rule.budget);
+        let mut windows: Vec<Window> =
+            lines.map(|line| line.window).filter(|window| *window != Window::Statement).collect();
+        windows.sort_unstable();
+        windows.dedup();
+        if windows.is_empty() { vec![Window::Month] } else { windows }
     }
 
     /// What happens to statements that need a durable record, while there can be none.

@@ -21,7 +21,7 @@ use weir_policy::relation::RelationId;
 
 use crate::audit::words;
 
-pub use acts::{APPROVE, DONE, RESET};
+pub use acts::{APPROVE, DONE, RESET, window_words};
 
 /// Bytes of the key that record keys are hashed with.
 const KEY_BYTES: usize = 32;

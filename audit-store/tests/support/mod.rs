@@ -161,6 +161,7 @@ prop_compose! {
             rule: "support".to_owned(),
             dataset: "customers".to_owned(),
             records,
+            windows: vec!["hour".to_owned()],
         });
         let until = until.map(|time_ms| Until { ledger_ms: 7, time_ms });
         Body::Admin(Admin { operator, action, target, outcome, reason, dataset, grant, until })

@@ -112,7 +112,9 @@ impl Account {
     /// a batch of rows costs each window one addition.
     pub(crate) fn tally_key(&mut self, key: RecordKey, tally: &mut Tally, now: LedgerTime) {
         if let Some(charged) = self.keys.get_mut(&key) {
-            self.grants.iter_mut().for_each(|grant| grant.count_key(*charged));
+            let rings = &self.rings;
+            let held = |window| place(window).is_some_and(|index| rings[index].holds(*charged, now));
+            self.grants.iter_mut().for_each(|grant| grant.count_key(*charged, held));
             for (ring, added) in self.rings.iter_mut().zip(&mut tally.windows) {
                 if !ring.is_same_bucket(*charged, now) {
                     ring.take_record(*charged, now);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{Charge, Meter, Opening, RowBatch, Then};
+use crate::approval::Grant;
 use crate::budget::{Force, Limit, Unit, Window};
 use crate::exposure::{Lane, LaneKey, Weight};
 use crate::extraction::Manner;
@@ -233,4 +234,113 @@ fn pieces_of_one_statement_share_its_limit() {
     // By itself it has a hundred of its own.
     let keys: Vec<RecordKey> = (0..60).map(key).collect();
     assert_eq!(offer(&mut piece(&mut ledger), &mut ledger, &keys, NOW), (60, false));
+}
+
+fn granted(records: u64, until_ms: u64) -> Grant {
+    Grant {
+        request: "A-1".into(),
+        rule: "hour".into(),
+        records,
+        windows: vec![Window::Hour],
+        since: NOW,
+        until: LedgerTime(NOW.0 + until_ms),
+        charged: 0,
+    }
+}
+
+fn keys(range: std::ops::Range<u128>) -> Vec<RecordKey> {
+    range.map(RecordKey).collect()
+}
+
+/// What one execution lets leave of these keys.
+fn read(ledger: &mut Ledger, budget: u64, keys: &[RecordKey], now: LedgerTime) -> usize {
+    let mut meter = open(ledger, budget, true, now);
+    let (left, _) = offer(&mut meter, ledger, keys, now);
+    let _ = meter.settle(ledger, now);
+    left
+}
+
+#[test]
+fn a_grant_lets_as_many_more_leave_as_it_names_and_ends() {
+    let mut ledger = Ledger::new();
+    let later = LedgerTime(NOW.0 + 1000);
+    assert_eq!(read(&mut ledger, 10, &keys(1..100), NOW), 10);
+    assert!(ledger.grant("customers", granted(5, 60_000), NOW));
+    assert_eq!(read(&mut ledger, 10, &keys(1..11), later), 10, "records that the hour counts already are free");
+    assert_eq!(ledger.grace("customers", "hour", later), 5);
+    assert_eq!(ledger.grace("customers", "another", later), 0);
+    assert_eq!(read(&mut ledger, 10, &keys(100..103), later), 3);
+    assert_eq!(read(&mut ledger, 10, &keys(200..300), later), 2);
+    assert_eq!(read(&mut ledger, 10, &keys(300..400), later), 0);
+    assert!(ledger.grant("customers", Grant { since: later, ..granted(50, 60_000) }, later));
+    assert_eq!(read(&mut ledger, 10, &keys(400..410), later), 10);
+    let over = LedgerTime(NOW.0 + 60_000);
+    assert_eq!(read(&mut ledger, 10, &keys(500..510), over), 0, "it has ended");
+    assert!(ledger.grants(over).is_empty());
+    // An hour later the rule's own budget is there again, and no more.
+    assert_eq!(read(&mut ledger, 10, &keys(600..700), LedgerTime(NOW.0 + 2 * 3_600_000)), 10);
+}
+
+#[test]
+fn parallel_executions_share_a_grant() {
+    let mut ledger = Ledger::new();
+    assert_eq!(read(&mut ledger, 10, &keys(1..100), NOW), 10);
+    ledger.grant("customers", granted(70, 60_000), NOW);
+    let mut meters: Vec<Meter> = (0..4).map(|_| open(&mut ledger, 10, true, NOW)).collect();
+    let mut left = 0;
+    for (number, meter) in meters.iter_mut().enumerate() {
+        let first = 1000 * (number as u128 + 1);
+        left += offer(meter, &mut ledger, &keys(first..first + 100), NOW).0;
+    }
+    meters.into_iter().for_each(|meter| drop(meter.settle(&mut ledger, NOW)));
+    left += read(&mut ledger, 10, &keys(9000..9100), NOW);
+    assert_eq!(left, 70);
+}
+
+#[test]
+fn a_reset_forgets_what_left_and_keeps_what_is_reserved() {
+    let mut ledger = Ledger::new();
+    assert_eq!(read(&mut ledger, 10, &keys(1..7), NOW), 6);
+    let mut running = open(&mut ledger, 10, true, NOW);
+    let reserved = ledger.reserved("customers", Unit::Records);
+    assert_eq!(reserved, 4);
+    ledger.reset(Some("others"));
+    assert_eq!(ledger.used("customers", Window::Hour, Unit::Records, NOW), 6);
+    ledger.reset(Some("customers"));
+    assert_eq!(ledger.used("customers", Window::Hour, Unit::Records, NOW), 0);
+    assert_eq!(ledger.reserved("customers", Unit::Records), reserved);
+    let (left, cut) = offer(&mut running, &mut ledger, &keys(100..200), NOW);
+    assert_eq!((left, cut), (10, true), "the running execution goes on in the new budget");
+    let _ = running.settle(&mut ledger, NOW);
+    assert_eq!(read(&mut ledger, 10, &keys(300..400), NOW), 0);
+}
+
+proptest! {
+    /// Whatever is granted and read in whatever order: no more leaves than the budget and all grants together.
+    #[test]
+    fn grants_never_let_more_leave_than_they_name(
+        steps in prop::collection::vec((0_u8..4, 1_u64..40, 0_u64..5_000), 1..40),
+    ) {
+        let mut ledger = Ledger::new();
+        let (mut now, mut seen, mut granted_in_all) = (NOW, HashSet::new(), 0_u64);
+        let mut grants = 0_u32;
+        for (what, count, wait) in steps {
+            // Less than an hour in all: the budget never comes back by itself.
+            now = LedgerTime(now.0 + wait);
+            if what == 0 {
+                grants += 1;
+                granted_in_all += count;
+                let request = format!("A-{grants}").into();
+                let until = LedgerTime(now.0 + 20_000);
+                ledger.grant("customers", Grant { request, since: now, until, ..granted(count, 0) }, now);
+            } else {
+                let first = u128::from(what) * 1_000 + u128::from(count);
+                let wanted = keys(first..first + u128::from(count));
+                let left = read(&mut ledger, 10, &wanted, now);
+                seen.extend(wanted[..left].iter().copied());
+            }
+            let most = 10 + granted_in_all;
+            prop_assert!(u64::try_from(seen.len()).unwrap() <= most, "{} of {most}", seen.len());
+        }
+    }
 }

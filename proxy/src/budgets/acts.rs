@@ -8,6 +8,7 @@ use std::sync::Arc;
 use weir_audit_store::Event;
 use weir_audit_store::event::{Admin, Body, Grant, Until};
 use weir_policy::approval;
+use weir_policy::budget::Window;
 use weir_policy::ledger::{GRANTS_MAX, LedgerTime};
 
 use super::{Budgets, lock, wall_ms};
@@ -18,6 +19,21 @@ pub const RESET: &str = "budget-reset";
 pub const APPROVE: &str = "approve";
 /// The outcome of an act that took effect.
 pub const DONE: &str = "done";
+
+/// Windows as a record holds them.
+pub fn window_words(windows: &[Window]) -> Vec<String> {
+    let word = |window: &Window| match serde_json::to_value(window) {
+        Ok(serde_json::Value::String(word)) => Some(word),
+        _ => None,
+    };
+    windows.iter().filter_map(word).collect()
+}
+
+/// The same back. Without any that is known, nothing counts as read before: the strict side.
+fn windows(words: &[String]) -> Vec<Window> {
+    let read: Option<Vec<Window>> = words.iter().map(|word| serde_json::from_value(word.as_str().into()).ok()).collect();
+    read.filter(|windows| !windows.is_empty()).unwrap_or_else(|| vec![Window::Minute])
+}
 
 impl Budgets {
     /// Takes up what a record of an operator's act says, now or as the log remembers it.
@@ -54,6 +70,7 @@ impl Budgets {
             request: grant.request.as_str().into(),
             rule: grant.rule.as_str().into(),
             records: grant.records,
+            windows: windows(&grant.windows),
             since: LedgerTime(since_ms),
             until: LedgerTime(until.ledger_ms),
             charged: 0,

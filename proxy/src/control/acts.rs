@@ -190,6 +190,7 @@ impl Control {
                 rule: asked.request.rule.clone(),
                 dataset: asked.request.dataset.clone(),
                 records,
+                windows: budgets::window_words(&self.shared.policies.current().set.windows(&asked.request.rule)),
             });
             self.may_decide(operator, &asked)?;
             self.within_bounds(&asked, records, secs)
