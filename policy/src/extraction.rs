@@ -170,8 +170,10 @@ impl Fresh {
 
     /// A record that was last charged then.
     pub(crate) fn add_key(&mut self, charged: Option<LedgerTime>, since: Since) {
-        self.extraction += u64::from(charged.is_none_or(|charged| charged < since.extraction));
-        self.stretch += u64::from(charged.is_none_or(|charged| charged < since.stretch));
+        // Accounts remember seconds.
+        let before = |since: LedgerTime| charged.is_none_or(|charged| charged.0 / 1000 < since.0 / 1000);
+        self.extraction += u64::from(before(since.extraction));
+        self.stretch += u64::from(before(since.stretch));
     }
 }
 

@@ -4,7 +4,7 @@
 //! forgotten for want of room stays counted until it leaves the windows by itself.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 use super::days::{Days, day_of};
@@ -13,7 +13,7 @@ use super::{LedgerTime, RecordKey};
 use crate::approval::Grant;
 use crate::budget::{Amounts, Unit, Window};
 
-/// Most keys that an account remembers: at about 50 bytes each some 6 MiB for one person and dataset. Budgets that
+/// Most keys that an account remembers: at 15 to 30 bytes each some 3 MiB for one person and dataset. Budgets that
 /// people live under are far smaller; above it the older half is forgotten, and reading one of those again counts
 /// as a new record.
 pub const KEYS_MAX: usize = 1 << 17;
@@ -40,12 +40,52 @@ impl Hasher for KeyHasher {
         }
     }
 
+    fn write_u64(&mut self, key: u64) {
+        self.write_u128(u128::from(key));
+    }
+
     fn write_u128(&mut self, key: u128) {
         /// Odd, with bits all over: small numbers spread, too.
         const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
         let folded = u64::try_from(key >> 64).unwrap_or(0) ^ u64::try_from(key & u128::from(u64::MAX)).unwrap_or(0);
         let mixed = folded.wrapping_mul(SPREAD);
         self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
+/// A key and a time as an account remembers them, in twelve bytes: ten thousand people have thirty days of them.
+///
+/// 64 bits of a keyed hash: that two records of one account agree in them has a chance of one in a thousand million for
+/// the largest account, and nobody can look for such records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Short([u32; 2]);
+
+impl Short {
+    fn of(key: RecordKey) -> Short {
+        let half = |shift: u32| u32::try_from((key.0 >> shift) & u128::from(u32::MAX)).unwrap_or(0);
+        // All four words have a part, so that keys that differ anywhere differ here but by chance.
+        Short([half(0) ^ half(64), half(32) ^ half(96)])
+    }
+}
+
+impl Hash for Short {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Short([low, high]) = *self;
+        state.write_u64((u64::from(high) << 32) | u64::from(low));
+    }
+}
+
+/// A moment to the second, which is the smallest that any window tells apart; rounded down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Second(u32);
+
+impl Second {
+    fn of(at: LedgerTime) -> Second {
+        Second(u32::try_from(at.0 / 1000).unwrap_or(u32::MAX))
+    }
+
+    fn time(self) -> LedgerTime {
+        LedgerTime(u64::from(self.0) * 1000)
     }
 }
 
@@ -77,7 +117,7 @@ impl Tally {
 /// One dataset of a ledger.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
-    keys: HashMap<RecordKey, LedgerTime, KeyState>,
+    keys: HashMap<Short, Second, KeyState>,
     rings: [Ring; 4],
     /// Distinct records of each day, for what is usual.
     days: Days,
@@ -111,24 +151,25 @@ impl Account {
     /// As [`charge_key`](Account::charge_key), with the additions gathered in `tally` until [`flush`](Account::flush):
     /// a batch of rows costs each window one addition.
     pub(crate) fn tally_key(&mut self, key: RecordKey, tally: &mut Tally, now: LedgerTime) {
-        if let Some(charged) = self.keys.get_mut(&key) {
+        if let Some(known) = self.keys.get_mut(&Short::of(key)) {
+            let charged = known.time();
             let rings = &self.rings;
-            let held = |window| place(window).is_some_and(|index| rings[index].holds(*charged, now));
-            self.grants.iter_mut().for_each(|grant| grant.count_key(*charged, held));
+            let held = |window| place(window).is_some_and(|index| rings[index].holds(charged, now));
+            self.grants.iter_mut().for_each(|grant| grant.count_key(charged, held));
             for (ring, added) in self.rings.iter_mut().zip(&mut tally.windows) {
-                if !ring.is_same_bucket(*charged, now) {
-                    ring.take_record(*charged, now);
+                if !ring.is_same_bucket(charged, now) {
+                    ring.take_record(charged, now);
                     *added += 1;
                 }
             }
-            tally.today += u64::from(day_of(*charged) != day_of(now));
-            *charged = now;
+            tally.today += u64::from(day_of(charged) != day_of(now));
+            *known = Second::of(now);
             return;
         }
         if self.keys.len() >= KEYS_MAX {
             self.forget(now);
         }
-        self.keys.insert(key, now);
+        self.keys.insert(Short::of(key), Second::of(now));
         tally.add(1);
     }
 
@@ -188,7 +229,7 @@ impl Account {
 
     /// When a record was last charged; `None` when it is not remembered.
     pub(crate) fn charged(&self, key: RecordKey) -> Option<LedgerTime> {
-        self.keys.get(&key).copied()
+        self.keys.get(&Short::of(key)).map(|charged| charged.time())
     }
 
     /// Whether a window still counts what was charged then.
@@ -261,11 +302,11 @@ impl Account {
     /// Makes room: keys that no window counts go first, then the older half.
     fn forget(&mut self, now: LedgerTime) {
         let [.., longest] = &self.rings;
-        self.keys.retain(|_, charged| longest.holds(*charged, now));
+        self.keys.retain(|_, charged| longest.holds(charged.time(), now));
         if self.keys.len() < KEYS_MAX / 2 {
             return;
         }
-        let mut times: Vec<LedgerTime> = self.keys.values().copied().collect();
+        let mut times: Vec<Second> = self.keys.values().copied().collect();
         let middle = times.len() / 2;
         let (_, cutoff, _) = times.select_nth_unstable(middle);
         let cutoff = *cutoff;

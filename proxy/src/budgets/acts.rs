@@ -31,7 +31,8 @@ pub fn window_words(windows: &[Window]) -> Vec<String> {
 
 /// The same back. Without any that is known, nothing counts as read before: the strict side.
 fn windows(words: &[String]) -> Vec<Window> {
-    let read: Option<Vec<Window>> = words.iter().map(|word| serde_json::from_value(word.as_str().into()).ok()).collect();
+    let read: Option<Vec<Window>> =
+        words.iter().map(|word| serde_json::from_value(word.as_str().into()).ok()).collect();
     read.filter(|windows| !windows.is_empty()).unwrap_or_else(|| vec![Window::Minute])
 }
 

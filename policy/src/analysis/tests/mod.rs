@@ -3,6 +3,7 @@
 
 mod bounds;
 mod mysql;
+mod privileges;
 mod properties;
 mod statements;
 

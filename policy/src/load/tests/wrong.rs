@@ -47,10 +47,8 @@ fn keys_and_words_that_do_not_exist_are_told() {
     check(
         "access: [grant,",
         "access: [grnat,",
-        &[
-            "36:14: error: `grnat` is none of `read`, `export`, `write`, `ddl`, `grant`, `set-role`, `definer`, \
-           `configure`, `audit-off` (hint: did you mean `grant`?)",
-        ],
+        &["36:14: error: `grnat` is none of `read`, `export`, `write`, `ddl`, `grant`, `set-role`, `definer`, \
+           `configure`, `audit-off` (hint: did you mean `grant`?)"],
     );
     check(
         "tests:",

@@ -7,7 +7,11 @@ use weir_tests::{for_both_engines, wait};
 
 use super::{act_as, acts, json, login, page, policy, refused, weir};
 
-for_both_engines!(a_grant_lets_as_much_leave_as_it_says, who_may_not_approve_is_refused_and_recorded, a_grant_ends_by_itself);
+for_both_engines!(
+    a_grant_lets_as_much_leave_as_it_says,
+    who_may_not_approve_is_refused_and_recorded,
+    a_grant_ends_by_itself
+);
 
 const RULE: &str = "    budget: [{ records: 10, per: hour }]
     then: require-approval

@@ -91,7 +91,10 @@ fn kills_at_random_points_give_nobody_a_record(engine: Engine) {
     );
     assert!(received.len() <= BUDGET, "{} of {BUDGET} left in all, seed {seed}", received.len());
     assert!(grew > 0, "no round let anything leave, seed {seed}: this has tried nothing");
-    eprintln!("{engine:?}: {} of {BUDGET} left over {KILLS} crashes, in {grew} of them something, seed {seed}", received.len());
+    eprintln!(
+        "{engine:?}: {} of {BUDGET} left over {KILLS} crashes, in {grew} of them something, seed {seed}",
+        received.len()
+    );
     let verify = weir.command(&["audit", "verify"]);
     assert_eq!(verify.code, 0, "{} {}", verify.stdout, verify.stderr);
 }

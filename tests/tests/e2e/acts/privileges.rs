@@ -130,9 +130,7 @@ fn on_postgres() {
         assert_used(&events, expected);
     }
     assert!(!format!("{:?}", weir.audit_events()).contains("never-in-the-log"));
-    weir.audit_event("an alert of the role", |event| {
-        event["kind"] == "alert" && event["basis"][0]["rule"] == "roles"
-    });
+    weir.audit_event("an alert of the role", |event| event["kind"] == "alert" && event["basis"][0]["rule"] == "roles");
 }
 
 fn on_mysql() {
