@@ -189,7 +189,11 @@ pub enum PolicyOutcome {
 
 /// A session began; what is known of it stands in [`Event::session`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionStart {}
+pub struct SessionStart {
+    /// The account that the client was before, where it asked the same connection to be another one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changed_from: Option<String>,
+}
 
 /// A session's totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

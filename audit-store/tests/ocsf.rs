@@ -234,7 +234,7 @@ fn each_decision_and_verb_has_its_number() {
         (admission("call", "read", Some(Decision::Allow)), 4, 1, 1),
         (admission("ddl", "ddl", Some(Decision::Allow)), 99, 1, 1),
         (admission("unknown", "read", Some(Decision::Allow)), 0, 1, 1),
-        (event(Body::SessionStart(SessionStart {})), 3, 3, 17),
+        (event(Body::SessionStart(SessionStart::default())), 3, 3, 17),
         (refused, 3, 3, 17),
     ];
     let events: Vec<Event> = cases.iter().map(|case| case.0.clone()).collect();

@@ -17,7 +17,7 @@ use weir_audit_store::{
 const WAIT: Duration = Duration::from_secs(30);
 
 fn event(n: u64) -> Event {
-    Event::new(n, n, "boot", Body::SessionStart(SessionStart {}))
+    Event::new(n, n, "boot", Body::SessionStart(SessionStart::default()))
 }
 
 #[test]

@@ -367,6 +367,7 @@ fn unmapped(entry: &Entry) -> Value {
                 ("doors", list(completion.doors.iter().map(|door| json!(door)))),
             ])
         }
+        Body::SessionStart(start) => object([("changed_from", start.changed_from.as_deref().map(Value::from))]),
         Body::SessionEnd(end) => object([
             ("statements", Some(number(end.statements))),
             ("rows", Some(json!({ "released": number(end.rows) }))),

@@ -31,7 +31,15 @@ pub fn sentence(event: &Event) -> String {
                 }
             }
         }
-        Body::SessionStart(_) => match &event.session {
+        Body::SessionStart(start) => match &event.session {
+            Some(session) if start.changed_from.is_some() => format!(
+                "{who} goes on from {} as {} instead of {}, on database {} on {}",
+                session.client,
+                session.account,
+                start.changed_from.as_deref().unwrap_or_default(),
+                session.database,
+                session.upstream
+            ),
             Some(session) => format!(
                 "{who} connected from {} to database {} on {} as {}",
                 session.client, session.database, session.upstream, session.account

@@ -105,7 +105,7 @@ fn body() -> BoxedStrategy<Body> {
             let outcome = if loaded { PolicyOutcome::Loaded } else { PolicyOutcome::Rejected };
             Body::Policy(Policy { outcome, sha256, problem })
         }),
-        Just(Body::SessionStart(SessionStart {})),
+        option::of(text()).prop_map(|changed_from| Body::SessionStart(SessionStart { changed_from })),
         (text(), count(), count(), count(), count()).prop_map(|(reason, statements, rows, bytes, duration_us)| {
             Body::SessionEnd(SessionEnd { reason, statements, rows, bytes, duration_us })
         }),

@@ -196,8 +196,9 @@ async fn run<P: Protocol>(
     peer: SocketAddr,
 ) -> End {
     let (mut client, mut open) = (client, open);
+    let mut changed_from = None;
     loop {
-        let mind = match Box::pin(identify(shared, route, &client, &open, peer)).await {
+        let mind = match Box::pin(identify(shared, route, &client, &open, (peer, changed_from.take()))).await {
             Ok(mind) => mind,
             Err(refusal) => {
                 let end = End::Refused(refusal);
@@ -207,6 +208,7 @@ async fn run<P: Protocol>(
             }
         };
         let present = shared.holds.enter(&mind.who.person);
+        let account = open.login.account.to_string();
         let Open { upstream, engine, key, cancel, welcome, holds_role, .. } = *open;
         client.queue(&welcome);
         let started = Instant::now();
@@ -225,6 +227,7 @@ async fn run<P: Protocol>(
             let end = match tokio::time::timeout(route.startup_timeout, change).await {
                 Ok(Ok(changed)) => {
                     open = changed;
+                    changed_from = Some(account);
                     continue;
                 }
                 Ok(Err(end)) => end,
@@ -275,7 +278,7 @@ async fn identify<E>(
     route: &Route,
     client: &Leg,
     open: &Open<E>,
-    peer: SocketAddr,
+    (peer, changed_from): (SocketAddr, Option<String>),
 ) -> Result<Mind, Refusal> {
     let upstream = &route.upstream.name;
     let in_force = shared.policies.current();
@@ -300,7 +303,7 @@ async fn identify<E>(
         tls: client.tls_version(),
     };
     let mind = Mind::new(Arc::clone(shared), who, feed, shared.session_id(), &opening);
-    mind.note(Body::SessionStart(SessionStart::default()));
+    mind.note(Body::SessionStart(SessionStart { changed_from }));
     mind.note(Body::Authentication(Authentication {
         outcome: AuthenticationOutcome::Success,
         method: open.login.method.to_owned(),
