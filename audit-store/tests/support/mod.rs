@@ -148,11 +148,11 @@ prop_compose! {
     fn admin()(
         operator in word(&["root"]),
         action in word(&["reload", "approve"]),
-        target in option::of(text()),
+        target in option::of(any::<String>()),
         outcome in word(&["done"]),
-        reason in option::of(text()),
+        reason in option::of(any::<String>()),
         dataset in option::of(word(DATASETS)),
-        grant in option::of((text(), text(), count())),
+        grant in option::of((any::<String>(), any::<String>(), count())),
         until in option::of(count()),
     ) -> Body {
         let grant = grant.map(|(request, person, records)| Grant {

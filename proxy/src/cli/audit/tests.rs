@@ -234,7 +234,7 @@ fn desk(folder: &Scratch) -> PathBuf {
     };
     let reference = || Some("W-7F3K-9Q2M".to_owned());
     let mut events = vec![
-        event(1, 0, Body::SessionStart(SessionStart {})),
+        event(1, 0, Body::SessionStart(SessionStart::default())),
         event(2, 1, Body::Admission(leases(64))),
         event(3, 2, Body::Admission(leases(30))),
         event(4, 1, done(Outcome::Complete, 1)),
