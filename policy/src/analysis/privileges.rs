@@ -223,7 +223,9 @@ fn configured(cursor: &Cursor<'_, '_>, set: usize, found: &mut Found) {
     let name = name.unwrap_or_default();
     let subject = format!("{} {name}", words(unit, cursor.at + 1..set));
     rest.take("to");
+    let negative = (rest.at..rest.end).any(|at| unit.tokens[at].raw(unit.text) == b"-");
     let value = (rest.at..rest.end).find_map(|at| value(unit, at));
+    let value = value.map(|value| if negative { format!("-{value}") } else { value });
     // Everything goes back, what watches included; or what an operator had set for all goes.
     let less = match &value {
         _ if resets => name == "all" || is_logging(&name),
@@ -261,7 +263,7 @@ fn words(unit: &Unit<'_>, range: Range<usize>) -> String {
             _ if token.is_identifier() => token.identifier(unit.text),
             _ => String::from_utf8_lossy(token.raw(unit.text)),
         };
-        let tight = text.ends_with(['.', '(', '@']) || matches!(&*word, "." | "," | ")" | ";" | "@");
+        let tight = text.ends_with(['.', '(', '@']) || matches!(&*word, "." | "," | ")" | ";") || word.starts_with('@');
         if !text.is_empty() && !tight {
             text.push(' ');
         }
