@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use moka::sync::Cache;
-use weir_policy::analysis::{Context, LexSettings, Shape, analyse};
+use weir_policy::analysis::{Context, LexSettings, Shape, analyse_shaped};
 use weir_policy::binding::Binding;
 use weir_policy::exposure::Exposure;
 use weir_policy::statement::{
@@ -95,10 +95,10 @@ impl Analyses {
     ) -> Arc<Understood> {
         if !context.temporary.is_empty() {
             // Names that only this session knows must not be shared.
-            return Arc::new(Understood::new(analyse(text, context), binding));
+            return Arc::new(Understood::new(analyse_shaped(text, shape, context), binding));
         }
         let key = Key { shape: shape.key, terms: terms.clone() };
-        self.cache.get_with(key, || Arc::new(Understood::new(analyse(text, context), binding)))
+        self.cache.get_with(key, || Arc::new(Understood::new(analyse_shaped(text, shape, context), binding)))
     }
 }
 

@@ -30,6 +30,9 @@ const BYTES_MAX: usize = 64 * 1024;
 const PATH_MAX: usize = 1200;
 /// As [`PATH_MAX`], for a text that is read while another one is: bodies in bodies.
 const PATH_INNER_MAX: usize = 200;
+/// Clauses that are left out of one statement: a table has a few, and a text that has more of them than the parser takes
+/// tokens is about nothing else.
+const LEFT_OUT_MAX: usize = TOKENS_MAX;
 /// Nesting of parentheses, brackets and CASE.
 const NESTING_MAX: usize = 120;
 /// Set operations in one statement: each costs the parser 13 KiB.
@@ -105,6 +108,7 @@ pub(super) fn bridge(unit: &Unit<'_>, range: std::ops::Range<usize>, form: Form)
         out: Vec::new(),
         unknown_operators: Vec::new(),
         accounted: Vec::new(),
+        left_out: 0,
         params: (range.start, 0),
         lists: lists::Lists::default(),
         targets: 0..0,
@@ -120,7 +124,7 @@ pub(super) fn bridge(unit: &Unit<'_>, range: std::ops::Range<usize>, form: Form)
             Engine::Postgres => bridge.step(at, range.start, range.end),
             Engine::Mysql => bridge.step_mysql(at, range.start, range.end),
         };
-        if bridge.out.len() > TOKENS_MAX {
+        if bridge.out.len() > TOKENS_MAX || bridge.left_out > LEFT_OUT_MAX {
             return None;
         }
     }
@@ -148,6 +152,8 @@ struct Bridge<'u, 't> {
     out: Vec<TokenWithSpan>,
     unknown_operators: Vec<String>,
     accounted: Vec<usize>,
+    /// Clauses that were left out, see [`LEFT_OUT_MAX`].
+    left_out: usize,
     /// Parameters from the first token up to this one.
     params: (usize, usize),
     lists: lists::Lists,

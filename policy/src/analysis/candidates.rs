@@ -77,17 +77,51 @@ impl Written<'_> {
     }
 }
 
+/// Answers about words, as far as they were asked before: a text says most of its words many times, and to look one up
+/// costs more than to find that it is the same again.
+struct Answers<'t> {
+    /// By a few bytes of the word, the last that has them.
+    places: Vec<(&'t [u8], bool)>,
+}
+
+impl<'t> Answers<'t> {
+    /// How many words are kept.
+    const PLACES: usize = 256;
+    /// Fewer tokens repeat too little to be worth the memory.
+    const TOKENS_MIN: usize = 1024;
+
+    /// For a pass over so many tokens: over few, each word is asked for.
+    fn over(tokens: usize) -> Answers<'t> {
+        let places = if tokens < Self::TOKENS_MIN { 0 } else { Self::PLACES };
+        Answers { places: vec![(&[], false); places] }
+    }
+
+    /// What was answered of this word, or is by `ask`. An empty word is always no.
+    fn of(&mut self, word: &'t [u8], ask: impl FnOnce() -> bool) -> bool {
+        let byte = |at: usize| usize::from(word.get(at).copied().unwrap_or_default());
+        let mixed = [byte(0), byte(word.len() / 2), byte(word.len().wrapping_sub(1)), byte(word.len().wrapping_sub(2))];
+        let place = mixed.iter().fold(word.len(), |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)) % Self::PLACES;
+        let Some((known, answer)) = self.places.get_mut(place) else { return ask() };
+        if *known != word {
+            (*known, *answer) = (word, ask());
+        }
+        *answer
+    }
+}
+
 /// Calls `take` with every name in the tokens that resolves in the catalog.
 fn each<'u>(unit: &'u Unit<'_>, range: Range<usize>, context: &Context<'_>, mut take: impl FnMut(Written<'u>)) {
     let mut known: HashMap<Spelling<'u>, Option<usize>> = HashMap::new();
+    let mut named = Answers::over(range.len());
     for at in range.clone() {
         let parts = chain(unit, at, &range);
         // `a.b.c`: a relation may be the first part, or end at the second or third.
         for place in 0..parts {
-            let name = part(unit, at, place);
-            if !context.catalog.has_name(&name) {
+            let Some(token) = unit.tokens.get(at + 2 * place) else { break };
+            if !named.of(token.raw(unit.text), || context.catalog.has_name(&part(unit, at, place))) {
                 continue;
             }
+            let name = part(unit, at, place);
             let schema = place.checked_sub(1).map(|before| part(unit, at, before));
             if schema.is_none() && context.temporary.iter().any(|temporary| **temporary == *name) {
                 continue;
@@ -113,8 +147,76 @@ pub(super) fn resolve(name: &RelationName, context: &Context<'_>) -> Option<usiz
 
 /// Every call in the tokens: a name before a parenthesis.
 pub(super) fn calls(unit: &Unit<'_>, range: Range<usize>) -> Vec<Call> {
-    let text = unit.text;
     let mut found = Vec::new();
+    each_call(unit, range, |_| true, |call| found.push(call.taken(unit)));
+    found
+}
+
+/// Calls of the functions that are `wanted`, by their last name; those that say the same, once: a text can repeat one
+/// without end.
+pub(super) fn distinct_calls(unit: &Unit<'_>, range: Range<usize>, wanted: impl Fn(&str) -> bool) -> Vec<Call> {
+    let mut said: HashSet<Vec<u8>> = HashSet::new();
+    let mut saying = Vec::new();
+    let mut literals = unit.literals.iter().peekable();
+    let mut found = Vec::new();
+    each_call(unit, range, wanted, |call| {
+        saying.clear();
+        for place in 0..call.parts {
+            saying.extend_from_slice(part(unit, call.token, place).as_bytes());
+            saying.push(0);
+        }
+        match &call.constants {
+            None => saying.push(b'?'),
+            Some(tokens) => tokens.iter().for_each(|token| {
+                while literals.next_if(|(at, _)| at < token).is_some() {}
+                // What is no part of the key must make no difference.
+                let kept = literals.peek().is_none_or(|(at, literal)| at != token || literal.kept);
+                saying.push(b',');
+                if kept {
+                    saying.extend_from_slice(unit.tokens.get(*token).map_or(b"", |token| token.raw(unit.text)));
+                }
+            }),
+        }
+        if !said.contains(&saying) {
+            said.insert(saying.clone());
+            found.push(call.taken(unit));
+        }
+    });
+    found
+}
+
+/// A [`Call`] as it stands in the text.
+struct Calling {
+    /// Token of its first part, and how many parts there are.
+    token: usize,
+    parts: usize,
+    /// See [`Call::constants`].
+    constants: Option<Vec<usize>>,
+}
+
+impl Calling {
+    fn taken(self, unit: &Unit<'_>) -> Call {
+        let last = self.parts.saturating_sub(1);
+        let mut name = part(unit, self.token, last).into_owned();
+        if unit.settings.engine() == Engine::Mysql {
+            name.make_ascii_lowercase();
+        }
+        let schema = last.checked_sub(1).map(|before| part(unit, self.token, before).into_owned());
+        Call { token: self.token, schema, name, constants: self.constants }
+    }
+}
+
+/// Gives every call of a function that is `wanted` to `take`, in the order of the text.
+fn each_call(unit: &Unit<'_>, range: Range<usize>, wanted: impl Fn(&str) -> bool, mut take: impl FnMut(Calling)) {
+    let text = unit.text;
+    let mut known = Answers::over(range.len());
+    let is_wanted = |token: &Token| {
+        let mut name = token.identifier(text);
+        if unit.settings.engine() == Engine::Mysql && name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            name.to_mut().make_ascii_lowercase();
+        }
+        wanted(&name)
+    };
     for at in range.clone() {
         // Most words are followed by neither.
         let next = unit.tokens.get(at + 1).map(|next| next.raw(text));
@@ -127,14 +229,11 @@ pub(super) fn calls(unit: &Unit<'_>, range: Range<usize>) -> Vec<Call> {
         if open >= range.end || !unit.tokens[open].is_punct(text, "(") {
             continue;
         }
-        let mut name = part(unit, at, last).into_owned();
-        if unit.settings.engine() == Engine::Mysql {
-            name.make_ascii_lowercase();
+        let Some(token) = unit.tokens.get(at + 2 * last) else { continue };
+        if known.of(token.raw(text), || is_wanted(token)) {
+            take(Calling { token: at, parts, constants: constants(unit, open + 1, range.end) });
         }
-        let schema = last.checked_sub(1).map(|before| part(unit, at, before).into_owned());
-        found.push(Call { token: at, schema, name, constants: constants(unit, open + 1, range.end) });
     }
-    found
 }
 
 /// Names of what a definition calls, as the server prints it.
@@ -145,18 +244,20 @@ pub(crate) fn called(text: &str, engine: Engine) -> Vec<String> {
 
 /// Whether any of the tokens packs many rows into one value.
 pub(super) fn packs(unit: &Unit<'_>, range: Range<usize>) -> bool {
+    let mut known = Answers::over(range.len());
     range.clone().any(|at| {
         let token = &unit.tokens[at];
-        token.is_identifier() && {
-            let mut name = token.identifier(unit.text);
-            if name == "array" {
-                return true;
-            }
-            if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-                name.to_mut().make_ascii_lowercase();
-            }
-            builtins::passing(unit.settings.engine(), &name) == builtins::Passing::Packed
-        }
+        token.is_identifier()
+            && known.of(token.raw(unit.text), || {
+                let mut name = token.identifier(unit.text);
+                if name == "array" {
+                    return true;
+                }
+                if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                    name.to_mut().make_ascii_lowercase();
+                }
+                builtins::passing(unit.settings.engine(), &name) == builtins::Passing::Packed
+            })
     })
 }
 

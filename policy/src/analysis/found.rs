@@ -17,6 +17,8 @@ use crate::statement::{Access, Coverage, Extent, Gap, Privilege, SessionAct, Sta
 pub(super) const FUEL: usize = 200_000;
 /// What a use costs, in the same measure.
 const DRAFT_COST: usize = 16;
+/// What each view or function on the way to a use costs: its name is copied for it.
+const VIA_COST: usize = 8;
 
 /// A view's definition, parsed.
 #[derive(Debug)]
@@ -24,6 +26,42 @@ pub(super) struct Definition {
     pub(super) query: Query,
     /// Operators in it that the server does not ship.
     pub(super) unknown_operators: Vec<String>,
+}
+
+/// Some tokens of a statement, by index: a bit for each from the first to the last, since a list may have a hundred
+/// thousand.
+#[derive(Debug, Default)]
+struct Tokens {
+    /// Tokens before the first bit, in units of [`Tokens::UNIT`].
+    before: usize,
+    bits: Vec<u64>,
+}
+
+impl Tokens {
+    const UNIT: usize = 64;
+
+    fn insert(&mut self, token: usize) {
+        let (unit, bit) = (token / Self::UNIT, token % Self::UNIT);
+        if self.bits.is_empty() {
+            self.before = unit;
+        } else if unit < self.before {
+            self.bits.splice(0..0, std::iter::repeat_n(0, self.before - unit));
+            self.before = unit;
+        }
+        let place = unit - self.before;
+        if self.bits.len() <= place {
+            self.bits.resize(place + 1, 0);
+        }
+        if let Some(bits) = self.bits.get_mut(place) {
+            *bits |= 1 << bit;
+        }
+    }
+
+    fn contains(&self, token: usize) -> bool {
+        let place = (token / Self::UNIT).checked_sub(self.before);
+        let bits = place.and_then(|place| self.bits.get(place));
+        bits.is_some_and(|bits| bits & (1 << (token % Self::UNIT)) != 0)
+    }
 }
 
 /// Gathers what the readers find.
@@ -95,9 +133,11 @@ pub(super) struct Found {
     pub(super) keeping: HashSet<String>,
     /// What has been run behind relations, by number of the relation, moment and place.
     pub(super) behind: HashSet<(u32, Moment, usize)>,
-    /// Tokens that the tree accounts for, by index.
-    seen: HashSet<usize>,
+    /// Tokens that the tree accounts for.
+    seen: Tokens,
     fuel: usize,
+    /// What the fuel was at first.
+    allowance: usize,
     /// All work so far, also that of readings which were given up.
     cost: usize,
     /// Definitions of views that were parsed: a statement may name one a thousand times.
@@ -145,12 +185,19 @@ impl Found {
             telling: HashMap::new(),
             keeping: HashSet::new(),
             behind: HashSet::new(),
-            seen: HashSet::new(),
+            seen: Tokens::default(),
             fuel: FUEL,
+            allowance: FUEL,
             cost: 0,
             views: HashMap::new(),
             refused: false,
         }
+    }
+
+    /// [`Found::new`] of a statement that may cost this much, and no more than any statement.
+    pub(super) fn within(verb: Verb, allowance: usize) -> Found {
+        let allowance = allowance.min(FUEL);
+        Found { fuel: allowance, allowance, ..Found::new(verb) }
     }
 
     /// A use; its index.
@@ -158,6 +205,7 @@ impl Found {
         if self.drafts.len() >= USES_MAX {
             self.fuel = 0;
         }
+        self.spend(VIA_COST * draft.via.len());
         self.cost(DRAFT_COST);
         self.drafts.push(draft);
         self.drafts.len() - 1
@@ -283,12 +331,13 @@ impl Found {
         answer
     }
 
+    /// The tree accounts for this token.
     pub(super) fn see(&mut self, token: usize) {
         self.seen.insert(token);
     }
 
     pub(super) fn has_seen(&self, token: usize) -> bool {
-        self.seen.contains(&token)
+        self.seen.contains(token)
     }
 
     pub(super) fn spend(&mut self, amount: usize) {
@@ -325,7 +374,7 @@ impl Found {
         self.bodies.clear();
         self.returned.clear();
         self.behind.clear();
-        self.fuel = FUEL;
+        self.fuel = self.allowance;
         self.refused = false;
         self.copies = false;
         self.skips = false;

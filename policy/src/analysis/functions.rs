@@ -22,6 +22,8 @@ use crate::statement::{Access, Columns, Coverage, Source};
 
 /// Strings within strings are read this deep.
 pub(super) const NESTED_TEXTS_MAX: usize = 4;
+/// What it costs to take up a body of MySQL's, however short it is, in values moved about.
+const BODY_COST: usize = 32;
 /// A function body longer than this is not read.
 pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 
@@ -436,10 +438,8 @@ pub(super) fn text(
         let draft = Draft::new(candidate.name, Some(candidate.relation), Access::Read, source).via(via).packed_all();
         expand::reached(draft, context, found);
     }
-    for call in candidates::calls(&unit, range) {
-        if is_special(&call.name, context) {
-            reach_and_release(&call, &unit, context, found, via, depth + 1);
-        }
+    for call in candidates::distinct_calls(&unit, range, |name| is_special(name, context)) {
+        reach_and_release(&call, &unit, context, found, via, depth + 1);
     }
     for (_, literal) in &unit.literals {
         if let (super::LiteralKind::String(_), Some(value)) = (
@@ -499,7 +499,7 @@ fn user_function(
     }
     let label = format!("{}.{}", function.schema, function.name);
     if !function.from_extension && found.reads_body(&label, function.body.as_deref().unwrap_or_default()) {
-        found.cost(function.body.as_ref().map_or(0, String::len));
+        found.cost(BODY_COST + function.body.as_ref().map_or(0, String::len));
         routines::read(function, context, found, via, depth);
     }
     Vec::new()

@@ -207,5 +207,10 @@ pub fn literal_value<'t>(text: &'t [u8], literal: &Literal, lex: LexSettings) ->
 
 /// What a text does, as far as it can be understood. Never fails: what was not understood is said in the analysis.
 pub fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
-    reading::analyse(text, context)
+    reading::analyse(text, None, context)
+}
+
+/// [`analyse`] for a text whose shape is known, which was made under the settings of the context.
+pub fn analyse_shaped(text: &[u8], shape: &Shape, context: &Context<'_>) -> Analysis {
+    reading::analyse(text, Some(shape), context)
 }

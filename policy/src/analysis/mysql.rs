@@ -83,7 +83,11 @@ pub(super) fn statement(unit: &Unit<'_>, range: Range<usize>, context: &Context<
         routines::fire(&events(&word, has), context, found, before);
     }
     let named = |at: usize, name: &str| {
-        unit.tokens[at].is_identifier() && unit.tokens[at].identifier(unit.text).eq_ignore_ascii_case(name)
+        let token = &unit.tokens[at];
+        // No shorter token is it, quoted or not.
+        token.is_identifier()
+            && token.range().len() >= name.len()
+            && token.identifier(unit.text).eq_ignore_ascii_case(name)
     };
     if word != "set" && range.clone().any(|at| named(at, "optimizer_trace")) {
         // It tells what the last statements compared.

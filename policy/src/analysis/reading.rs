@@ -14,7 +14,7 @@ use super::lineage::Walker;
 use super::scope::{Ctes, Rows};
 use super::shape::{self, Unit};
 use super::uses::Draft;
-use super::{Context, LexSettings, candidates, dump, expand, functions, mysql, parse, postgres, redact};
+use super::{Context, LexSettings, Shape, candidates, dump, expand, functions, mysql, parse, postgres, redact};
 use crate::relation::Engine;
 use crate::statement::{Access, Analysis, Columns, Coverage, Source, StatementAnalysis, Verb};
 
@@ -22,16 +22,26 @@ use crate::statement::{Access, Analysis, Columns, Coverage, Source, StatementAna
 /// migration's script has hundreds.
 const STATEMENTS_MAX: usize = 1000;
 /// Work that all statements of one text may cost, in values moved about.
-const TEXT_FUEL: usize = 2 * FUEL;
+pub(super) const TEXT_FUEL: usize = FUEL;
+/// What it costs to give something to the parser, and each token of it, in the same measure.
+const READ_COST: usize = 32;
+/// See [`READ_COST`].
+const TOKEN_COST: usize = 2;
 /// A text of several statements and more tokens than these is read on the large stack as a whole, once.
 const SMALL_TOKENS: usize = 400;
 /// Different strings of one statement that are read for what they name, where the parser did not say what they are.
 const TEXTS_MAX: usize = 4096;
 
-/// Analyses a text.
-pub(super) fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
-    let unit = Unit::new(text, context.lex);
-    let key = shape::key(&unit);
+/// Analyses a text; `shape`: its own, where it is known.
+pub(super) fn analyse(text: &[u8], shape: Option<&Shape>, context: &Context<'_>) -> Analysis {
+    let (unit, key) = match shape {
+        Some(shape) => (Unit::shaped(text, context.lex, shape), shape.key),
+        None => {
+            let unit = Unit::new(text, context.lex);
+            let key = shape::key(&unit);
+            (unit, key)
+        }
+    };
     let ranges = split(&unit);
     let names_views = || {
         let relation = |name: &candidates::Candidate| context.catalog.relations().get(name.relation);
@@ -59,10 +69,10 @@ pub(super) fn analyse(text: &[u8], context: &Context<'_>) -> Analysis {
 fn statements(unit: &Unit<'_>, ranges: &[Range<usize>], context: &Context<'_>) -> (Vec<StatementAnalysis>, bool) {
     let mut statements: Vec<StatementAnalysis> = Vec::new();
     let mut touches_names = false;
-    let mut cost = 0;
+    let mut cost = 0_usize;
     for range in ranges {
-        let mut found = Found::new(Verb::Unknown);
-        if statements.len() >= STATEMENTS_MAX || cost > TEXT_FUEL {
+        let mut found = Found::within(Verb::Unknown, TEXT_FUEL.saturating_sub(cost));
+        if statements.len() >= STATEMENTS_MAX || cost >= TEXT_FUEL {
             let rest = range.start..unit.tokens.len();
             by_lexer(unit, rest, context, &mut found, "too-large", "statements");
             found.coverage = Coverage::Opaque;
@@ -178,6 +188,7 @@ fn read(
         return;
     }
     let Bridged { tokens, unknown_operators, shallow, accounted, notes, .. } = bridged;
+    found.cost(READ_COST + TOKEN_COST * tokens.len());
     found.loose = notes.loose;
     found.random = notes.random;
     let names = candidates::relations(unit, range.clone(), context);
@@ -328,16 +339,8 @@ pub(super) fn by_lexer(
         }
         expand::reached(if packs { draft.packed_all() } else { draft.released_all() }, context, found);
     }
-    let mut called = HashSet::new();
-    for call in candidates::calls(unit, range.clone()) {
-        if !functions::is_special(&call.name, context) {
-            continue;
-        }
-        let raw = |token: &usize| unit.tokens.get(*token).map(|token| token.raw(unit.text));
-        let constants: Option<Vec<_>> = call.constants.as_ref().map(|tokens| tokens.iter().filter_map(raw).collect());
-        if called.insert((call.schema.clone(), call.name.clone(), constants)) {
-            functions::reach_and_release(&call, unit, context, found, &via, via.len());
-        }
+    for call in candidates::distinct_calls(unit, range.clone(), |name| functions::is_special(name, context)) {
+        functions::reach_and_release(&call, unit, context, found, &via, via.len());
     }
     let mut read = HashSet::new();
     for value in unit.kept_texts(range) {

@@ -10,6 +10,8 @@ mod tests;
 
 use std::borrow::Cow;
 
+use aws_lc_rs::digest::{Context, SHA256, digest};
+
 use super::lexer::{self, Kind, Lexed, Token};
 use super::{LexSettings, Literal, LiteralKind, Quoting, Shape};
 use crate::relation::Engine;
@@ -64,6 +66,22 @@ impl<'t> Unit<'t> {
         Unit { text, settings, tokens, literals, unterminated }
     }
 
+    /// [`Unit::new`] for a text of which the shape is known.
+    pub(super) fn shaped(text: &'t [u8], settings: LexSettings, shape: &Shape) -> Unit<'t> {
+        let Lexed { tokens, unterminated } = lexer::lex(text, settings);
+        let own = tokens.iter().enumerate().filter(|(_, token)| token.is_literal());
+        let mut literals = Vec::with_capacity(shape.literals.len());
+        literals.extend(own.zip(&shape.literals).map(|((at, _), literal)| (at, literal.clone())));
+        let is_its_own = literals.len() == shape.literals.len()
+            && tokens.iter().filter(|token| token.is_literal()).count() == literals.len()
+            && literals.iter().all(|(at, literal)| tokens[*at].range() == literal.range);
+        if !is_its_own {
+            // Of another text, or cut by other rules.
+            literals = self::literals(text, &tokens, settings);
+        }
+        Unit { text, settings, tokens, literals, unterminated }
+    }
+
     /// The number of the literal that this token is.
     pub(super) fn literal_index(&self, token: usize) -> Option<usize> {
         self.literals.binary_search_by_key(&token, |(token, _)| *token).ok()
@@ -112,13 +130,21 @@ pub(super) fn shape(text: &[u8], settings: LexSettings) -> Shape {
     Shape { key, literals: unit.literals.into_iter().map(|(_, literal)| literal).collect() }
 }
 
+/// Bytes of a stream of tokens that are put together before they are hashed: beyond, memory costs more than calls.
+const STREAM_BYTES: usize = 32 * 1024;
+
 /// SHA-256 over the tokens. Each is written with a tag and, where its length varies, its length, so that no two
 /// token streams write the same bytes.
 pub(super) fn key(unit: &Unit<'_>) -> [u8; 32] {
     let text = unit.text;
-    let mut stream = Vec::with_capacity(text.len() + unit.tokens.len() * 2 + 8);
+    let mut stream = Vec::with_capacity((text.len() + unit.tokens.len() * 2 + 8).min(2 * STREAM_BYTES));
+    let mut hashed: Option<Context> = None;
     let mut next_literal = 0;
     for (at, token) in unit.tokens.iter().enumerate() {
+        if stream.len() >= STREAM_BYTES {
+            hashed.get_or_insert_with(|| Context::new(&SHA256)).update(&stream);
+            stream.clear();
+        }
         let raw = token.raw(text);
         if token.is_literal() {
             let literal = unit.literals.get(next_literal).map(|(_, literal)| literal);
@@ -170,7 +196,13 @@ pub(super) fn key(unit: &Unit<'_>) -> [u8; 32] {
         stream.push(b'!');
         sized(&mut stream, text);
     }
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &stream);
+    let digest = match hashed {
+        None => digest(&SHA256, &stream),
+        Some(mut hashed) => {
+            hashed.update(&stream);
+            hashed.finish()
+        }
+    };
     let mut key = [0; 32];
     for (to, from) in key.iter_mut().zip(digest.as_ref()) {
         *to = *from;
@@ -216,7 +248,7 @@ enum Statement {
 
 fn literals(text: &[u8], tokens: &[Token], settings: LexSettings) -> Vec<(usize, Literal)> {
     let engine = settings.engine();
-    let mut found = Vec::new();
+    let mut found = Vec::with_capacity(tokens.iter().filter(|token| token.is_literal()).count());
     let mut parens: Vec<(Paren, bool)> = Vec::new();
     let mut statement = Statement::Begin;
     // Whether VALUES was read at this level and only rows have followed.

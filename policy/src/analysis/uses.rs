@@ -17,7 +17,7 @@ pub(super) const USES_MAX: usize = 2048;
 const QUESTIONS_MAX: usize = 64;
 /// Partitions, children and parents that are added to the uses of one statement: a table of some thousand partitions may
 /// be named some times. A use costs half a kilobyte.
-const KIN_MAX: usize = 32 * 1024;
+const KIN_MAX: usize = 16 * 1024;
 
 /// How many records one value may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,7 +19,7 @@ mod world;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use weir_policy::analysis::{Context, analyse, shape};
+use weir_policy::analysis::{Context, analyse, analyse_shaped, shape};
 use weir_policy::statement::{Access, Columns, Coverage};
 
 use texts::{Expect, Text};
@@ -122,7 +122,8 @@ fn read(text: &Text) {
         let begun = Instant::now();
         let shape = shape(&sql, lex);
         let shaped = begun.elapsed();
-        let analysis = analyse(&sql, &context);
+        // As a session does it.
+        let analysis = analyse_shaped(&sql, &shape, &context);
         let analysed = begun.elapsed();
         let exposures: Vec<_> = analysis.statements.iter().map(|statement| world.binding.exposure(statement)).collect();
         let merged = world.binding.merge(exposures.iter());

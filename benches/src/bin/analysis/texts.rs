@@ -140,6 +140,7 @@ impl List<'_> {
         self.filled("OR", Expect::Reads, (select, " OR id=1", ""));
         self.filled("AND and OR", Expect::Reads, (select, " AND a=1 OR b=2", ""));
         self.filled("OR of brackets", Expect::Reads, (select, " OR (id=1)", ""));
+        self.add("OR, each another", Expect::Reads, move || numbered(select, "", |number| format!(" OR id={number}")));
         self.filled("sums", Expect::Reads, ("select 1", "+1", from));
         self.filled("concatenations", Expect::Reads, ("select email", "||email", from));
         self.filled("comparisons", Expect::Reads, (select, "=a", ""));
@@ -342,6 +343,17 @@ impl List<'_> {
         self.add("views that double a little", Expect::Reads, || b"select * from twice_11".to_vec());
         self.add("views that double, many times", Expect::Reads, || {
             filled("select 1 from customers", ", twice_39", "")
+        });
+        self.add("statements of a kilobyte", Expect::Reads, || {
+            let columns = ", lower(email) || coalesce(name, 'x')".repeat(25);
+            filled("", &format!("select id{columns} from customers where id = 7;"), "")
+        });
+        self.add("statements that write, of a kilobyte", Expect::Anything, || {
+            let row = ", (1, 'Jane O''Hara', 'jane@example.org', '1')".repeat(20);
+            filled("", &format!("insert into customers values (0, 'x', 'x', 'x'){row};"), "")
+        });
+        self.add("a program of short statements", Expect::Anything, || {
+            filled("begin not atomic ", "select 1;", " end")
         });
         self.add("statements over views that double", Expect::Reads, || filled("", "select * from twice_39;", ""));
         self.add("statements over deep views", Expect::Reads, || filled("", "select * from deep_31;", ""));

@@ -274,6 +274,7 @@ impl Bridge<'_, '_> {
 
     /// Hints and partitions of a table in parentheses: they choose among its rows and ways to them.
     pub(super) fn leave_out(&mut self, at: usize, end: usize) -> usize {
+        self.left_out += 1;
         for index in at..end {
             self.accounted.push(index);
             if self.is_punct(index, end, ")") {

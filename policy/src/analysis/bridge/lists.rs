@@ -4,6 +4,8 @@
 //! rows; the parser's bounds are about what a person can mean. Only what cannot reach anything is left out: constants,
 //! calls of the clock that stand in the rows before, and branches that repeat the one before word by word.
 
+use std::cell::Cell;
+
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token as ParserToken;
 
@@ -129,10 +131,12 @@ pub(super) struct Lists {
     rows_to: Option<usize>,
     /// Calls in the rows that were written.
     row_words: Vec<String>,
-    /// How much was written when its end was known to be rows of VALUES.
-    rows_out: Option<usize>,
+    /// How much was written when it was found out whether its end is rows of VALUES, and whether it is.
+    rows_out: Option<(usize, bool)>,
     /// The last branch of WHEN and the last of OR that was written or left out.
     branches: [Option<(usize, usize)>; 2],
+    /// The literal that was last asked for, by its place among all.
+    literal: Cell<usize>,
 }
 
 impl Bridge<'_, '_> {
@@ -162,17 +166,25 @@ impl Bridge<'_, '_> {
             ["when", "or"].iter().position(|word| tokens.get(at).is_some_and(|token| token.is_word(text, word)))?;
         let word = tokens.get(at)?;
         let previous = self.lists.branches.get_mut(kind)?.take();
+        // One that repeats a branch has its structure, too.
+        if let Some((first, last)) = previous.filter(|(_, last)| *last == at) {
+            let next = at + (last - first);
+            let ends = tokens
+                .get(next)
+                .is_some_and(|token| token.kind == Kind::Word && token.raw(text).eq_ignore_ascii_case(word.raw(text)));
+            if ends && self.repeats(first, at, next) {
+                self.lists.branches[kind] = Some((at, next));
+                self.accounted.extend((at..next).filter(|at| tokens[*at].is_identifier()));
+                return Some(next);
+            }
+        }
         let mut depth = 0_usize;
         for next in at + 1..end.min(at + BRANCH_TOKENS_MAX) {
             let token = &tokens[next];
             match token.kind {
                 Kind::Word if depth == 0 && token.raw(text).eq_ignore_ascii_case(word.raw(text)) => {
                     self.lists.branches[kind] = Some((at, next));
-                    let repeats = previous.is_some_and(|(first, last)| last == at && self.repeats(first, at, next));
-                    if repeats {
-                        self.accounted.extend((at..next).filter(|at| tokens[*at].is_identifier()));
-                    }
-                    return repeats.then_some(next);
+                    return None;
                 }
                 Kind::Word if STRUCTURE.iter().any(|word| token.is_word(text, word)) => return None,
                 Kind::Punct => match token.raw(text) {
@@ -222,8 +234,17 @@ impl Bridge<'_, '_> {
     }
 
     fn is_kept(&self, token: usize) -> bool {
-        let literal = self.unit.literal_index(token).and_then(|index| self.unit.literals.get(index));
-        literal.is_none_or(|(_, literal)| literal.kept)
+        /// Literals of two branches, more or less.
+        const NEAR: usize = 8;
+        let literals = &self.unit.literals;
+        // Branches are asked about one after the other: a search through all of a megabyte's literals is the exception.
+        let asked = self.lists.literal.get();
+        let first = asked.saturating_sub(NEAR);
+        let near = literals.get(first..literals.len().min(asked + NEAR)).unwrap_or_default();
+        let place = near.iter().position(|(at, _)| *at == token).map(|place| first + place);
+        let Some(place) = place.or_else(|| self.unit.literal_index(token)) else { return true };
+        self.lists.literal.set(place);
+        literals.get(place).is_none_or(|(_, literal)| literal.kept)
     }
 
     /// Whether what stands right before the comma at `at` is the first element of a list, and constant.
@@ -333,8 +354,10 @@ impl Bridge<'_, '_> {
         let mut words = Vec::new();
         let mut found = false;
         for (place, token) in self.out.iter().enumerate().rev().take(ROW_TOKENS_MAX) {
-            if depth == 0 && known == Some(place + 1) {
-                found = true;
+            if depth == 0
+                && let Some((_, values)) = known.filter(|(written, _)| *written == place + 1)
+            {
+                found = values;
                 words.append(&mut self.lists.row_words);
                 break;
             }
@@ -357,8 +380,8 @@ impl Bridge<'_, '_> {
             words.sort_unstable();
             words.dedup();
             self.lists.row_words = words;
-            self.lists.rows_out = Some(self.out.len());
         }
+        self.lists.rows_out = Some((self.out.len(), found));
         found
     }
 }

@@ -308,7 +308,7 @@ impl Lexer<'_> {
                 break;
             }
             signs.end += 1;
-            if b"~!@#^&|`?%".contains(&byte) {
+            if matches!(byte, b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'%') {
                 signs.special_end = signs.end;
             }
             if !matches!(byte, b'+' | b'-') {
@@ -327,8 +327,27 @@ fn is_identifier_part(byte: u8) -> bool {
     is_identifier_start(byte) || byte.is_ascii_digit() || byte == b'$'
 }
 
+/// Asked of nearly every byte: a search in a list would be a call.
 fn is_operator(byte: u8) -> bool {
-    b"~!@#^&|`?+-*/%<>=".contains(&byte)
+    matches!(
+        byte,
+        b'~' | b'!'
+            | b'@'
+            | b'#'
+            | b'^'
+            | b'&'
+            | b'|'
+            | b'`'
+            | b'?'
+            | b'+'
+            | b'-'
+            | b'*'
+            | b'/'
+            | b'%'
+            | b'<'
+            | b'>'
+            | b'='
+    )
 }
 
 #[cfg(test)]

@@ -371,6 +371,12 @@ pub(in crate::analysis) fn statements(
         }
     }
     for range in &program.statements {
+        if found.costs() > reading::TEXT_FUEL {
+            let rest = range.start..program.statements.last().map_or(range.end, |last| last.end);
+            reading::by_lexer(unit, rest, context, found, "too-large", "program");
+            found.coverage = Coverage::Opaque;
+            break;
+        }
         leaf(unit, range.clone(), context, found, depth);
         if found.is_spent() {
             found.gap("too-large", "program", Coverage::Partial);

@@ -9,7 +9,7 @@ use super::super::lexer::{Kind, Token};
 use super::super::reading::{self, Fate};
 use super::super::shape::Unit;
 use super::{folded, opaque, parts};
-use crate::statement::{Access, SessionAct, Verb};
+use crate::statement::{Access, Coverage, SessionAct, Verb};
 
 /// Variables that change how a text is read: where a text that is made up runs under them, nobody has read it so.
 const READING: [&str; 6] = [
@@ -54,6 +54,12 @@ pub(super) fn read(cursor: &mut Cursor<'_, '_>, context: &Context<'_>, found: &m
     }
     let mut global = false;
     for part in parts(cursor.unit, cursor.at..cursor.end) {
+        if found.costs() > reading::TEXT_FUEL {
+            // Nobody sets as many: what is left is read as one.
+            reading::by_lexer(cursor.unit, part.start..cursor.end, context, found, "too-large", "set");
+            found.coverage = Coverage::Opaque;
+            return;
+        }
         assignment(cursor.unit, part, context, found, &mut global);
     }
 }

@@ -237,6 +237,22 @@ fn a_text_of_costly_statements_ends() {
     assert!(script.statements.iter().all(|statement| statement.coverage == Coverage::Full));
 }
 
+/// Branches that differ in plain numbers repeat each other, and one that does not is found among them.
+#[test]
+fn branches_are_told_apart_in_any_number() {
+    let ors: String = (0..20_000).map(|id| format!(" or id = {id}")).collect();
+    let analysis = plain(&format!("select phone from customers where id = 1{ors}"));
+    assert_eq!(analysis.statements[0].coverage, Coverage::Full);
+    for branch in [" or id = 1 and email = 'x'", " or email = 'x'", " or id = length(email)"] {
+        let analysis = plain(&format!("select phone from customers where id = 1{ors}{branch}{ors}"));
+        assert!(words(&analysis).contains("email"), "{branch}: {}", words(&analysis));
+    }
+    // Scalar subqueries side by side are no rows of VALUES, however many.
+    let subqueries = ", (select email from customers)".repeat(3_000);
+    let analysis = plain(&format!("select (select phone from customers){subqueries}"));
+    assert!(words(&analysis).contains("email"), "{}", words(&analysis));
+}
+
 #[test]
 fn strings_beyond_number_are_opaque() {
     let strings: String = (0..10_000).map(|number| format!(", f_c('x{number}')")).collect();

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::candidates;
 use super::super::shape::Unit;
-use super::super::{LiteralKind, Quoting, Shape, shape};
+use super::super::{LiteralKind, Quoting, Shape, analyse_shaped, shape};
 use super::statements::table;
 use super::*;
 
@@ -45,6 +45,37 @@ fn the_lexer_sees_every_relation_that_the_parser_sees() {
             }
         }
     }
+}
+
+/// A session knows the shape before it asks what a text means.
+#[test]
+fn a_known_shape_changes_nothing() {
+    let catalog = catalog();
+    let path = ["pg_catalog".to_owned(), "public".to_owned()];
+    let context = Context { lex: LexSettings::default(), catalog: &catalog, search_path: &path, temporary: &[] };
+    let others = [shaped("select 1, 'a'"), shaped("select $1"), shaped("insert into notes values (1, 'x', 'y')")];
+    for (sql, _) in table() {
+        let expected = plain(&sql);
+        assert_eq!(analyse_shaped(sql.as_bytes(), &shaped(&sql), &context), expected, "{sql}");
+        // That of another text is not believed.
+        for other in &others {
+            assert_eq!(analyse_shaped(sql.as_bytes(), other, &context).statements, expected.statements, "{sql}");
+        }
+    }
+}
+
+/// Which arguments stand in the key decides which calls are told apart.
+#[test]
+fn a_call_is_taken_once_for_what_it_says() {
+    let calls = |sql: &str| {
+        let unit = Unit::new(sql.as_bytes(), LexSettings::default());
+        let wanted = |name: &str| name.starts_with('f');
+        candidates::distinct_calls(&unit, 0..unit.tokens.len(), wanted).len()
+    };
+    assert_eq!(calls("select f('a'), f ( 'a' ), F('a'), g('a'), h(1)"), 1);
+    assert_eq!(calls("select f('a'), f('b'), s.f('a'), f('a', 'b'), f(a), f(a, 'b')"), 5);
+    assert_eq!(calls("select f(1), f(2), f(3)"), 1, "plain numbers are not in the key");
+    assert_eq!(calls("call f(1)"), 1);
 }
 
 #[test]

@@ -320,5 +320,5 @@ fn is_name(byte: u8) -> bool {
 }
 
 fn is_operator(byte: u8) -> bool {
-    b"+-*/%<>=!&|^~".contains(&byte)
+    matches!(byte, b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'!' | b'&' | b'|' | b'^' | b'~')
 }

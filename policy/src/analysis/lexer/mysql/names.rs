@@ -82,7 +82,7 @@ pub(in crate::analysis::lexer) fn identifier(raw: &[u8], kind: Kind, escapes: bo
 
 /// Names hold characters of at most three bytes: the server makes a question mark of any other.
 fn three_bytes(name: Cow<'_, str>) -> Cow<'_, str> {
-    if name.chars().all(|character| character.len_utf8() <= 3) {
+    if name.is_ascii() || name.chars().all(|character| character.len_utf8() <= 3) {
         return name;
     }
     Cow::Owned(name.chars().map(|character| if character.len_utf8() <= 3 { character } else { '?' }).collect())

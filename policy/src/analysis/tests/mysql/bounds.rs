@@ -169,3 +169,22 @@ fn bulk_statements_are_understood() {
     ));
     assert!(said(&row).contains("customers copied{email}"), "{}", said(&row));
 }
+
+/// What is behind the work that one text may cost is read by its names alone.
+#[test]
+fn statements_without_end_are_opaque_and_name_what_they_read() {
+    let from = "(select email from customers)";
+    for (text, full) in [
+        (format!("set @a = 1{}, @b = {from}", ", @a = 1 + 1".repeat(30_000)), false),
+        (format!("begin not atomic {} select email from customers; end", "select 1;".repeat(30_000)), false),
+        (format!("set @a = 1{}, @b = {from}", ", @a = 1 + 1".repeat(500)), true),
+        (format!("begin not atomic {} select email from customers; end", "select 1;".repeat(500)), true),
+    ] {
+        let analysis = survives("statements", &text);
+        let whole = &analysis.statements[0];
+        let expected = if full { Coverage::Full } else { Coverage::Opaque };
+        assert_eq!(whole.coverage, expected, "{} {:?}", text.len(), whole.gaps);
+        assert_eq!(whole.gaps.iter().any(|gap| gap.code == "too-large"), !full, "{:?}", whole.gaps);
+        assert!(reads_customers(&analysis), "{}", text.len());
+    }
+}
