@@ -22,8 +22,8 @@ use crate::statement::{Access, Columns, Coverage, Source};
 
 /// Strings within strings are read this deep.
 pub(super) const NESTED_TEXTS_MAX: usize = 4;
-/// What it costs to take up a body of MySQL's, however short it is, in values moved about.
-const BODY_COST: usize = 32;
+/// What it costs to take up a body, however short it is, in values moved about.
+pub(super) const BODY_COST: usize = 64;
 /// A function body longer than this is not read.
 pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 

@@ -126,6 +126,7 @@ fn inside(function: &Function, context: &Context<'_>, found: &mut Found, path: &
         None => *context,
     };
     let unit = Unit::new(body.as_bytes(), LexSettings::default());
+    found.cost(functions::BODY_COST + unit.tokens.len());
     found.touches_names |= functions::touches_names(&unit);
     let arguments: Vec<String> = function.arguments.iter().map(|name| name.to_string()).collect();
     let mut reader = Reader::new(&context, found, path, arguments.clone());
