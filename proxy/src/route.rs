@@ -10,6 +10,7 @@ use weir_policy::relation::Engine;
 use weir_wire::mysql::handshake::Capabilities;
 
 use crate::config::{ListenerAuth, MappedAccount};
+use crate::identity::token_keys::TokenKeys;
 use crate::identity::verifiers::Verifiers;
 use crate::session::gate::FunctionCalls;
 use crate::tls::Certificate;
@@ -33,6 +34,8 @@ pub struct Route {
     pub auth: ListenerAuth,
     /// What passwords are judged by, where Weir judges them.
     pub verifiers: Option<Arc<Verifiers>>,
+    /// What tokens are judged by, where they are taken.
+    pub tokens: Option<Arc<TokenKeys>>,
     /// The server.
     pub upstream: Arc<Upstream>,
     /// Longest message in bytes.

@@ -18,12 +18,15 @@ use crate::audit::{Recorder, words};
 use crate::budgets::{self, Budgets};
 use crate::cancel::CancelKeys;
 use crate::catalog::Catalogs;
-use crate::config::{Config, PasswordCheck, Upstream};
+use crate::config::{Config, KeySource, PasswordCheck, TokenCheck, Upstream};
 use crate::control::{self, Control};
 use crate::copies::Copies;
 use crate::end::{Phase, Signals};
 use crate::holds::Holds;
 use crate::identity::backoff::Backoff;
+use crate::identity::fetch::Place;
+use crate::identity::token::TokenRules;
+use crate::identity::token_keys::{self, TokenKeys};
 use crate::identity::verifiers::Verifiers;
 use crate::listener::Workers;
 use crate::policies::{LoadError, Policies};
@@ -89,6 +92,10 @@ pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
                 }
                 tokio::task::spawn_local(control.serve(control_socket));
                 tokio::task::spawn_local(signals.watch(phase, config.limits.drain, reload));
+                for (listener, keys) in &files.tokens {
+                    let recorder = Arc::clone(&shared.recorder);
+                    tokio::task::spawn_local(keep_keys(listener.clone(), Arc::clone(keys), recorder));
+                }
                 tokio::task::spawn_local(reload_files(reloads, files, Arc::clone(&shared)));
                 tokio::task::spawn_local(observe(Arc::clone(&shared.recorder)));
                 tokio::select! {
@@ -204,6 +211,14 @@ fn reload_all(by: &str, shared: &Shared, files: &Files) -> Result<String, String
             }
         }
     }
+    for (listener, keys) in &files.tokens {
+        let reloaded = keys.reload();
+        telemetry::reloaded(reloaded.is_ok());
+        if let Err(reason) = reloaded {
+            told_keys(&shared.recorder, listener, &reason);
+            problems.push(format!("the keys of tokens of listener `{listener}`: {reason}"));
+        }
+    }
     for (listener, certificate) in &files.certificates {
         let reloaded = certificate.reload();
         telemetry::reloaded(reloaded.is_ok());
@@ -273,6 +288,44 @@ fn rejected(by: &str, action: &str, target: Option<String>, problem: String) -> 
     }
 }
 
+/// Keys of tokens that cannot be used.
+fn told_keys(recorder: &Recorder, listener: &str, reason: &str) {
+    tracing::error!(%listener, %reason, "the keys of tokens in use stay");
+    let title = format!("listener `{listener}`: keys of tokens were rejected, those before stay: {reason}");
+    recorder.alert_operator("token-keys-rejected", title, Severity::High);
+}
+
+/// Fetches keys that stand at an address, for as long as the process lives.
+async fn keep_keys(listener: String, keys: Arc<TokenKeys>, recorder: Arc<Recorder>) {
+    keys.keep(|told| match told {
+        Ok(count) => tracing::info!(%listener, count, "keys of tokens are fetched"),
+        Err(reason) => told_keys(&recorder, &listener, &reason),
+    })
+    .await;
+}
+
+/// Rules and keys of a listener's tokens.
+///
+/// # Errors
+/// Keys or roots that cannot be used, in words for the operator.
+pub fn token_keys(check: &TokenCheck) -> Result<Arc<TokenKeys>, String> {
+    let rules = TokenRules {
+        issuer: check.issuer.clone(),
+        audiences: vec![check.audience.clone()],
+        skew: check.skew,
+        claim: check.claim.clone(),
+        required: check.require.clone(),
+    };
+    let source = match &check.keys {
+        KeySource::File(path) => token_keys::KeySource::File(path.clone()),
+        KeySource::Url(address) => {
+            let place = Box::new(Place::new(address, &check.ca)?);
+            token_keys::KeySource::Place { address: address.clone(), place }
+        }
+    };
+    TokenKeys::load(rules, source)
+}
+
 /// SHA-256 of a file's bytes, hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     words::hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
@@ -305,6 +358,7 @@ async fn futures_join(accepts: Vec<impl Future<Output = ()>>) {
 struct Files {
     certificates: Vec<(String, Arc<Certificate>)>,
     verifiers: Vec<(String, Arc<Verifiers>)>,
+    tokens: Vec<(String, Arc<TokenKeys>)>,
 }
 
 fn routes(config: &Config) -> Result<(Vec<Arc<Route>>, Files), String> {
@@ -321,12 +375,18 @@ fn routes(config: &Config) -> Result<(Vec<Arc<Route>>, Files), String> {
             Some(PasswordCheck::Verify { verifiers }) => Some(Arc::new(Verifiers::load(verifiers)?)),
             Some(PasswordCheck::Relay | PasswordCheck::Token(_)) | None => None,
         };
+        let tokens = match &listener.auth.password {
+            Some(PasswordCheck::Token(check)) => Some(token_keys(check)?),
+            Some(PasswordCheck::Relay | PasswordCheck::Verify { .. }) | None => None,
+        };
+        files.tokens.extend(tokens.clone().map(|tokens| (listener.name.clone(), tokens)));
         files.verifiers.extend(verifiers.clone().map(|verifiers| (listener.name.clone(), verifiers)));
         routes.push(Arc::new(Route {
             name: listener.name.clone(),
             client_tls,
             auth: listener.auth.clone(),
             verifiers,
+            tokens,
             upstream: Arc::new(target(upstream)?),
             frame_bytes_max: config.limits.frame_bytes_max,
             pipeline_max: config.limits.pipeline_max,

@@ -1,6 +1,7 @@
 //! TLS of both legs, built once at the start: rustls with aws-lc-rs, nothing below TLS 1.2. Certificates towards clients
 //! can be read again while sessions run; new handshakes then use the new one.
 
+mod authorities;
 mod end_point;
 
 use std::io;
@@ -16,6 +17,7 @@ use weir_policy::relation::Engine;
 
 use crate::config::{ListenerTls, UpstreamTls};
 use crate::route;
+use authorities::Authorities;
 
 /// ALPN of PostgreSQL; direct TLS is refused without it.
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL>
@@ -35,6 +37,8 @@ pub struct Certificate {
     files: ListenerTls,
     provider: Arc<CryptoProvider>,
     current: RwLock<Arc<CertifiedKey>>,
+    /// Whose certificates clients may show.
+    authorities: Option<Arc<Authorities>>,
 }
 
 impl Certificate {
@@ -45,7 +49,8 @@ impl Certificate {
     pub fn load(files: &ListenerTls) -> Result<Arc<Certificate>, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let current = RwLock::new(read(files, &provider)?);
-        Ok(Arc::new(Certificate { files: files.clone(), provider, current }))
+        let authorities = client_verifier(files, &provider)?.map(|verifier| Arc::new(Authorities::new(verifier)));
+        Ok(Arc::new(Certificate { files: files.clone(), provider, current, authorities }))
     }
 
     /// TLS of the listener, with this certificate as it is at each handshake.
@@ -53,11 +58,14 @@ impl Certificate {
     /// # Errors
     /// When the TLS library cannot be set up, in words for the operator.
     pub fn client_tls(self: &Arc<Self>, engine: Engine) -> Result<route::ClientTls, String> {
-        let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| format!("tls: {error}"))?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::<Certificate>::clone(self));
+            .map_err(|error| format!("tls: {error}"))?;
+        let builder = match &self.authorities {
+            Some(authorities) => builder.with_client_cert_verifier(Arc::<Authorities>::clone(authorities)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::<Certificate>::clone(self));
         config.alpn_protocols = protocols(engine);
         // A resumed session is shown no certificate, and would outlive one that was taken away. PostgreSQL resumes none
         // either: database connections are long, and a handshake is little beside a login.
@@ -78,6 +86,10 @@ impl Certificate {
     /// As [`Certificate::load`].
     pub fn reload(&self) -> Result<(), String> {
         let fresh = read(&self.files, &self.provider)?;
+        let verifier = client_verifier(&self.files, &self.provider)?;
+        if let (Some(authorities), Some(verifier)) = (&self.authorities, verifier) {
+            authorities.exchange(verifier);
+        }
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -126,6 +138,16 @@ fn verifying(ca: &Path) -> Result<rustls::ClientConfig, String> {
         .map_err(|error| format!("tls: {error}"))?
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+/// What judges clients' certificates; `None` where they show none.
+fn client_verifier(
+    files: &ListenerTls,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>, String> {
+    let Some(path) = &files.client_ca else { return Ok(None) };
+    let verifier = authorities::verifier(certificates(path)?, provider);
+    verifier.map(Some).map_err(|reason| format!("client_ca `{}`: {reason}", path.display()))
 }
 
 fn read(files: &ListenerTls, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {

@@ -56,6 +56,12 @@ pub struct TokenCheck {
     pub keys: KeySource,
     /// How far the clocks of issuer and Weir may be apart.
     pub skew: Duration,
+    /// The claim that names the person or account.
+    pub claim: String,
+    /// Claims that must be there with this value.
+    pub require: Vec<(String, String)>,
+    /// Roots that the keys' address is verified by, PEM.
+    pub ca: PathBuf,
 }
 
 /// Where keys are that sign tokens (JWKS, RFC 7517).
@@ -63,7 +69,7 @@ pub struct TokenCheck {
 pub enum KeySource {
     /// In a file.
     File(PathBuf),
-    /// At an `https` address.
+    /// At an `https` address; in tests also at `http` on this machine.
     Url(String),
 }
 

@@ -168,6 +168,16 @@ impl Leg {
         })
     }
 
+    /// The certificate that the client showed, verified, DER; `None` where it showed none.
+    pub fn client_certificate(&self) -> Option<&[u8]> {
+        let certificates = match &self.stream {
+            Stream::Client(stream) => stream.get_ref().1.peer_certificates(),
+            Stream::Direct(stream) => stream.get_ref().1.peer_certificates(),
+            Stream::Upstream(_) | Stream::Plain(_) | Stream::Closed => None,
+        };
+        certificates.and_then(|chain| chain.first()).map(|leaf| leaf.as_ref())
+    }
+
     /// Bytes that wait to be sent.
     pub fn unsent_len(&self) -> usize {
         self.unsent.len()

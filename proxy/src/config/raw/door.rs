@@ -1,5 +1,6 @@
 //! `[listener.auth]` and `[[upstream.account]]` as they are written, and the step to their checked form.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -10,7 +11,9 @@ use super::super::PasswordSource;
 use super::super::door::{
     KeySource, ListenerAuth, MappedAccount, PasswordCheck, RoleName, RolePart, Selector, TokenCheck,
 };
-use super::{Problem, problem, secs};
+use super::{Problem, SYSTEM_ROOTS, problem, secs};
+use crate::identity::fetch;
+use crate::identity::token::SKEW_MAX;
 
 /// What a listener says of logins.
 #[derive(Default, Deserialize)]
@@ -44,6 +47,10 @@ struct RawToken {
     audience: String,
     keys: String,
     skew_secs: Option<Spanned<u64>>,
+    claim: Option<String>,
+    #[serde(default)]
+    require: BTreeMap<String, String>,
+    ca: Option<PathBuf>,
 }
 
 /// What is known of the listener around it.
@@ -150,22 +157,26 @@ fn check(token: Spanned<RawToken>, base: &Path) -> Result<TokenCheck, Problem> {
             "write both as the identity provider does: a token for somebody else is refused by them",
         ));
     }
-    let keys = match token.keys.split_once("://") {
-        None => KeySource::File(base.join(token.keys)),
-        Some(("https", _)) => KeySource::Url(token.keys),
-        Some(_) => {
-            return Err(problem(
+    let keys = if fetch::is_address(&token.keys) {
+        fetch::checked(&token.keys).map_err(|reason| {
+            problem(
                 Some(place),
-                format!("the keys of tokens are at `{}`", token.keys),
+                format!("the address of the keys of tokens, `{}`, {reason}", token.keys),
                 "give a file, or an address that begins with https://",
-            ));
-        }
+            )
+        })?;
+        KeySource::Url(token.keys)
+    } else {
+        KeySource::File(base.join(token.keys))
     };
     Ok(TokenCheck {
         issuer: token.issuer,
         audience: token.audience,
         keys,
-        skew: secs("listener.auth.token.skew_secs", token.skew_secs, 60, 0, 600)?,
+        skew: secs("listener.auth.token.skew_secs", token.skew_secs, 60, 0, SKEW_MAX.as_secs())?,
+        claim: token.claim.unwrap_or_else(|| "sub".to_owned()),
+        require: token.require.into_iter().collect(),
+        ca: token.ca.map_or_else(|| PathBuf::from(SYSTEM_ROOTS), |ca| base.join(ca)),
     })
 }
 

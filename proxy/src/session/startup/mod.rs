@@ -112,5 +112,13 @@ fn unreachable(route: &Route, error: &io::Error) -> End {
 /// A handshake that failed: the client has been told by an alert, and the operator should be able to find out why.
 fn no_handshake(error: &io::Error) -> End {
     tracing::info!(%error, "TLS handshake with a client failed");
-    End::ClientGone
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(reason)) => End::Refused(Refusal::new(
+            "28000",
+            format!("the client's certificate is not accepted: {reason}"),
+            "show one that an authority in client_ca has signed",
+        )),
+        _ => End::ClientGone,
+    }
 }

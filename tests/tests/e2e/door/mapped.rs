@@ -1,7 +1,9 @@
 //! Many people, one account of the server that none of them knows.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
 use weir_tests::postgres::Postgres;
-use weir_tests::scratch::Scratch;
 use weir_tests::weir::{Weir, WeirOptions};
 
 use super::{psql, verifiers, verifying};
@@ -9,27 +11,33 @@ use super::{psql, verifiers, verifying};
 /// What only Weir knows.
 const SECRET: &str = "a-secret-of-the-desk";
 
-/// A server account `desk_<suffix>` for Weir, and Weir in front with these further lines.
-fn weir(suffix: &str, lines: &str) -> (Weir, Scratch) {
+/// A server account `desk_<suffix>` for Weir, and the lines that map to it.
+pub(super) fn desk(suffix: &str, lines: &str) -> String {
     let user = format!("desk_{suffix}");
     Postgres::shared().psql(
         "postgres",
         &format!("create role {user} login noinherit password '{SECRET}' in role alice, bob; grant agents to {user}"),
     );
-    let folder = Scratch::new("mapped");
-    let secret = folder.write("secret", SECRET);
-    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let accounts = format!(
-        "[[upstream.account]]\nuser = \"{user}\"\nsecret_file = \"{}\"\nfor = [\"group:support\"]\n{lines}\n",
-        secret.display()
-    );
+    let secret = secret_file(suffix);
+    std::fs::write(&secret, SECRET).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    format!("[[upstream.account]]\nuser = \"{user}\"\nsecret_file = \"{}\"\n{lines}\n", secret.display())
+}
+
+/// Lives as long as the server.
+fn secret_file(suffix: &str) -> PathBuf {
+    Postgres::shared().scratch().join(format!("desk_{suffix}.secret"))
+}
+
+fn weir(suffix: &str, lines: &str) -> Weir {
+    let accounts = desk(suffix, &format!("for = [\"group:support\"]\n{lines}"));
     let options = WeirOptions { upstream_accounts: accounts, ..verifying(WeirOptions::allow_all(), &verifiers()) };
-    (Weir::start(Postgres::shared().address(), &options), folder)
+    Weir::start(Postgres::shared().address(), &options)
 }
 
 #[test]
 fn the_server_s_own_view_names_the_person() {
-    let (weir, _folder) = weir("plain", "");
+    let weir = weir("plain", "");
     let sql = "select usename, application_name from pg_stat_activity where pid = pg_backend_pid()";
     let name = [("PGAPPNAME", "desk tool")];
     assert_eq!(psql(weir.address(), "alice", &name, sql).ok(), "desk_plain|alice: desk tool\n");
@@ -46,7 +54,7 @@ fn the_server_s_own_view_names_the_person() {
 
 #[test]
 fn each_person_works_under_a_role_that_they_cannot_leave() {
-    let (weir, _folder) = weir("role", "set_role = true");
+    let weir = weir("role", "set_role = true");
     let who = "select session_user, current_user";
     assert_eq!(psql(weir.address(), "alice", &[], who).ok(), "desk_role|alice\n");
     for leave in [
@@ -75,8 +83,8 @@ fn each_person_works_under_a_role_that_they_cannot_leave() {
 
 #[test]
 fn a_secret_that_the_server_does_not_take_is_the_operator_s_business() {
-    let (weir, folder) = weir("locked", "");
-    std::fs::write(folder.path().join("secret"), "wrong").unwrap();
+    let weir = weir("locked", "");
+    std::fs::write(secret_file("locked"), "wrong").unwrap();
     let told = psql(weir.address(), "alice", &[], "select 1").stderr;
     assert!(told.contains("weir cannot log in at the database server"), "{told}");
     assert!(!told.contains("desk_locked"), "{told}");

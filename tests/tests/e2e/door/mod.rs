@@ -2,8 +2,10 @@
 //!
 //! What must never happen: a wrong password passes; somebody learns which accounts exist; a secret stands in a log.
 
+mod certificate;
 mod hostile;
 mod mapped;
+mod token;
 mod verify;
 
 use std::net::SocketAddr;

@@ -31,6 +31,8 @@ pub(crate) struct Trust {
     pub(crate) other: Pair,
     /// By the trusted root, for this machine, until 2021.
     pub(crate) expired: Pair,
+    /// By the trusted root for a client with a SPIFFE id.
+    pub(crate) spiffe: Pair,
 }
 
 pub(crate) fn trust() -> &'static Trust {
@@ -48,6 +50,7 @@ pub(crate) fn trust() -> &'static Trust {
             chained,
             other: other.issue("other", HERE, Validity::Now),
             expired: root.issue("expired", HERE, Validity::Past),
+            spiffe: root.issue("spiffe", "URI:spiffe://corp.example/bob", Validity::Now),
             root: root.certificate,
             other_root: other.certificate,
         }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use weir_policy::identity::Who;
 use weir_wire::pg::auth::{self, AuthStep, ClearText};
 use weir_wire::pg::login::{self, Asked};
 use weir_wire::pg::scram::{self, Challenge, Client, MECHANISM};
@@ -16,7 +17,7 @@ use super::door::{Admitted, Proved, failed, nonce};
 use super::{LOGIN_BYTES_MAX, connect, refused, step_len};
 use crate::cancel::CancelTarget;
 use crate::config::{MappedAccount, PasswordSource};
-use crate::identity::Login;
+use crate::identity::{Directory, Login};
 use crate::route::Route;
 use crate::session::execution::{Execution, Handle};
 use crate::session::leg::Leg;
@@ -50,6 +51,7 @@ pub(super) async fn open(
     let application = startup.parameter("application_name").unwrap_or_default().to_owned();
     let in_force = shared.policies.current();
     let who = in_force.directory.resolve(&route.upstream.name, &login, Some(peer.ip()), &application);
+    is_theirs(&in_force.directory, route, &startup, &login, &who)?;
     let is_for = |account: &&MappedAccount| {
         account.stands_for.iter().any(|selector| selector.matches(&who.account, &who.person, &who.groups))
     };
@@ -86,6 +88,24 @@ pub(super) async fn open(
     let mut server = Server { route, upstream: &mut upstream, startup: &startup, user: &theirs.user };
     server.log_in(client, secret, &login).await?;
     finish(shared, route, client, upstream, startup, Beginning { application, login, holds_role }).await
+}
+
+/// Fails where a certificate or a token was given for an account that is not its holder's.
+fn is_theirs(directory: &Directory, route: &Route, startup: &Startup, login: &Login, who: &Who) -> Result<(), End> {
+    if login.names.is_empty() {
+        return Ok(());
+    }
+    // Whom the account alone would stand for.
+    let owner = directory.resolve(&route.upstream.name, &Login::relayed(&login.account), None, "");
+    if owner.person == who.person && who.also.is_empty() {
+        return Ok(());
+    }
+    let refusal = Refusal::new(
+        "28000",
+        format!("the {} is not for user \"{}\"", login.method, startup.user),
+        "log in as an account of your own; the directory says which are",
+    );
+    Err(failed(startup, login.method, refusal))
 }
 
 /// How a session of a mapped account is called on the server: the person first, since what is too long is cut.

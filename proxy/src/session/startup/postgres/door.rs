@@ -5,7 +5,7 @@
 //! what proves a password stands in no record, log or error.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
@@ -15,14 +15,17 @@ use weir_wire::Refusal;
 use weir_wire::pg::login::{self, Ask};
 use weir_wire::pg::scram::{self, Binding, ScramError};
 use weir_wire::pg::startup::Startup;
+use zeroize::Zeroizing;
 
 use super::{LOGIN_BYTES_MAX, refused};
 use crate::config::PasswordCheck;
-use crate::identity::Login;
+use crate::identity::{Login, certificate};
 use crate::route::Route;
 use crate::session::leg::Leg;
 use crate::session::{End, Shared};
 
+/// How a login by certificate stands in records.
+const CERTIFICATE: &str = "certificate";
 /// Random bytes of a nonce, as many as PostgreSQL's.
 const NONCE_BYTES: usize = 18;
 
@@ -49,13 +52,63 @@ pub(super) async fn judge(
     startup: &Startup,
     binding: Binding,
 ) -> Result<Admitted, End> {
+    if let Some(leaf) = client.client_certificate().filter(|_| route.auth.certificate) {
+        return certified(startup, leaf);
+    }
     match &route.auth.password {
         Some(PasswordCheck::Verify { .. }) => verify(shared, route, peer, client, startup, binding).await,
-        Some(PasswordCheck::Relay | PasswordCheck::Token(_)) | None => Err(refused(
-            "28000",
-            "this listener does not take passwords",
-            "the operator finds what it takes in [listener.auth]",
-        )),
+        Some(PasswordCheck::Token(_)) => token(shared, route, peer, client, startup).await,
+        Some(PasswordCheck::Relay) | None => {
+            let hint = "connect with sslcert and sslkey";
+            Err(failed(startup, CERTIFICATE, Refusal::new("28000", "a client certificate is required here", hint)))
+        }
+    }
+}
+
+/// A certificate that TLS has verified. Whether the account belongs to its holder is seen when the person is known.
+fn certified(startup: &Startup, leaf: &[u8]) -> Result<Admitted, End> {
+    match certificate::names(leaf) {
+        Ok(names) => {
+            let login = Login { names, ..at_door(&startup.user, Proof::Certificate, CERTIFICATE) };
+            Ok(Admitted { login, proved: None })
+        }
+        Err(error) => {
+            let hint = "ask whoever issues certificates for another";
+            Err(failed(startup, CERTIFICATE, Refusal::new("28000", error.to_string(), hint)))
+        }
+    }
+}
+
+/// A token in place of a password, in clear inside TLS.
+async fn token(
+    shared: &Shared,
+    route: &Route,
+    peer: SocketAddr,
+    client: &mut Leg,
+    startup: &Startup,
+) -> Result<Admitted, End> {
+    const METHOD: &str = "token";
+    let Some(keys) = route.tokens.as_ref().filter(|_| client.tls_version().is_some()) else {
+        return Err(refused("28000", "tokens are taken under TLS only", "connect with sslmode=verify-full"));
+    };
+    let mut bytes = Vec::new();
+    login::put_ask(&mut bytes, Ask::ClearText);
+    client.queue(&bytes);
+    let body = Zeroizing::new(answer(client).await?);
+    may_try(shared, peer, startup, METHOD)?;
+    let text = login::read_password(&body).and_then(|password| std::str::from_utf8(password).ok());
+    let text = text.ok_or_else(|| refused("08P01", "malformed password message", "check the client's driver"))?;
+    match keys.check_fresh(text, SystemTime::now()).await {
+        Ok(claims) => {
+            shared.backoff.right(&startup.user, peer.ip());
+            let login = Login { names: claims.names(), ..at_door(&startup.user, Proof::Token, METHOD) };
+            Ok(Admitted { login, proved: None })
+        }
+        Err(error) => {
+            shared.backoff.wrong(&startup.user, peer.ip(), Instant::now());
+            let hint = "get a new token from the identity provider";
+            Err(failed(startup, METHOD, Refusal::new("28000", error.to_string(), hint)))
+        }
     }
 }
 
