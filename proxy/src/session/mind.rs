@@ -104,6 +104,8 @@ pub struct Opening<'a> {
     pub database: &'a str,
     /// What the client proved.
     pub login: &'a Login,
+    /// The account that the server let in, where the session has begun with another's role: its settings are in force.
+    pub holder: Option<&'a str>,
     /// Parameters of the start-up.
     pub parameters: &'a [(String, String)],
     /// Settings that the server reported, or that the client's start-up implies.
@@ -139,7 +141,7 @@ impl Mind {
             Engine::Postgres => {
                 let told = path_at_start(opening.parameters);
                 let certain = told.is_some();
-                let path = told.unwrap_or_else(|| view.search_path_default(role));
+                let path = told.unwrap_or_else(|| view.search_path_default(opening.holder.unwrap_or(role)));
                 (Names::postgres(path, Arc::clone(role), certain), Spelling::postgres())
             }
             Engine::Mysql => {

@@ -209,11 +209,11 @@ async fn run<P: Protocol>(
         };
         let present = shared.holds.enter(&mind.who.person);
         let account = open.login.account.to_string();
-        let Open { upstream, engine, key, cancel, welcome, holds_role, .. } = *open;
+        let Open { upstream, engine, key, cancel, welcome, holder, .. } = *open;
         client.queue(&welcome);
         let started = Instant::now();
         let mut gate = Gate::new(mind, route, shared.durability);
-        if holds_role {
+        if holder.is_some() {
             gate.hold_role();
         }
         let mut relay = Relay::new(client, upstream, engine, gate, route.session_bytes_max);
@@ -298,6 +298,7 @@ async fn identify<E>(
         upstream,
         database: &open.database,
         login: &open.login,
+        holder: open.holder.as_deref(),
         parameters: &open.parameters,
         settings: &open.settings,
         tls: client.tls_version(),

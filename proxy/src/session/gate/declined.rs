@@ -57,7 +57,7 @@ impl Gate {
     }
 
     /// Refuses what would leave the role that a mapped account has taken on: behind it are the roles of everybody whom the
-    /// account stands for. `DISCARD ALL` ends the role as well.
+    /// account stands for. `DISCARD ALL` begins with SET SESSION AUTHORIZATION, and what a text makes up and runs may be either.
     pub(super) fn leaves_role(&self, understood: &Understood) -> Option<Refusal> {
         if !self.holds_role {
             return None;
@@ -65,7 +65,7 @@ impl Gate {
         let leaves = |understood: &Understood| {
             understood.analysis.statements.iter().any(|statement| {
                 statement.accesses.contains(&Access::SetRole)
-                    || statement.gaps.iter().any(|gap| gap.code == "dynamic-sql" && *gap.subject == *"set_config")
+                    || statement.gaps.iter().any(|gap| gap.code == "dynamic-sql")
                     || statement
                         .acts
                         .iter()

@@ -8,6 +8,7 @@ mod postgres;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use weir_wire::Refusal;
 
@@ -50,8 +51,8 @@ pub(super) struct Open<E> {
     pub(super) key: Option<WeirKey>,
     /// How to cancel what this session runs.
     pub(super) cancel: CancelTarget,
-    /// It began with a role that Weir took on, and that is not to be left.
-    pub(super) holds_role: bool,
+    /// The account behind the role that Weir took on for the session, and that is not to be left; `None`: it took on none.
+    pub(super) holder: Option<Arc<str>>,
 }
 
 /// What a protocol does before there is a session.

@@ -298,7 +298,7 @@ fn opened(
         settings,
         welcome,
         key: None,
-        holds_role: false,
+        holder: None,
         cancel: CancelTarget::by_kill(Arc::clone(&shared.catalogs), &route.upstream.name, thread),
     }
 }

@@ -295,7 +295,7 @@ async fn authenticate(
                     settings,
                     welcome: Vec::new(),
                     key: Some(key),
-                    holds_role: false,
+                    holder: None,
                     cancel: CancelTarget::by_key(Arc::clone(&route.upstream), server_key),
                 };
                 return Ok(Opened::Session(Box::new(open)));

@@ -67,6 +67,8 @@ fn each_person_works_under_a_role_that_they_cannot_leave() {
         "discard all",
         "select set_config('role', 'bob', false)",
         "begin; set role bob",
+        "do $$ begin execute 'set role bob'; end $$",
+        "update pg_settings set setting = 'bob' where name = 'role'",
     ] {
         let refused = psql(weir.address(), "alice", &[], leave);
         assert_ne!(refused.code, 0, "{leave}");

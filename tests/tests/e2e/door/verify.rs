@@ -5,6 +5,7 @@ use std::process::Command;
 use weir_tests::fixture::PASSWORD;
 use weir_tests::postgres::Postgres;
 use weir_tests::process::run;
+use weir_tests::raw::{Failure, Raw};
 use weir_tests::scratch::Scratch;
 use weir_tests::tools::{self, point};
 use weir_tests::wait;
@@ -53,15 +54,21 @@ fn a_wrong_password_and_an_account_that_does_not_exist_look_the_same() {
 #[test]
 fn whoever_guesses_has_to_wait() {
     let weir = weir();
-    let guess = || psql(weir.address(), "bob", &[("PGPASSWORD", "wrong")], "select 1").stderr;
+    let try_with =
+        |password: &str| match Raw::try_login(weir.address(), &[("user", "bob"), ("database", "support")], password) {
+            Ok(_) => panic!("let in"),
+            Err(Failure::Server(error)) => error,
+            Err(other) => panic!("{other:?}"),
+        };
     for _ in 0..5 {
-        assert!(guess().contains("password authentication failed"));
+        assert_eq!(try_with("wrong").sqlstate, "28P01");
     }
-    let told = guess();
-    assert!(told.contains("too many wrong passwords for user \"bob\"") && told.contains("try again in"), "{told}");
     // Nor is the right one looked at now; other accounts are.
-    let told = psql(weir.address(), "bob", &[], "select 1").stderr;
-    assert!(told.contains("too many wrong passwords") || told.is_empty(), "{told}");
+    for password in ["wrong", PASSWORD] {
+        let told = try_with(password);
+        assert_eq!(told.message, "too many wrong passwords for user \"bob\"");
+        assert_eq!((told.sqlstate.as_str(), told.hint.starts_with("try again in ")), ("28000", true), "{told:?}");
+    }
     assert_eq!(psql(weir.address(), "carol", &[], "select 1").ok(), "1\n");
     wait::until("bob to be heard again", wait::SOON, || {
         (psql(weir.address(), "bob", &[], "select 1").code == 0).then_some(())

@@ -56,7 +56,7 @@ pub(super) async fn open(
         account.stands_for.iter().any(|selector| selector.matches(&who.account, &who.person, &who.groups))
     };
     let mut theirs = startup.clone();
-    let mut holds_role = false;
+    let mut holder = None;
     let secret = match (route.upstream.accounts.iter().find(is_for), proved) {
         (Some(mapped), _) => {
             theirs.user.clone_from(&mapped.user);
@@ -69,7 +69,7 @@ pub(super) async fn open(
                 let role = role.of(&who.account, &who.person);
                 login.upstream_account = role.as_str().into();
                 theirs.parameters.push(("role".to_owned(), role));
-                holds_role = true;
+                holder = Some(mapped.user.as_str().into());
             }
             Secret::Mapped(mapped.secret.clone())
         }
@@ -87,7 +87,7 @@ pub(super) async fn open(
     upstream.queue(&theirs.rebuild());
     let mut server = Server { route, upstream: &mut upstream, startup: &startup, user: &theirs.user };
     server.log_in(client, secret, &login).await?;
-    finish(shared, route, client, upstream, startup, Beginning { application, login, holds_role }).await
+    finish(shared, route, client, upstream, startup, Beginning { application, login, holder }).await
 }
 
 /// Fails where a certificate or a token was given for an account that is not its holder's.
@@ -261,7 +261,7 @@ async fn next(upstream: &mut Leg) -> Result<(AuthStep, Vec<u8>), End> {
 struct Beginning {
     application: String,
     login: Login,
-    holds_role: bool,
+    holder: Option<Arc<str>>,
 }
 
 /// From the server's AuthenticationOk to its first ReadyForQuery.
@@ -273,7 +273,7 @@ async fn finish(
     startup: Startup,
     beginning: Beginning,
 ) -> Result<Opened<PgEngine<Handle, Execution>>, End> {
-    let Beginning { application, login, holds_role } = beginning;
+    let Beginning { application, login, holder } = beginning;
     let key = shared.cancels.new_key(if startup.minor >= 2 { 32 } else { 4 });
     let mut settings = Vec::new();
     let mut server_key = None;
@@ -313,7 +313,7 @@ async fn finish(
                     settings,
                     welcome: bytes,
                     key: Some(key),
-                    holds_role,
+                    holder,
                     cancel: CancelTarget::by_key(Arc::clone(&route.upstream), server_key),
                 })));
             }
