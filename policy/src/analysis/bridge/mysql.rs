@@ -519,7 +519,9 @@ pub(in crate::analysis) fn continues_name(token: &Token, text: &[u8]) -> bool {
         "truncate",
         "delete",
     ];
-    token.is_identifier() && !BEFORE_TABLES.iter().any(|word| token.is_word(text, word))
+    // Asked of every dot: names of a letter or two are none of them.
+    let may = token.kind == Kind::Word && (4..=13).contains(&token.range().len());
+    token.is_identifier() && !(may && BEFORE_TABLES.iter().any(|word| token.is_word(text, word)))
 }
 
 /// Whether an expression may end with this token.
