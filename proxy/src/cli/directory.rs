@@ -291,6 +291,9 @@ fn as_text<W: Write>(entry: &Entry, managers: &[&str], today: Date, output: &mut
     Ok(())
 }
 
+/// What makes a list of people of an export.
+type Reader = fn(&str, &Mapping) -> Result<Import, import::ImportError>;
+
 fn imported<W: Write>(command: &ImportArguments, output: &mut Output<W>) -> Result<(), Failure> {
     let mut mapping = Mapping::new();
     for (field, source) in &command.map {
@@ -298,12 +301,11 @@ fn imported<W: Write>(command: &ImportArguments, output: &mut Output<W>) -> Resu
             return Err(Failure::bad_input("--map names a field twice"));
         }
     }
-    let (path, read): (&Path, fn(&str, &Mapping) -> Result<Import, import::ImportError>) =
-        match (&command.csv, &command.ldif) {
-            (Some(path), _) => (path, import::csv),
-            (None, Some(path)) => (path, import::ldif),
-            (None, None) => return Err(Failure::bad_input("give --csv or --ldif")),
-        };
+    let (path, read): (&Path, Reader) = match (&command.csv, &command.ldif) {
+        (Some(path), _) => (path, import::csv),
+        (None, Some(path)) => (path, import::ldif),
+        (None, None) => return Err(Failure::bad_input("give --csv or --ldif")),
+    };
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let text = export(path).map_err(|reason| Failure::bad_input(format!("{name} {reason}")))?;
     let import = read(&text, &mapping).map_err(|error| Failure::bad_input(format!("{name}: {error}")))?;

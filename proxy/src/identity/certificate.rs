@@ -3,11 +3,11 @@
 //! Only certificates that rustls has verified come here, so nothing is decided about trust: no chain, no dates, no
 //! purposes. The reader is our own since it needs five elements of a certificate and nothing of the rest; the crates that
 //! read all of X.509 bring a dozen others, and webpki, which verifies, hands out neither a readable subject nor e-mail
-//! addresses. Tests and a fuzz target hold it against webpki: where both read a certificate, they see the same names.
+//! addresses.
 //!
 //! INVARIANT: two certificates give the same string only for the same names. What RFC 4514 escapes is escaped, types that
-//! have no short name stand as numbers, and a value in an alphabet that has several readings stands as its bytes; a NUL or
-//! a comma in a name can make it look like no other. Lengths are judged against what is left before anything is read.
+//! have no short name stand as numbers, and a value in an alphabet that has several readings stands as its bytes: neither
+//! a NUL nor a comma can make a name look like another. Lengths are judged against what is left before anything is read.
 
 use super::der::{self, Der, DerError};
 use super::login::Name;
@@ -308,14 +308,18 @@ mod tests {
         assert_eq!(common("/CN=alice/CN=bob"), None);
     }
 
+    fn length(bytes: &[u8]) -> u8 {
+        u8::try_from(bytes.len()).unwrap()
+    }
+
     /// A certificate with nothing in it but these alternative names.
     fn bare(subject: &[u8], extensions: &[u8]) -> Vec<u8> {
         let tlv = |tag: u8, content: &[u8]| {
             let mut bytes = vec![tag];
-            match u8::try_from(content.len()) {
-                Ok(short @ 0..=0x7f) => bytes.push(short),
-                Ok(long) => bytes.extend([0x81, long]),
-                Err(_) => bytes.extend([0x82, (content.len() >> 8) as u8, content.len() as u8]),
+            match u16::try_from(content.len()).unwrap().to_be_bytes() {
+                [0, short @ 0..=0x7f] => bytes.push(short),
+                [0, long] => bytes.extend([0x81, long]),
+                [high, low] => bytes.extend([0x82, high, low]),
             }
             bytes.extend_from_slice(content);
             bytes
@@ -330,9 +334,9 @@ mod tests {
     #[test]
     fn names_that_could_pass_for_another_are_refused_or_escaped() {
         let name = |tag: u8, value: &[u8]| {
-            let value = [&[tag, value.len() as u8], value].concat();
-            let attribute = [&[0x30, 5 + value.len() as u8, 0x06, 0x03, 0x55, 0x04, 0x03], &value[..]].concat();
-            [&[0x31, attribute.len() as u8], &attribute[..]].concat()
+            let value = [&[tag, length(value)], value].concat();
+            let attribute = [&[0x30, 5 + length(&value), 0x06, 0x03, 0x55, 0x04, 0x03], &value[..]].concat();
+            [&[0x31, length(&attribute)], &attribute[..]].concat()
         };
         let subject = |tag: u8, value: &[u8]| read(&bare(&name(tag, value), &[])).unwrap().subject;
         assert_eq!(subject(0x0c, b"alice\0.evil"), "CN=alice\\00.evil");
@@ -342,9 +346,9 @@ mod tests {
         assert_eq!(subject(0x14, b"alice"), "CN=#1405616C696365", "TeletexString has several readings");
         assert_eq!(subject(0x0c, b"\xff"), "CN=#0C01FF");
         let extension = |names: &[u8]| {
-            let value = [&[0x30, names.len() as u8], names].concat();
-            let octets = [&[0x04, value.len() as u8], &value[..]].concat();
-            [&[0x30, 5 + octets.len() as u8, 0x06, 0x03, 0x55, 0x1d, 0x11], &octets[..]].concat()
+            let value = [&[0x30, length(names)], names].concat();
+            let octets = [&[0x04, length(&value)], &value[..]].concat();
+            [&[0x30, 5 + length(&octets), 0x06, 0x03, 0x55, 0x1d, 0x11], &octets[..]].concat()
         };
         let alternatives = |names: &[u8]| read(&bare(&name(0x0c, b"a"), &extension(names)));
         assert_eq!(alternatives(b"\x86\x03a:b").unwrap().uris, ["a:b"]);

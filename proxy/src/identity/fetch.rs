@@ -65,17 +65,13 @@ fn parsed(address: &str) -> Result<(Uri, String, u16, bool), String> {
         }
         _ => return Err("has another scheme than https".to_owned()),
     };
-    let port = match (authority.port(), authority.port_u16()) {
-        (None, _) => {
-            if secure {
-                443
-            } else {
-                80
-            }
-        }
-        (Some(_), Some(port)) if port != 0 => port,
-        _ => return Err("has no usable port".to_owned()),
+    // A port that is no number reads as none where it is asked for.
+    let port = match authority.as_str().strip_prefix(authority.host()) {
+        Some("" | ":") => Some(if secure { 443 } else { 80 }),
+        Some(behind) => behind.strip_prefix(':').and_then(|port| port.parse().ok()).filter(|port| *port != 0),
+        None => None,
     };
+    let port = port.ok_or_else(|| "has no usable port".to_owned())?;
     Ok((uri, host, port, secure))
 }
 

@@ -104,8 +104,10 @@ pub(super) fn first_value(written: &str) -> Option<String> {
     value.text().filter(|text| !text.is_empty())
 }
 
-/// Type, value and the separator behind each attribute.
-fn attributes(written: &str) -> Result<Vec<(&str, Value, Option<char>)>, String> {
+/// Type, value and the separator behind it.
+type Attribute<'a> = (&'a str, Value, Option<char>);
+
+fn attributes(written: &str) -> Result<Vec<Attribute<'_>>, String> {
     let mut attributes = Vec::new();
     let mut rest = written;
     loop {

@@ -331,4 +331,4 @@ fn object(text: &str, part: Part) -> Result<Object, TokenError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

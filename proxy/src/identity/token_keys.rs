@@ -120,22 +120,25 @@ impl TokenKeys {
         Ok(())
     }
 
-    /// Fetches the keys from their address, again and again; ends at once where they stand in a file. `told` hears of each
-    /// fetch: how many keys there are now, or why those at hand stay.
+    /// Fetches the keys from their address, again and again; ends at once where they stand in a file. `told` hears how many
+    /// keys there are after each fetch, and of failures in a row the first: why the keys at hand stay.
     pub async fn keep(&self, mut told: impl FnMut(Result<usize, String>)) {
         let KeySource::Place { address, place } = &self.source else { return };
+        let mut failing = false;
         loop {
             self.asking(Asking { since: Some(Instant::now()), now: true });
             let fetched = place.fetch(KEY_SET_BYTES_MAX).await.and_then(|text| Keys::parse(&text));
             let pause = if fetched.is_ok() { REFRESH } else { REFRESH_MIN };
-            told(match fetched {
+            let failed_before = std::mem::replace(&mut failing, fetched.is_err());
+            match fetched {
                 Ok(keys) => {
                     let count = keys.len();
                     self.exchange(keys);
-                    Ok(count)
+                    told(Ok(count));
                 }
-                Err(reason) => Err(format!("`{address}` {reason}")),
-            });
+                Err(reason) if failed_before => tracing::debug!(%address, %reason, "keys of tokens cannot be fetched"),
+                Err(reason) => told(Err(format!("`{address}` {reason}"))),
+            }
             self.asking.lock().unwrap_or_else(PoisonError::into_inner).now = false;
             self.fetched.send_modify(|count| *count += 1);
             tokio::time::sleep(REFRESH_MIN).await;
@@ -183,3 +186,6 @@ fn read(path: &std::path::Path) -> Result<Keys, String> {
         .map_err(|reason| format!("key set `{}` {reason}", path.display()))?;
     Keys::parse(text.as_bytes()).map_err(|reason| format!("key set `{}` {reason}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

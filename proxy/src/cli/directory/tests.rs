@@ -92,6 +92,22 @@ fn somebody_is_shown() {
 }
 
 #[test]
+fn the_examples_are_good() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/directory");
+    let (code, told) = answer(|output| check(&folder.join("people.yaml"), false, true, today(), output));
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("ok: 3 people, 1 services, 5 accounts, 6 certificates and claims"), "{told}");
+    let command = ImportArguments {
+        csv: Some(folder.join("hr.csv")),
+        ldif: None,
+        map: ["name=login", "groups=team", "until=contract end"].map(|map| mapped(map).unwrap()).to_vec(),
+        output: None,
+    };
+    let (code, told) = answer(|output| imported(&command, output));
+    assert!(code == 0 && told.contains("until: 2027-02-28"), "{told}");
+}
+
+#[test]
 fn an_import_is_written_whole_or_not_at_all() {
     let folder = Scratch::new("directory");
     let target = folder.path().join("people.yaml");

@@ -11,7 +11,7 @@ use super::*;
 
 const NOW_SECS: u64 = 1_764_000_000;
 
-fn now() -> SystemTime {
+pub(crate) fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW_SECS)
 }
 
@@ -20,14 +20,14 @@ fn encoded(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// A provider with a key of each kind.
-struct Provider {
+pub(crate) struct Provider {
     rsa: RsaKeyPair,
     p256: EcdsaKeyPair,
     ed25519: Ed25519KeyPair,
 }
 
 impl Provider {
-    fn new() -> Provider {
+    pub(crate) fn new() -> Provider {
         Provider {
             rsa: RsaKeyPair::generate(KeySize::Rsa2048).unwrap(),
             p256: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
@@ -35,7 +35,7 @@ impl Provider {
         }
     }
 
-    fn keys(&self) -> Value {
+    pub(crate) fn keys(&self) -> Value {
         // `RSAPublicKey` of RFC 8017, A.1.1: two numbers, each perhaps with a zero byte for its sign.
         let mut rsa = super::super::der::Der::new(self.rsa.public_key().as_ref()).enter(0x30).unwrap();
         let mut number =
@@ -68,7 +68,7 @@ impl Provider {
 }
 
 /// Making an RSA key takes a while.
-fn provider() -> &'static Provider {
+pub(crate) fn provider() -> &'static Provider {
     static PROVIDER: OnceLock<Provider> = OnceLock::new();
     PROVIDER.get_or_init(Provider::new)
 }
@@ -78,7 +78,7 @@ fn keys() -> &'static Keys {
     KEYS.get_or_init(|| Keys::parse(provider().keys().to_string().as_bytes()).unwrap())
 }
 
-fn rules() -> TokenRules {
+pub(crate) fn rules() -> TokenRules {
     TokenRules {
         issuer: "https://id.example.com".to_owned(),
         audiences: vec!["weir".to_owned(), "databases".to_owned()],
@@ -88,20 +88,20 @@ fn rules() -> TokenRules {
     }
 }
 
-fn payload() -> Value {
+pub(crate) fn payload() -> Value {
     json!({
         "iss": "https://id.example.com", "aud": "weir", "sub": "0815", "preferred_username": "alice",
         "exp": NOW_SECS + 300, "nbf": NOW_SECS, "iat": NOW_SECS, "email_verified": true, "groups": ["support", "german"],
     })
 }
 
-fn signed(header: &str, payload: &str, with: &str) -> String {
+pub(crate) fn signed(header: &str, payload: &str, with: &str) -> String {
     let message = format!("{}.{}", encoded(header), encoded(payload));
     let signature = encoded(provider().sign(with, message.as_bytes()));
     format!("{message}.{signature}")
 }
 
-fn header(algorithm: &str, kid: &str) -> String {
+pub(crate) fn header(algorithm: &str, kid: &str) -> String {
     json!({ "alg": algorithm, "kid": kid, "typ": "JWT" }).to_string()
 }
 
