@@ -205,6 +205,11 @@ impl Weir {
         self.home.scratch.path().join("policy.yaml")
     }
 
+    /// Path of the directory file.
+    pub fn directory_path(&self) -> PathBuf {
+        self.home.scratch.path().join("people.yaml")
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.scratch.path().join("weir.log")).unwrap_or_default()
@@ -220,6 +225,13 @@ impl Weir {
     pub fn command(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(binary());
         command.args(arguments).arg("--config").arg(self.config_path());
+        process::run(&mut command, b"", Duration::from_secs(60))
+    }
+
+    /// Runs `weir` with these arguments and nothing else.
+    pub fn command_alone(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments);
         process::run(&mut command, b"", Duration::from_secs(60))
     }
 

@@ -10,6 +10,7 @@ mod drivers;
 mod evade;
 mod harness;
 mod must_allow;
+mod people;
 mod tidy;
 mod tls;
 mod transparency;
