@@ -48,12 +48,12 @@ pub(super) enum DirectoryCommand {
 }
 
 const IMPORT_HELP: &str = "\
-CSV: the first line names the columns: name (needed), kind (person or service), accounts, accounts@UPSTREAM, certificates,
-claim NAME@ISSUER, groups, manager (a name), from, until (2026-12-31), hosts, os-user. Other columns are left alone. Several
+CSV: the first line names the columns: name (needed), kind (person or service), accounts, accounts@UPSTREAM, certificates, \
+claim NAME@ISSUER, groups, manager (a name), from, until (2026-12-31), hosts, os-user. Other columns are left alone. Several \
 values in one field stand with | or ; between them.
 
-LDIF: people are entries with uid or sAMAccountName, which is their name and account. Read as well: memberOf and groups with
-their members, manager, userCertificate, shadowExpire, accountExpires, userAccountControl, nsAccountLock,
+LDIF: people are entries with uid or sAMAccountName, which is their name and account. Read as well: memberOf and groups with \
+their members, manager, userCertificate, shadowExpire, accountExpires, userAccountControl, nsAccountLock, \
 pwdAccountLockedTime. An account that is closed gets a last day that is over.
 
 --map says which column or attribute holds something instead: --map name=mail --map until=contractEnd
