@@ -167,7 +167,7 @@ fn what_is_wrong_is_told_with_its_place() {
         "polici =",
         &format!(
             "2:1: unknown field `polici`, expected one of `state_dir`, `policy`, `directory`, `workers`, `listener`, \
-             `upstream`, `audit`, `alert`, `admin`, `limits`, `allow` {keys}"
+             `upstream`, `audit`, `alert`, `admin`, `control`, `limits`, `allow` {keys}"
         ),
     );
     check("policy = \"policy.yaml\"\n", "", &format!("1:1: missing field `policy` {keys}"));
