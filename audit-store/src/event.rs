@@ -49,6 +49,9 @@ pub struct Event {
     /// What its statement asks about values that do not leave.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub questions: Vec<Question>,
+    /// What its statement tells of how the person works.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub observed: Option<Observed>,
     /// Short identifier that the client was shown, such as `W-7F3K-9Q2M`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reference: Option<String>,
@@ -71,6 +74,7 @@ impl Event {
             charged: Vec::new(),
             extractions: Vec::new(),
             questions: Vec::new(),
+            observed: None,
             reference: None,
         }
     }
@@ -377,5 +381,6 @@ pub struct StoreTrouble {
 
 pub use crate::admin::{Admin, ApprovalRequest, Grant, Until};
 pub use crate::copy::{Copy, CopyEnded, CopyTarget, RelationPlace};
+pub use crate::observed::{Hashes, Observed, Reached};
 pub use crate::subject::{Basis, Charge, Decision, Person, Privilege, RelationUse, Role, Session, Statement};
 pub use crate::taken::{Extraction, Part, Question, Stretch};

@@ -12,6 +12,7 @@ mod encode;
 mod error;
 pub mod event;
 mod export;
+mod observed;
 mod publish;
 mod query;
 mod reader;

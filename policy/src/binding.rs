@@ -19,6 +19,7 @@ mod foreign;
 mod lanes;
 pub mod list;
 mod told;
+mod watched;
 
 pub use copies::holders;
 pub(crate) use lanes::lanes;
@@ -103,6 +104,8 @@ struct Cover {
     whole: bool,
     /// Attribute numbers of the key; `None`: no key is known, so that every row counts.
     key: Option<Vec<i16>>,
+    /// Attribute numbers of the columns that tell whose a record is; empty: nobody's, or not known.
+    tenant: Vec<i16>,
     /// Policy names the key: it vouches that the same one is the same record in all of an inheritance hierarchy.
     vouched: bool,
 }
@@ -357,8 +360,10 @@ fn cover(
             Some(relation.key.clone())
         }
     };
+    let tenant: Vec<i16> = dataset.tenant.iter().filter_map(number).collect();
     Cover {
         dataset: dataset.name.clone(),
+        tenant: if tenant.len() == dataset.tenant.len() { tenant } else { Vec::new() },
         records: records(relation, catalog, dataset.key.is_some()),
         sensitive,
         whole: dataset.columns.is_none(),

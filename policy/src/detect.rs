@@ -15,8 +15,14 @@
 //!
 //! What must never happen here: a count that values in clear take part in. The caller hands in a keyed hash.
 
+mod breadth;
+mod canaries;
 mod enumeration;
+mod first_use;
+mod focus;
 mod habits;
+pub(crate) mod hosts;
+mod hours;
 mod known;
 mod observation;
 mod peers;
@@ -28,6 +34,7 @@ pub(crate) mod watch;
 
 use std::sync::Arc;
 
+pub use canaries::{CanaryFile, Trip};
 pub use habits::Habits;
 pub use observation::{Observation, PARTS_MAX, Reach, Stage, Tenant, Term, table_hash};
 pub use peers::Peers;
@@ -109,7 +116,7 @@ pub fn learn(who: &Who, seen: &Observation, ledger: &mut Ledger, peers: &mut Pee
     let now = ledger.tick(at.now);
     count(who, seen, ledger, peers, now);
     if !denied {
-        remember(who, seen, ledger, peers, now);
+        remember(who, seen, ledger, peers, &Moment { now, wall: at.wall });
     }
 }
 
@@ -117,11 +124,17 @@ pub fn learn(who: &Who, seen: &Observation, ledger: &mut Ledger, peers: &mut Pee
 fn count(who: &Who, seen: &Observation, ledger: &mut Ledger, peers: &mut Peers, now: LedgerTime) {
     ledger.habits.seen(now);
     peers.seen(who, now);
+    hosts::learn(who, seen, ledger, peers, now);
     enumeration::learn(who, &seen.datasets(), ledger, peers, now);
+    breadth::learn(who, seen, ledger, peers, now);
+    focus::learn(who, seen, ledger, peers, now);
 }
 
 /// What is usual from now on: it is judged before it is remembered.
-fn remember(_who: &Who, _seen: &Observation, _ledger: &mut Ledger, _peers: &mut Peers, _now: LedgerTime) {}
+fn remember(who: &Who, seen: &Observation, ledger: &mut Ledger, peers: &mut Peers, at: &Moment) {
+    first_use::remember(who, seen, ledger, peers, at.now);
+    hours::remember(who, seen, at.wall, (&mut ledger.habits.hours, peers), at.now);
+}
 
 impl PolicySet {
     /// Takes up what an execution tells of its person, and says what follows from it. Call it before a statement runs
@@ -140,10 +153,16 @@ impl PolicySet {
         let datasets = seen.datasets();
         let watched = Watched::default();
         let mut scene = Scene { set: self, who, seen, ledger, peers, at: *at, now, today: day_of(now), watched };
+        scene.tell_held();
         enumeration::look(&mut scene, &datasets);
+        breadth::look(&mut scene);
+        first_use::look(&mut scene);
+        hours::look(&mut scene);
+        focus::look(&mut scene);
+        hosts::look(&mut scene);
         let mut watched = scene.watched;
         if watched.denial.is_none() {
-            remember(who, seen, ledger, peers, now);
+            remember(who, seen, ledger, peers, &Moment { now, wall: at.wall });
         }
         watched.alerts.sort();
         watched

@@ -100,6 +100,28 @@ pub struct Asked {
     pub weight: u32,
 }
 
+/// Where the tenants stand whose rows a statement asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantSpot {
+    /// Dataset.
+    pub dataset: Arc<str>,
+    /// OID of the relation; 0 when unknown.
+    pub oid: u32,
+    /// Attribute numbers of the columns that tell whose a record is.
+    pub attributes: Vec<i16>,
+    /// Values that the statement equates them to, in the same order.
+    pub pinned: Option<Vec<Operand>>,
+}
+
+/// Where the tenant of a result's rows is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantPlace {
+    /// Dataset.
+    pub dataset: Arc<str>,
+    /// As a record's key is found; never [`LaneKey::Unkeyed`].
+    pub key: LaneKey,
+}
+
 /// How a statement chooses the rows of sensitive relations that it lets out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -141,6 +163,10 @@ pub struct Exposure {
     pub(crate) views: BTreeSet<u32>,
     /// What is asked about values that do not leave.
     pub(crate) asked: Vec<Asked>,
+    /// Where tenants of its rows stand.
+    pub(crate) tenants: Vec<TenantSpot>,
+    /// Datasets in which it searches.
+    pub(crate) searched: Vec<Arc<str>>,
     /// How the rows that leave are chosen.
     pub(crate) approach: Approach,
     /// Names that the text gives to queries, where it is understood in full: what a server that tells names calls so is
@@ -184,6 +210,11 @@ impl Exposure {
     /// What is asked about values that do not leave, once for each dataset, relation and kind of question.
     pub fn asked(&self) -> &[Asked] {
         &self.asked
+    }
+
+    /// Datasets whose columns it compares with values from outside, other than by key: in which it searches.
+    pub fn searched(&self) -> &[Arc<str>] {
+        &self.searched
     }
 
     /// How the rows that leave are chosen.

@@ -211,6 +211,11 @@ impl Ledger {
             && self.habits.is_idle(now)
     }
 
+    /// What the person usually does.
+    pub fn habits(&self) -> &Habits {
+        &self.habits
+    }
+
     /// Distinct records of each day, of a dataset.
     pub(crate) fn days(&self, dataset: &str) -> Option<&Days> {
         self.accounts.get(dataset).map(Account::days)

@@ -121,6 +121,10 @@ pub(crate) struct Dataset {
     pub(crate) columns: Option<Vec<Glob>>,
     /// Columns that identify a record; `None`: the primary key that the catalog shows.
     pub(crate) key: Option<Vec<Arc<str>>>,
+    /// Columns that tell whose a record is; empty: nobody's.
+    pub(crate) tenant: Vec<Arc<str>>,
+    /// A first use of it is told more loudly.
+    pub(crate) watched: bool,
     /// Where its name stands.
     pub(crate) at: Place,
 }

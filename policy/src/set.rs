@@ -57,6 +57,11 @@ impl PolicySet {
         self.defaults.opaque_sensitive == Then::Allow
     }
 
+    /// Whether a first use of a dataset is told more loudly.
+    pub(crate) fn is_watched(&self, dataset: &str) -> bool {
+        self.datasets.iter().any(|known| known.watched && *known.name == *dataset)
+    }
+
     /// Whether a budget holds this person back at this second of Unix time.
     pub fn budgets(&self, who: &Who, wall: u64) -> bool {
         let holds = |rule: &Rule| !rule.observe && rule.then == Then::Refuse && !rule.budget.is_empty();

@@ -203,6 +203,8 @@ pub struct RelationUse {
     /// Values that pin the whole primary key by equality at the level where the relation is read, in key order:
     /// at most one row of this relation can be meant.
     pub pin: Option<Vec<Operand>>,
+    /// Columns that it equates to values from outside at the level where it is read.
+    pub equals: Vec<(Arc<str>, Operand)>,
     /// Who saw it.
     pub source: Source,
     /// A row of the result holds values of at most one row of the relation, and they stand side by side as they do

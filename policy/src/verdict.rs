@@ -82,6 +82,8 @@ pub enum Measure {
     Bytes,
     /// Statements.
     Statements,
+    /// Distinct tenants.
+    Tenants,
 }
 
 impl From<Unit> for Measure {
@@ -101,6 +103,7 @@ impl fmt::Display for Measure {
             Measure::Rows => "rows",
             Measure::Bytes => "bytes",
             Measure::Statements => "statements",
+            Measure::Tenants => "tenants",
         })
     }
 }

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use weir_audit_store::event::{Body, Charge};
 use weir_audit_store::{Event, Reader};
+use weir_policy::detect::{self, Peers};
 use weir_policy::ledger::{Ledger, LedgerTime, Moment, RecordKey, Replay};
 use weir_policy::relation::RelationId;
 
@@ -30,6 +31,9 @@ const LEDGERS_KEPT: usize = 4096;
 /// Nothing older than the longest window counts; with a day to spare for its sub-buckets.
 const REPLAY_MS: u64 = 31 * 24 * 3600 * 1000;
 
+/// Habits are remembered for a hundred days.
+const HABITS_MS: u64 = 100 * 24 * 3600 * 1000;
+
 /// One person's ledger.
 pub type SharedLedger = Arc<Mutex<Ledger>>;
 
@@ -43,6 +47,7 @@ pub struct Budgets {
     ledgers: RwLock<HashMap<Arc<str>, SharedLedger>>,
     clock: Clock,
     key: hmac::Key,
+    peers: Mutex<Peers>,
 }
 
 /// Milliseconds that never run backwards: the wall clock or the log's high water, whichever is later, at start; from
@@ -80,7 +85,12 @@ pub fn wall_ms() -> u64 {
 impl Budgets {
     /// Ledgers of a process that starts.
     pub fn new(clock: Clock, key: &[u8]) -> Budgets {
-        Budgets { ledgers: RwLock::default(), clock, key: hmac::Key::new(hmac::HMAC_SHA256, key) }
+        Budgets {
+            ledgers: RwLock::default(),
+            clock,
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            peers: Mutex::default(),
+        }
     }
 
     /// The clock that windows run on.
@@ -101,6 +111,19 @@ impl Budgets {
         }
         let made = || Arc::new(Mutex::new(Ledger::seeded(self.hash_of(&[person.as_bytes()]))));
         Arc::clone(ledgers.entry(Arc::clone(person)).or_insert_with(made))
+    }
+
+    /// What others do. Lock it after a ledger, never before one.
+    pub fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins the hash of a tenant of a dataset.
+    pub fn tenant_key(&self, dataset: &str) -> KeyHasher {
+        let mut context = hmac::Context::with_key(&self.key);
+        put_part(&mut context, b"tenant");
+        put_part(&mut context, dataset.as_bytes());
+        KeyHasher(context)
     }
 
     /// Begins the hash of a record's key: the relation first, so that two relations never share a hash.
@@ -126,6 +149,7 @@ impl Budgets {
     /// A log that cannot be read, in words for the operator.
     pub fn rebuild(&self, dir: &Path, also: &mut dyn FnMut(&Event)) -> Result<Rebuilt, String> {
         let oldest = self.clock.now().0.saturating_sub(REPLAY_MS);
+        let habitual = self.clock.now().0.saturating_sub(HABITS_MS);
         let mut reader = Reader::open(dir, 1).map_err(|error| error.to_string())?;
         let mut open: HashMap<String, OpenStatement> = HashMap::new();
         let mut rebuilt = Rebuilt::default();
@@ -145,6 +169,9 @@ impl Budgets {
             if record.event.ledger_ms >= oldest {
                 rebuilt.records += 1;
                 self.replay(&record.event, &mut open);
+            }
+            if record.event.ledger_ms >= habitual {
+                self.replay_habits(&record.event);
             }
         }
         rebuilt.unsettled = open.len();
@@ -169,6 +196,20 @@ impl Budgets {
             event.extractions.iter().for_each(|told| ledger.restore_extraction(&words::view(told)));
             event.questions.iter().filter_map(words::told).for_each(|note| ledger.replay_question(&note, at));
         }
+    }
+
+    /// Takes up again how people work. Charges of the same record are counted already.
+    fn replay_habits(&self, event: &Event) {
+        if let Body::Alert(_) = &event.body {
+            let mut peers = self.peers();
+            event.basis.iter().for_each(|basis| peers.replay_alert(&basis.rule, LedgerTime(event.ledger_ms)));
+        }
+        let Some((who, seen)) = words::observation(event) else { return };
+        let wall = i64::try_from(event.time_ms / 1000).unwrap_or(i64::MAX);
+        let at = Moment { now: LedgerTime(event.ledger_ms), wall };
+        let ledger = self.ledger(&who.person);
+        let mut ledger = lock(&ledger);
+        detect::learn(&who, &seen, &mut ledger, &mut self.peers(), &at, matches!(event.body, Body::Denial(_)));
     }
 
     fn replay_statement(

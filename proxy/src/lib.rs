@@ -8,6 +8,7 @@ pub mod analyses;
 pub mod approvals;
 pub mod audit;
 pub mod budgets;
+pub mod canaries;
 pub mod cancel;
 pub mod catalog;
 pub mod cli;

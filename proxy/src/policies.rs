@@ -13,6 +13,7 @@ use weir_policy::binding::Binding;
 use weir_policy::load::FILE_BYTES_MAX;
 use weir_policy::set::PolicySet;
 
+use crate::canaries::Canaries;
 use crate::catalog::CatalogView;
 use crate::config::{Config, read_bounded};
 use crate::copies::Laid;
@@ -37,6 +38,8 @@ pub struct InForce {
     pub set: PolicySet,
     /// The directory.
     pub directory: Directory,
+    /// Records that nobody has a reason to look at.
+    pub canaries: Canaries,
     /// Differs between any two of a process, ascending.
     pub generation: u64,
 }
@@ -138,5 +141,6 @@ fn read(policy: &Path, directory: Option<&Path>, generation: u64) -> Result<InFo
     for warning in directory.warnings() {
         tracing::warn!("{warning}");
     }
-    Ok(InForce { set, directory, generation })
+    let canaries = Canaries::load(&set, policy).map_err(LoadError::Policy)?;
+    Ok(InForce { set, directory, canaries, generation })
 }

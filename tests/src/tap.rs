@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::wait;
 
 /// What passed on one connection.
@@ -43,6 +45,21 @@ impl Tap {
 
     /// Relays what comes to `listener` on to `onward`.
     pub fn start_on(listener: TcpListener, onward: SocketAddr) -> Tap {
+        Tap::begin(listener, move || TcpStream::connect(onward))
+    }
+
+    /// Relays to `onward`, which sees this address as the client's.
+    pub fn start_from(source: Ipv4Addr, onward: SocketAddr) -> Tap {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+        Tap::begin(listener, move || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
+            socket.connect(&onward.into())?;
+            Ok(socket.into())
+        })
+    }
+
+    fn begin(listener: TcpListener, connect: impl Fn() -> std::io::Result<TcpStream> + Send + 'static) -> Tap {
         let address = listener.local_addr().expect("a bound socket");
         let recordings: Arc<Mutex<Vec<Arc<Mutex<Recording>>>>> = Arc::default();
         let stopped = Arc::new(AtomicBool::new(false));
@@ -52,7 +69,7 @@ impl Tap {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(client), Ok(server)) = (client, TcpStream::connect(onward)) else { continue };
+                let (Ok(client), Ok(server)) = (client, connect()) else { continue };
                 let recording = Arc::new(Mutex::new(Recording::default()));
                 list.lock().unwrap().push(Arc::clone(&recording));
                 for (from, to, direction) in

@@ -17,6 +17,9 @@ use crate::catalog::{Column, Relation, column_types};
 use crate::relation::Engine;
 use crate::statement::Operand;
 
+/// Equalities of one use that are kept.
+const EQUALS_MAX: usize = 16;
+
 impl Walker<'_> {
     /// Looks for `key = value` that pins the whole primary key of a relation read here.
     pub(super) fn pin(&mut self, selection: &Expr, scope: &Scope<'_>) {
@@ -32,12 +35,22 @@ impl Walker<'_> {
             let value = |column: &str| equated(&equalities, item, column, scope);
             let direct = item.usage.and_then(|usage| Some((usage, self.relation_of(usage)?)));
             if let Some((usage, relation)) = direct.filter(|(_, relation)| !is_view(relation)) {
+                let known = |column: &Column| {
+                    let operand = value(&self.folded(&column.name)).filter(|operand| self.may_pin(column, *operand));
+                    operand.map(|operand| (column.name.clone(), operand))
+                };
+                let work = relation.columns.len().saturating_mul(equalities.len().min(EQUALS_MAX));
+                let equals: Vec<_> = relation.columns.iter().filter_map(known).take(EQUALS_MAX).collect();
                 let key = key_columns(relation);
                 let operand = |column: &&Column| {
                     value(&self.folded(&column.name)).filter(|operand| self.may_pin(column, *operand))
                 };
                 let pinned: Option<Vec<Operand>> = key.iter().map(operand).collect();
                 let whole = !key.is_empty() && key.len() == relation.key.len();
+                self.found.spend(work);
+                if let Some(draft) = self.found.drafts.get_mut(usage) {
+                    draft.equals = equals;
+                }
                 if let (true, Some(pinned), Some(draft)) = (whole, pinned, self.found.drafts.get_mut(usage)) {
                     draft.pin = Some(pinned);
                 }

@@ -102,6 +102,8 @@ pub(super) struct Draft {
     pub(super) totals: Totals,
     pub(super) via: Vec<String>,
     pub(super) pin: Option<Vec<Operand>>,
+    /// See [`RelationUse::equals`].
+    pub(super) equals: Vec<(Arc<str>, Operand)>,
     /// The pin stands outside of the query that reads it: another reference to that query is not pinned.
     pub(super) pinned_above: bool,
     pub(super) source: Source,
@@ -149,6 +151,7 @@ impl Draft {
             totals: Totals::default(),
             via: Vec::new(),
             pin: None,
+            equals: Vec::new(),
             pinned_above: false,
             source,
             copies: 1,
@@ -372,6 +375,7 @@ pub(super) fn finish(
             totals: draft.totals,
             via: draft.via,
             pin: draft.pin,
+            equals: draft.equals,
             source: draft.source,
             once: draft.once,
             reads,

@@ -142,6 +142,8 @@ impl Binding {
             rows_max: None,
             returns: true,
             views: BTreeSet::new(),
+            tenants: Vec::new(),
+            searched: Vec::new(),
             asked: Vec::new(),
             approach: Approach::Scan,
             queries: BTreeSet::new(),
@@ -234,6 +236,7 @@ fn cover_of(label: &Label, relation: &Relation) -> Cover {
     let whole = label.columns.is_none() || sensitive.is_none();
     let key = label.key.as_ref().and_then(|key| key.iter().map(number).collect::<Option<Vec<i16>>>());
     Cover {
+        tenant: Vec::new(),
         dataset: label.dataset.clone(),
         records: label.records.clone(),
         sensitive: sensitive.unwrap_or_default(),

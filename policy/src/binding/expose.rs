@@ -29,6 +29,8 @@ impl Binding {
         let touched = if self.is_sensitive() { self.touched(statement) } else { Vec::new() };
         let mut exposure = Exposure {
             asked: if self.is_sensitive() { self.asked(statement) } else { Vec::new() },
+            tenants: self.tenants(statement),
+            searched: self.searched(statement),
             approach: approach(statement, &touched),
             touched,
             accesses,
@@ -68,6 +70,8 @@ impl Binding {
             returns: false,
             views: BTreeSet::new(),
             asked: Vec::new(),
+            tenants: Vec::new(),
+            searched: Vec::new(),
             approach: Approach::Scan,
             queries: BTreeSet::new(),
             plain: false,
@@ -97,6 +101,12 @@ impl Binding {
             merged.returns |= exposure.returns;
             merged.views.extend(exposure.views.iter().copied());
             merge_asked(&mut merged.asked, &exposure.asked);
+            merged
+                .tenants
+                .extend(exposure.tenants.iter().filter(|of| !merged.tenants.contains(of)).cloned().collect::<Vec<_>>());
+            merged.searched.extend(
+                exposure.searched.iter().filter(|of| !merged.searched.contains(of)).cloned().collect::<Vec<_>>(),
+            );
             if exposure.releases() {
                 approach = match approach {
                     Some(known) if known != exposure.approach => Some(Approach::Mixed),

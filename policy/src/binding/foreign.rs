@@ -185,6 +185,7 @@ fn through(relation: &Relation, foreign: &Foreign, base: &Covered, cover: &Cover
     };
     let known = |column: &crate::catalog::Column| base.attribute(remote_name(foreign, column)).is_some();
     Cover {
+        tenant: Vec::new(),
         dataset: cover.dataset.clone(),
         records: cover.records.clone(),
         sensitive: cover.sensitive.iter().filter_map(|attribute| number(*attribute)).collect(),
@@ -202,6 +203,7 @@ fn by_name(relation: &Relation, foreign: &Foreign, over_there: &RelationId, data
         relation.columns.iter().find(|column| remote_name(foreign, column) == &**name).map(|column| column.number)
     };
     Cover {
+        tenant: Vec::new(),
         dataset: dataset.name.clone(),
         records: over_there.clone(),
         sensitive: relation.columns.iter().filter(remote).map(|column| column.number).collect(),

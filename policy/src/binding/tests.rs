@@ -6,6 +6,7 @@ mod copies;
 mod declassified;
 mod mysql;
 mod pins;
+mod watched;
 
 use std::fmt::Write;
 use std::sync::Arc;

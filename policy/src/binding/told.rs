@@ -51,6 +51,8 @@ impl Binding {
             returns: true,
             views: BTreeSet::new(),
             asked: Vec::new(),
+            tenants: Vec::new(),
+            searched: Vec::new(),
             approach: Approach::Scan,
             queries: BTreeSet::new(),
             plain: false,

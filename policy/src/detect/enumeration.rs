@@ -2,10 +2,10 @@
 //!
 //! Four measures, each with an alert of its own:
 //! - **limit**: more than `distinct-keys` in the window, whatever is usual;
-//! - **jump**: today is more than `factor` times what is usual for the person and for the busiest twentieth of the peers
+//! - **jump**: today is more than `factor` times what is usual for the person and for the busiest tenth of the peers
 //!   (their medians; on a day when everybody has more to do, so much more);
 //! - **drift**: today and the days before lie above the person's usual by a little, again and again;
-//! - **beside**: the last days lie a quarter above those of the busiest twentieth of the peers, whatever the person's own
+//! - **beside**: the last days lie a quarter above those of the busiest tenth of the peers, whatever the person's own
 //!   days were like.
 //!
 //! Records count by their keys: looking at one again is nothing new on that day.
@@ -25,7 +25,7 @@ use crate::verdict::Measure;
 
 /// Whole days that are compared with those of peers: a stretch that no single busy day makes.
 const RECENT_DAYS: usize = 4;
-/// How far above the busiest twentieth of the peers these days must lie, in percent.
+/// How far above the busiest tenth of the peers these days must lie, in percent.
 const BESIDE: u64 = 125;
 /// Days for which it is told once that somebody is busier than all peers.
 const BESIDE_DAYS: u32 = 30;
@@ -61,6 +61,23 @@ pub(super) fn learn(who: &Who, datasets: &[Arc<str>], ledger: &Ledger, peers: &m
     }
 }
 
+/// Of whom enough is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Learnt {
+    person: bool,
+    /// Of a group of theirs: who is new is held beside it.
+    group: bool,
+}
+
+/// Of whom enough is known by an entry's time of learning.
+pub(super) fn learnt(scene: &mut Scene<'_>, watch: &Watch) -> Learnt {
+    let (who, now) = (scene.who, scene.now);
+    Learnt {
+        person: scene.ledger.habits.is_learnt(watch.learning_ms, now),
+        group: scene.peers.groups_of(who, now).any(|group| group.is_learnt(watch.learning_ms, now)),
+    }
+}
+
 pub(super) fn look(scene: &mut Scene<'_>, datasets: &'_ [Arc<str>]) {
     for dataset in datasets {
         let watches: Vec<Watch> =
@@ -85,14 +102,12 @@ fn look_at(scene: &mut Scene<'_>, dataset: &Arc<str>, watch: &Watch) {
             scene.found(finding(watch, dataset, "limit", (limit, limit.min(used), used), Some(window), message, true));
         }
     }
-    if !scene.ledger.habits.is_learnt(watch.learning_ms, scene.now) {
-        return;
-    }
+    let learnt = learnt(scene, watch);
     let Some(days) = scene.ledger.days(dataset).cloned() else { return };
     let count = u64::from(days.on(scene.today));
     let common = scene.peers.common(scene.who, Counted::Records, dataset, scene.now);
     let day = Day { counted: Counted::Records, dataset, days: &days, count, today: scene.today };
-    for (about, limit, usual, message, grave) in compare(scene, &day, common.as_ref(), watch) {
+    for (about, limit, usual, message, grave) in compare(scene, &day, common.as_ref(), (watch, learnt)) {
         let days = if about == "beside" { BESIDE_DAYS } else { 1 };
         let window = Some(Window::Day);
         let finding = finding(watch, dataset, about, (limit, usual, count), window, message, grave);
@@ -131,7 +146,7 @@ pub(super) fn compare(
     scene: &Scene<'_>,
     day: &Day<'_>,
     common: Option<&(Arc<str>, Common)>,
-    watch: &Watch,
+    (watch, learnt): (&Watch, Learnt),
 ) -> Vec<(&'static str, u64, u64, String, bool)> {
     let Day { counted, dataset, days, count, today } = *day;
     let what = match counted {
@@ -139,12 +154,23 @@ pub(super) fn compare(
         Counted::Tenants => "tenants",
     };
     let mut found = Vec::new();
-    let Some(usual) = Usual::of(days, today) else { return found };
+    let usual = Usual::of(days, today);
+    let recent = member(days, today).recent;
+    let recent_high = common.map_or(0, |(_, common)| common.recent_high);
+    let limit = scaled(recent_high, BESIDE);
+    if learnt.group && recent_high > 0 && recent > limit && recent >= watch.floor {
+        let message = format!(
+            "{recent} distinct {what} of `{dataset}` a day, over the last {RECENT_DAYS} whole days; {recent_high} for the \
+             busiest tenth of their peers in the same time; more than {limit} is beside them all"
+        );
+        found.push(("beside", limit, usual.map_or(0, |usual| usual.median), message, false));
+    }
+    let Some(usual) = usual.filter(|_| learnt.person) else { return found };
     let ratio = common.map_or(100, |(_, common)| common.ratio);
     let high = common.map_or(0, |(_, common)| common.high);
     let beside = match common {
         Some((group, common)) => format!(
-            "{} for the busiest twentieth of {} peers in `{group}`, whose day is at {} % of what is usual for them",
+            "{} for the busiest tenth of {} peers in `{group}`, whose day is at {} % of what is usual for them",
             common.high, common.people, common.ratio
         ),
         None => "there are no peers to compare with".to_owned(),
@@ -177,16 +203,6 @@ pub(super) fn compare(
         );
         let limit = scaled(usual.median.saturating_add(usual.spread), ratio);
         found.push(("drift", limit, usual.median, message, false));
-    }
-    let recent = member(days, today).recent;
-    let recent_high = common.map_or(0, |(_, common)| common.recent_high);
-    let limit = scaled(recent_high, BESIDE);
-    if recent_high > 0 && recent > limit && recent >= watch.floor {
-        let message = format!(
-            "{recent} distinct {what} of `{dataset}` a day, over the last {RECENT_DAYS} whole days; {recent_high} for the \
-             busiest twentieth of their peers in the same time, {own}; more than {limit} is beside them all"
-        );
-        found.push(("beside", limit, usual.median, message, false));
     }
     found
 }

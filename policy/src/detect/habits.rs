@@ -3,18 +3,20 @@
 //! INVARIANT: memory is bounded whatever is done. Each part names its bound; together they stay below 16 KiB for
 //! somebody who works with one dataset or two.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::focus::Focus;
+use super::hosts::Places;
+use super::hours::Hours;
 use super::known::{Known, MEMORY_DAYS};
 use super::sample::Sample;
-use crate::ledger::{DAY_MS, Days, LedgerTime, RecordKey, day_of};
+use crate::ledger::{DAY_MS, Days, LedgerTime, day_of};
 
-/// Datasets of which a person's breadth and records are sampled: the rest is seen by other means.
+/// Datasets of which a person's breadth is sampled: the rest is seen by other means.
 const DATASETS_MAX: usize = 8;
 /// Tenants of one dataset that are told apart exactly.
 const TENANTS_ROOM: usize = 256;
-/// Records of one dataset that are sampled, to compare with other people's.
-const RECORDS_ROOM: usize = 128;
 /// Uses of relations, columns and privileges that are remembered of a person.
 const KNOWN_ROOM: usize = 256;
 /// Alerts of a person that are remembered, so that each is told once.
@@ -30,7 +32,9 @@ pub struct Habits {
     active_days: u32,
     pub(crate) known: Known,
     breadths: Vec<(Arc<str>, Breadth)>,
-    records: Vec<(Arc<str>, Sample)>,
+    pub(crate) hours: Hours,
+    pub(crate) focus: Focus,
+    pub(crate) places: Places,
     told: Vec<Told>,
 }
 
@@ -59,7 +63,9 @@ impl Default for Habits {
             active_days: 0,
             known: Known::new(KNOWN_ROOM),
             breadths: Vec::new(),
-            records: Vec::new(),
+            hours: Hours::default(),
+            focus: Focus::default(),
+            places: Places::default(),
             told: Vec::new(),
         }
     }
@@ -108,23 +114,10 @@ impl Habits {
         self.breadths.iter().find(|(known, _)| **known == *dataset).map(|(_, breadth)| breadth)
     }
 
-    /// Notes a record of a dataset.
-    pub(crate) fn record(&mut self, dataset: &Arc<str>, key: RecordKey, today: u32) {
-        let place = self.records.iter().position(|(known, _)| known == dataset);
-        let place = place.unwrap_or_else(|| {
-            if self.records.len() >= DATASETS_MAX {
-                self.records.remove(0);
-            }
-            self.records.push((dataset.clone(), Sample::new(RECORDS_ROOM)));
-            self.records.len() - 1
-        });
-        let upper = u64::try_from(key.0 >> 64).unwrap_or(u64::MAX);
-        self.records[place].1.put(upper, today);
-    }
-
-    /// The records seen of a dataset.
-    pub(crate) fn records(&self, dataset: &str) -> Option<&Sample> {
-        self.records.iter().find(|(known, _)| **known == *dataset).map(|(_, sample)| sample)
+    /// Whether somebody who comes from there now is in a place where they never were before today: then everything that
+    /// they do is worth a look.
+    pub fn is_strange(&self, source: Option<IpAddr>, now: LedgerTime) -> bool {
+        self.places.is_strange(source, now)
     }
 
     /// Whether to tell of something that has come so far: once until a day is over, and again when it has doubled.
@@ -142,6 +135,26 @@ impl Habits {
         }
         self.told.push(Told { what, until, next: count.saturating_mul(2).max(1) });
         true
+    }
+}
+
+#[cfg(test)]
+impl Habits {
+    /// Bytes that it takes up, what it points to included.
+    pub(crate) fn bytes(&self) -> usize {
+        let breadths: usize = self
+            .breadths
+            .iter()
+            .map(|(name, breadth)| {
+                size_of::<(Arc<str>, Breadth)>() + name.len() + breadth.tenants.heap_bytes() + breadth.days.heap_bytes()
+            })
+            .sum();
+        size_of::<Habits>()
+            + self.known.heap_bytes()
+            + breadths
+            + self.focus.heap_bytes()
+            + self.places.heap_bytes()
+            + self.told.capacity() * size_of::<Told>()
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use crate::ledger::RecordKey;
 use crate::relation::RelationId;
 use crate::statement::Access;
 
@@ -40,8 +39,8 @@ pub struct Observation {
     pub tables: Vec<u64>,
     /// It reads the catalog: which tables there are, and what is in them.
     pub lists_catalog: bool,
-    /// Records that left, as far as keys were seen.
-    pub keys: Vec<(Arc<str>, RecordKey)>,
+    /// Datasets of which records left; how many were new stands in the ledger.
+    pub taken: Vec<Arc<str>>,
 }
 
 /// One sensitive relation that an execution reaches.
@@ -83,9 +82,8 @@ impl Observation {
     /// Datasets that it reaches or has taken from, each once.
     pub(crate) fn datasets(&self) -> Vec<Arc<str>> {
         let reached = self.reached.iter().map(|reach| &reach.dataset);
-        let taken = self.keys.iter().map(|(dataset, _)| dataset);
         let mut datasets: Vec<Arc<str>> = Vec::new();
-        for dataset in reached.chain(taken).chain(self.tenants.iter().map(|tenant| &tenant.dataset)) {
+        for dataset in reached.chain(&self.taken).chain(self.tenants.iter().map(|tenant| &tenant.dataset)) {
             if !datasets.contains(dataset) {
                 datasets.push(dataset.clone());
             }
@@ -94,14 +92,23 @@ impl Observation {
     }
 }
 
-/// A hash of names, which are no secrets: the same in every process, so that it can stand in records.
+/// A hash of names, which are no secrets and which nobody gains from making meet: FNV-1a over each part with its length,
+/// mixed so that the upper bits are as good as the lower. The same in every process.
 pub(crate) fn name_hash(parts: &[&str]) -> u64 {
-    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    /// The offset and the prime of FNV-1a, 64 bits.
+    const OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01B3;
+    /// Odd, with bits all over.
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut hash = OFFSET;
     for part in parts {
-        context.update(&part.len().to_be_bytes());
-        context.update(part.as_bytes());
+        let len = part.len().to_be_bytes();
+        hash = len.iter().chain(part.as_bytes()).fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
     }
-    context.finish().as_ref().iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+    for _ in 0..2 {
+        hash = (hash ^ (hash >> 32)).wrapping_mul(SPREAD);
+    }
+    hash ^ (hash >> 29)
 }
 
 /// The hash by which [`Observation::tables`] names a relation.

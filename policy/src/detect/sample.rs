@@ -45,13 +45,14 @@ impl Sample {
         let entry = (hash << DAY_BITS) | stamp(day);
         match self.kept.binary_search_by_key(&hash, |kept| kept >> DAY_BITS) {
             Ok(place) => self.kept[place] = self.kept[place].max(entry),
+            Err(place) if self.kept.len() < self.room => self.kept.insert(place, entry),
+            // It is larger than all that are kept: they stand for it.
+            Err(place) if place >= self.room => self.below = hash,
             Err(place) => {
-                self.kept.insert(place, entry);
-                if self.kept.len() > self.room
-                    && let Some(largest) = self.kept.pop()
-                {
+                if let Some(largest) = self.kept.pop() {
                     self.below = largest >> DAY_BITS;
                 }
+                self.kept.insert(place, entry);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Watched;
 use super::observation::{Observation, Stage, name_hash};
 use super::peers::Peers;
-use super::watch::{Detector, Watch, watches};
+use super::watch::{Detector, Watch};
 use crate::budget::Window;
 use crate::identity::Who;
 use crate::ledger::{Ledger, LedgerTime, Moment};
@@ -47,12 +47,7 @@ pub(crate) struct Finding<'a> {
     pub(crate) days: u32,
 }
 
-impl<'a> Scene<'a> {
-    /// The entries about this person and a dataset.
-    pub(crate) fn watches(&self, detector: Detector, dataset: Option<&'a str>) -> Vec<&'a Watch> {
-        watches(&self.set.detect.watches, detector, self.who, dataset)
-    }
-
+impl Scene<'_> {
     /// Turns a finding into what follows from it.
     pub(crate) fn found(&mut self, finding: Finding<'_>) {
         let refuses = finding.watch.then == Then::Refuse && self.seen.stage == Stage::Before;
@@ -75,7 +70,9 @@ impl<'a> Scene<'a> {
         let dataset = finding.dataset.as_deref().unwrap_or_default();
         let what = name_hash(&[finding.detector.rule(), dataset, finding.about]);
         let until = self.today.saturating_add(finding.days.max(1) - 1);
-        if self.ledger.habits.tells(what, finding.after, self.today, until) {
+        if self.ledger.habits.tells(what, finding.after, self.today, until)
+            && self.peers.takes(finding.detector.rule(), finding.watch.at_most, &self.who.person, self.today)
+        {
             let kind = AlertKind::Behaviour { detector: finding.detector, grave: finding.grave };
             let message = format!("{}; look with: {}", finding.message, self.search());
             self.watched.alerts.push(Alert { kind, message, basis: basis.clone() });
@@ -87,6 +84,33 @@ impl<'a> Scene<'a> {
                 finding.detector.rule()
             );
             self.watched.denial.get_or_insert(Denial { message, basis });
+        }
+    }
+
+    /// Tells what was held back on days before.
+    pub(crate) fn tell_held(&mut self) {
+        for held in self.peers.held(self.today) {
+            let Some(detector) = Detector::ALL.into_iter().find(|detector| detector.rule() == held.rule) else {
+                continue;
+            };
+            let basis = Basis {
+                rule: held.rule.into(),
+                dataset: None,
+                window: Some(Window::Day),
+                unit: Measure::Statements,
+                limit: 0,
+                before: 0,
+                after: held.count,
+                outcome: Outcome::Alerted,
+            };
+            let people: Vec<&str> = held.people.iter().map(AsRef::as_ref).collect();
+            let message = format!(
+                "and {} more alerts of `{}` on the day before, beyond those that it may raise in one: by {}",
+                held.count,
+                held.rule,
+                people.join(", ")
+            );
+            self.watched.alerts.push(Alert { kind: AlertKind::Behaviour { detector, grave: false }, message, basis });
         }
     }
 

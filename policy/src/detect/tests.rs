@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
+
+mod behaviour;
 use crate::relation::{Engine, RelationId};
 
 const HOUR: u64 = 60 * 60 * 1000;

@@ -13,16 +13,50 @@ use crate::rule::{Then, WhoSet};
 pub enum Detector {
     /// Distinct records of a day or a month, beside the person's own days and the group's.
     Enumeration,
+    /// Distinct tenants, likewise.
+    Breadth,
+    /// Tenants of two people between them.
+    JointBreadth,
+    /// A relation, column or privilege that nobody of the person's groups has used.
+    FirstUse,
+    /// Hours at which neither the person nor the group is there.
+    UnusualHours,
+    /// Searches for the same thing.
+    SearchFocus,
+    /// A record that is there to be found by who should not look.
+    Canaries,
+    /// The catalog and table after table, from where the person never was.
+    Discovery,
+    /// Several people's first privileges, from where they never were.
+    NewDevice,
 }
 
 impl Detector {
     /// All of them.
-    pub(crate) const ALL: [Detector; 1] = [Detector::Enumeration];
+    pub const ALL: [Detector; 9] = [
+        Detector::Enumeration,
+        Detector::Breadth,
+        Detector::JointBreadth,
+        Detector::FirstUse,
+        Detector::UnusualHours,
+        Detector::SearchFocus,
+        Detector::Canaries,
+        Detector::Discovery,
+        Detector::NewDevice,
+    ];
 
     /// Its key in the policy, and the code of its alerts.
     pub const fn word(self) -> &'static str {
         match self {
             Detector::Enumeration => "enumeration",
+            Detector::Breadth => "breadth",
+            Detector::JointBreadth => "joint-breadth",
+            Detector::FirstUse => "first-use",
+            Detector::UnusualHours => "unusual-hours",
+            Detector::SearchFocus => "search-focus",
+            Detector::Canaries => "canaries",
+            Detector::Discovery => "discovery",
+            Detector::NewDevice => "new-device",
         }
     }
 
@@ -30,6 +64,14 @@ impl Detector {
     pub const fn rule(self) -> &'static str {
         match self {
             Detector::Enumeration => "detect.enumeration",
+            Detector::Breadth => "detect.breadth",
+            Detector::JointBreadth => "detect.joint-breadth",
+            Detector::FirstUse => "detect.first-use",
+            Detector::UnusualHours => "detect.unusual-hours",
+            Detector::SearchFocus => "detect.search-focus",
+            Detector::Canaries => "detect.canaries",
+            Detector::Discovery => "detect.discovery",
+            Detector::NewDevice => "detect.new-device",
         }
     }
 }
@@ -54,6 +96,8 @@ pub(crate) struct Watch {
     pub(crate) learning_ms: u64,
     /// Alerts of a day; further ones are told together.
     pub(crate) at_most: u64,
+    /// Of canaries: the file with their keys.
+    pub(crate) keys_file: Option<Arc<str>>,
 }
 
 /// Twice what is usual is too far, unless the policy says otherwise.
@@ -75,14 +119,21 @@ impl Watch {
             factor: FACTOR_DEFAULT,
             floor: match detector {
                 Detector::Enumeration => 50,
+                Detector::SearchFocus => 10,
+                _ => 20,
             },
             learning_ms: LEARNING_DEFAULT_MS,
-            at_most: AT_MOST_DEFAULT,
+            at_most: match detector {
+                // Each of them is one too many to be told together with others.
+                Detector::Canaries => u64::MAX,
+                _ => AT_MOST_DEFAULT,
+            },
+            keys_file: None,
         }
     }
 
     /// Whether it is about somebody and a dataset.
-    fn speaks_of(&self, who: &Who, dataset: Option<&str>) -> bool {
+    pub(crate) fn speaks_of(&self, who: &Who, dataset: Option<&str>) -> bool {
         let about = |names: &Vec<Arc<str>>| dataset.is_some_and(|dataset| names.iter().any(|name| **name == *dataset));
         self.who.matches(who) && self.datasets.as_ref().is_none_or(about)
     }
@@ -95,8 +146,8 @@ static USUAL: LazyLock<Vec<(Detector, Watch)>> =
 pub(crate) fn watches<'a>(
     entries: &'a [(Detector, Watch)],
     detector: Detector,
-    who: &'a Who,
-    dataset: Option<&'a str>,
+    who: &Who,
+    dataset: Option<&str>,
 ) -> Vec<&'a Watch> {
     let speaking = |(of, watch): &&(Detector, Watch)| *of == detector && watch.speaks_of(who, dataset);
     let found: Vec<&Watch> = entries.iter().filter(speaking).map(|(_, watch)| watch).collect();

@@ -51,8 +51,13 @@ impl Days {
 
     /// Days before this one that have a count, oldest first.
     pub(crate) fn before(&self, day: u32) -> impl DoubleEndedIterator<Item = (u32, u32)> {
-        let oldest = day.saturating_sub(DAYS_MAX);
-        self.kept.iter().copied().filter(move |(known, _)| *known < day && *known > oldest)
+        self.kept.iter().copied().filter(move |(known, _)| *known < day && known.saturating_add(DAYS_MAX) > day)
+    }
+
+    /// Bytes that it takes up beside itself.
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.kept.capacity() * size_of::<(u32, u32)>()
     }
 
     fn expire(&mut self, day: u32) {

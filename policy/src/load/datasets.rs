@@ -129,24 +129,30 @@ fn dataset(name: Arc<str>, at: Place, raw: &RawDataset, findings: &Findings) -> 
             .map(|column| Glob::new(&column.value))
             .collect()
     });
-    let key = raw.key.as_ref().map(|key| keys(key, findings));
-    Some(Dataset { name, class: class?, relations, columns, key, at })
+    let key = raw.key.as_ref().map(|key| keys(key, "key", findings));
+    let tenant = raw.tenant.as_ref().map_or_else(Vec::new, |tenant| keys(tenant, "tenant", findings));
+    let watched = raw.watched.unwrap_or_default();
+    Some(Dataset { name, class: class?, relations, columns, key, tenant, watched, at })
 }
 
-fn keys(key: &At<Vec<At<String>>>, findings: &Findings) -> Vec<Arc<str>> {
+fn keys(key: &At<Vec<At<String>>>, what: &str, findings: &Findings) -> Vec<Arc<str>> {
     if key.value.is_empty() {
-        findings.error(key.at, "no column is the key", "leave `key` out to mean the primary key of the database");
+        let hint = match what {
+            "key" => "leave `key` out to mean the primary key of the database".to_owned(),
+            _ => format!("leave `{what}` out"),
+        };
+        findings.error(key.at, format!("no column is the {what}"), hint);
     }
     if key.value.len() > KEY_COLUMNS_MAX {
         let hint = "name the columns of the primary key";
-        findings.error(key.at, format!("a key has at most {KEY_COLUMNS_MAX} columns"), hint);
+        findings.error(key.at, format!("a {what} has at most {KEY_COLUMNS_MAX} columns"), hint);
         return Vec::new();
     }
     let mut keys: Vec<Arc<str>> = Vec::new();
     for column in &key.value {
         if column.value.contains('*') {
             let message = format!("{} could be several columns", shown(&column.value));
-            findings.error(column.at, message, "write each column of the key in full");
+            findings.error(column.at, message, format!("write each column of the {what} in full"));
         } else if keys.iter().any(|other| **other == *column.value) {
             findings.error(column.at, format!("{} stands here twice", shown(&column.value)), "keep one of them");
         } else if is_plain(column, findings) {

@@ -1,4 +1,6 @@
-//! What is looked for beyond thresholds: how many questions about values are too many.
+//! What is looked for beyond thresholds: how many questions about values are too many, and what is not usual.
+
+mod watches;
 
 use super::decode::{At, Lenient};
 use super::raw::{RawDetect, RawDetection};
@@ -14,7 +16,7 @@ pub(super) fn detect<'a>(raw: Option<&'a Lenient<RawDetect>>, names: &Names<'a>)
     Some(Detect {
         probes: all(&written.probes, PROBES_DEFAULT, names)?,
         guesses: all(&written.guesses, GUESSES_DEFAULT, names)?,
-        watches: Vec::new(),
+        watches: watches::watches(written, names)?,
     })
 }
 

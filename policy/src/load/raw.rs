@@ -87,6 +87,10 @@ pub(super) struct RawDataset {
     pub(super) columns: Option<At<Vec<At<String>>>>,
     /// Columns that tell one record from another. Left out: the primary key that the database shows.
     pub(super) key: Option<At<Vec<At<String>>>>,
+    /// Columns that tell whose a record is, such as `[merchant_id]`: how many of them a person sees is looked at.
+    pub(super) tenant: Option<At<Vec<At<String>>>>,
+    /// `true`: who uses it for the first time is told more loudly.
+    pub(super) watched: Option<bool>,
 }
 
 /// Relations of one database.
@@ -313,7 +317,11 @@ pub(super) struct RawWhen {
 
 /// What is looked for beyond thresholds.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "detections: a mapping such as { probes: [{ statements: 60, per: hour }] }")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "detections: a mapping such as { probes: [{ statements: 60, per: hour }] }"
+)]
 #[schemars(rename = "Detect")]
 pub(super) struct RawDetect {
     /// Statements that ask about parts of values and let none out. Where no entry speaks of somebody and a dataset: 60
@@ -324,6 +332,66 @@ pub(super) struct RawDetect {
     /// a dataset: 240 an hour, then an alert.
     #[serde(default)]
     pub(super) guesses: Vec<Lenient<At<RawDetection>>>,
+    /// Distinct records of a day or a month: a fixed limit (`distinct-keys`, `per`), and what is usual for the person and
+    /// their group.
+    pub(super) enumeration: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+    /// Distinct tenants, likewise (`distinct-tenants`, `per`).
+    pub(super) breadth: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+    /// Two people whose tenants are hardly the same and many together.
+    pub(super) joint_breadth: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+    /// A relation, column or privilege that nobody of the person's groups has used.
+    pub(super) first_use: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+    /// Hours at which neither the person nor their group is there.
+    pub(super) unusual_hours: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+    /// Searches for the same thing (`searches`).
+    pub(super) search_focus: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+    /// Records that nobody has a reason to look at (`keys-file`).
+    pub(super) canaries: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+    /// The catalog and table after table, from where the person never was (`tables`).
+    pub(super) discovery: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+    /// First privileges of several people, from where they never were (`people`).
+    pub(super) new_device: Option<OneOrMany<Lenient<At<RawWatch>>>>,
+}
+
+/// What is said of one detector of behaviour.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "an entry of a detector: { dataset: customers, who: support, then: alert }"
+)]
+#[schemars(rename = "Watch")]
+pub(super) struct RawWatch {
+    /// The dataset or datasets. Left out: all.
+    pub(super) dataset: Option<OneOrMore>,
+    /// Whom it is about. Left out: `any`.
+    pub(super) who: Option<At<RawWho>>,
+    /// What happens: `alert` (unless said otherwise), `refuse`, or `allow`: nobody looks.
+    pub(super) then: Option<At<Then>>,
+    /// `observe`: it is told, never carried out.
+    pub(super) mode: Option<RawMode>,
+    /// Of `enumeration`: distinct records that one person may see in the window.
+    pub(super) distinct_keys: Option<At<u64>>,
+    /// Of `breadth` and `joint-breadth`: distinct tenants that one person may see in the window.
+    pub(super) distinct_tenants: Option<At<u64>>,
+    /// Of `search-focus`: searches for one thing in a day.
+    pub(super) searches: Option<At<u64>>,
+    /// Of `discovery`: tables that are read behind a look at the catalog. Left out: 2.
+    pub(super) tables: Option<At<u64>>,
+    /// Of `new-device`: people within half an hour. Left out: 2.
+    pub(super) people: Option<At<u64>>,
+    /// The window of `distinct-keys` or `distinct-tenants`: `day` (unless said otherwise) or `30d`; for keys also `hour`.
+    pub(super) per: Option<At<Window>>,
+    /// How far above the usual is too far: `200%`, unless said otherwise.
+    pub(super) factor: Option<At<String>>,
+    /// What is not more than this is never compared with what is usual.
+    pub(super) floor: Option<At<u64>>,
+    /// For how long nothing is compared with what is usual: `14d`, unless said otherwise.
+    pub(super) learning: Option<At<String>>,
+    /// Alerts in a day; further ones are told together on the next. Left out: 5; of `canaries`: as many as there are.
+    pub(super) at_most: Option<At<u64>>,
+    /// Of `canaries`: the file with their labels and keys.
+    pub(super) keys_file: Option<At<String>>,
 }
 
 /// How many questions are too many.

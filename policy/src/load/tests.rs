@@ -1,5 +1,6 @@
 //! The loader: what loads and as what, what is told of files that do not, and that no text breaks it.
 
+mod watches;
 mod wrong;
 
 use proptest::prelude::*;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+mod observed;
 mod taken;
 
+pub use observed::{add, observed, seen as observation};
 pub use taken::{extraction, question, seen, told, view};
 
 use weir_audit_store::event::{Basis, Charge, Count, Door, Lease, Privilege, RelationUse, Role, Severity, Statement};

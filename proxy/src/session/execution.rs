@@ -3,15 +3,18 @@
 mod doors;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir_audit_store::event::{Charge, Question};
+use weir_audit_store::event::{Charge, Observed, Question};
 use weir_policy::analysis::{LexSettings, Shape, literal_value};
-use weir_policy::exposure::{Exposed, Exposure, Lane, LaneKey, Manner};
+use weir_policy::detect::PARTS_MAX;
+use weir_policy::exposure::{Exposed, Exposure, Lane, LaneKey, Manner, TenantPlace};
 use weir_policy::ledger::RecordKey;
 use weir_policy::meter::{Meter, SettledLine};
+use weir_policy::relation::RelationId;
 use weir_policy::statement::{Access, Coverage, Operand};
 use weir_policy::verdict::{Basis, Denial};
 use weir_wire::{Shape as Columns, Values};
@@ -19,6 +22,7 @@ use weir_wire::{Shape as Columns, Values};
 use super::gate::{Asks, Piece};
 use crate::analyses::{Terms, Understood};
 use crate::budgets::{Budgets, KeyHasher};
+use crate::canaries::{Trap, Traps};
 use crate::policies::InForce;
 
 pub use doors::{Doors, Through};
@@ -138,6 +142,12 @@ pub struct Execution {
     pub asks: Option<Asks>,
     /// The same, not recorded yet.
     pub questions: Vec<Question>,
+    /// What it tells of how its person works, not recorded yet.
+    pub observed: Option<Observed>,
+    /// It was looked at before it ran.
+    pub is_observed: bool,
+    /// Tenants whose rows left.
+    pub tenants: BTreeSet<(Arc<str>, u64)>,
     /// Datasets whose records are counted.
     pub takes_from: Vec<Arc<str>>,
     /// Later messages wait for its end.
@@ -205,6 +215,11 @@ pub struct KeyPlan {
     /// Columns that any lane reads.
     positions: Vec<usize>,
     shape: Option<Arc<dyn Columns>>,
+    /// Dataset and relation of each lane.
+    names: Vec<(Arc<str>, RelationId)>,
+    /// Canaries of each lane's relation.
+    traps: Vec<Option<Arc<Traps>>>,
+    tenants: Vec<(Arc<str>, LaneKeys)>,
 }
 
 #[derive(Debug)]
@@ -223,27 +238,43 @@ impl std::fmt::Debug for KeyHasher {
 
 impl KeyPlan {
     /// The plan for these lanes of a result of this shape.
-    pub fn new(lanes: &[Lane], shape: Option<Arc<dyn Columns>>, execution: &Execution, budgets: &Budgets) -> KeyPlan {
+    pub fn new(
+        lanes: &[Lane],
+        tenants: &[TenantPlace],
+        shape: Option<Arc<dyn Columns>>,
+        execution: &Execution,
+        budgets: &Budgets,
+    ) -> KeyPlan {
         let mut plan = KeyPlan { shape, ..KeyPlan::default() };
         for lane in lanes {
-            let keys = match &lane.key {
-                LaneKey::Unkeyed => LaneKeys::Fixed(RecordKey::NONE),
-                LaneKey::Pinned(operands) => LaneKeys::Fixed(execution.pinned(lane, operands, budgets)),
-                LaneKey::Columns(positions) => plan.reads(lane, positions, budgets),
-            };
+            let keys = plan.keys(&lane.key, budgets.record_key(&lane.relation), execution);
             plan.lanes.push(keys);
+            plan.traps.push(execution.in_force.canaries.of(&lane.dataset, &lane.relation, budgets));
+            plan.names.push((lane.dataset.clone(), lane.relation.clone()));
+        }
+        for tenant in tenants {
+            let keys = plan.keys(&tenant.key, budgets.tenant_key(&tenant.dataset), execution);
+            plan.tenants.push((tenant.dataset.clone(), keys));
         }
         plan
     }
 
-    fn reads(&mut self, lane: &Lane, positions: &[usize], budgets: &Budgets) -> LaneKeys {
+    fn keys(&mut self, key: &LaneKey, hasher: KeyHasher, execution: &Execution) -> LaneKeys {
+        match key {
+            LaneKey::Unkeyed => LaneKeys::Fixed(RecordKey::NONE),
+            LaneKey::Pinned(operands) => LaneKeys::Fixed(execution.pinned(hasher, operands)),
+            LaneKey::Columns(positions) => self.reads(hasher, positions),
+        }
+    }
+
+    fn reads(&mut self, hasher: KeyHasher, positions: &[usize]) -> LaneKeys {
         let columns = self.shape.as_ref().map_or(0, |shape| shape.columns());
         if positions.iter().any(|position| *position >= columns) {
             return LaneKeys::Fixed(RecordKey::NONE);
         }
         let first = self.positions.len();
         self.positions.extend_from_slice(positions);
-        LaneKeys::Read(Box::new(budgets.record_key(&lane.relation)), (first..self.positions.len()).collect())
+        LaneKeys::Read(Box::new(hasher), (first..self.positions.len()).collect())
     }
 
     /// Appends the keys of one row, given as it travels; a row without a key has [`RecordKey::NONE`].
@@ -252,28 +283,78 @@ impl KeyPlan {
         let shape = self.shape.as_ref().filter(|shape| shape.values_at(row, &self.positions, &mut values));
         let mut text = Vec::new();
         for lane in &self.lanes {
-            let key = match (lane, shape) {
-                (LaneKeys::Fixed(key), _) => *key,
-                (LaneKeys::Read(hasher, columns), Some(shape)) => {
-                    let mut hasher = (**hasher).clone();
-                    let mut whole = true;
-                    for index in columns {
-                        match values[*index] {
-                            Some(value) => {
-                                text.clear();
-                                shape.canonical(self.positions[*index], value, &mut text);
-                                hasher.put(&text);
-                            }
-                            // No record is on that side of an outer join, or its key says nothing.
-                            None => whole = false,
-                        }
-                    }
-                    if whole { hasher.finish() } else { RecordKey::NONE }
-                }
-                (LaneKeys::Read(..), None) => RecordKey::NONE,
-            };
-            keys.push(key);
+            keys.push(self.key_of(lane, shape, &values, &mut text));
         }
+    }
+
+    fn key_of(
+        &self,
+        lane: &LaneKeys,
+        shape: Option<&Arc<dyn Columns>>,
+        values: &[Option<&[u8]>],
+        text: &mut Vec<u8>,
+    ) -> RecordKey {
+        match (lane, shape) {
+            (LaneKeys::Fixed(key), _) => *key,
+            (LaneKeys::Read(hasher, columns), Some(shape)) => {
+                let mut hasher = (**hasher).clone();
+                let mut whole = true;
+                for index in columns {
+                    match values[*index] {
+                        Some(value) => {
+                            text.clear();
+                            shape.canonical(self.positions[*index], value, text);
+                            hasher.put(text);
+                        }
+                        // No record is on that side of an outer join, or its key says nothing.
+                        None => whole = false,
+                    }
+                }
+                if whole { hasher.finish() } else { RecordKey::NONE }
+            }
+            (LaneKeys::Read(..), None) => RecordKey::NONE,
+        }
+    }
+
+    /// Adds the tenants of one row, given as it travels.
+    pub fn tenants_of(&self, row: &[u8], tenants: &mut BTreeSet<(Arc<str>, u64)>) {
+        if tenants.len() >= PARTS_MAX {
+            return;
+        }
+        let mut values = Vec::new();
+        let shape = self.shape.as_ref().filter(|shape| shape.values_at(row, &self.positions, &mut values));
+        let mut text = Vec::new();
+        for (dataset, keys) in &self.tenants {
+            let key = self.key_of(keys, shape, &values, &mut text);
+            if key != RecordKey::NONE {
+                tenants.insert((Arc::clone(dataset), u64::try_from(key.0 >> 64).unwrap_or(u64::MAX)));
+            }
+        }
+    }
+
+    /// Whether rows belong to tenants that can be told.
+    pub fn has_tenants(&self) -> bool {
+        !self.tenants.is_empty()
+    }
+
+    /// Keys of one row.
+    pub fn width(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Whether any relation of the result has canaries.
+    pub fn has_traps(&self) -> bool {
+        self.traps.iter().any(Option::is_some)
+    }
+
+    /// The canary that a lane's key is.
+    pub fn trap(&self, lane: usize, key: RecordKey) -> Option<&Trap> {
+        self.traps.get(lane)?.as_ref()?.get(&key)
+    }
+
+    /// Dataset and relation of a lane.
+    pub fn lane(&self, lane: usize) -> Option<&(Arc<str>, RelationId)> {
+        self.names.get(lane)
     }
 
     /// Whether any key must be read from the rows.
@@ -304,8 +385,7 @@ impl Execution {
     }
 
     /// The key that values of the text or the binding pin; none when one of them is not known.
-    fn pinned(&self, lane: &Lane, operands: &[Operand], budgets: &Budgets) -> RecordKey {
-        let mut hasher = budgets.record_key(&lane.relation);
+    fn pinned(&self, mut hasher: KeyHasher, operands: &[Operand]) -> RecordKey {
         if !self.understood.pins_are_own || operands.is_empty() {
             return RecordKey::NONE;
         }

@@ -10,6 +10,7 @@ mod copies;
 mod declined;
 mod doors;
 mod ending;
+mod observing;
 mod rows;
 mod taking;
 mod telling;
@@ -126,12 +127,14 @@ pub struct Gate {
     settings: u64,
     /// The role that the session began with is not to be left.
     holds_role: bool,
+    /// The session comes from where its person never was: everything that it does is looked at.
+    is_strange: bool,
 }
 
 impl Gate {
     /// A gate for an open session.
     pub fn new(mind: Mind, route: &Route, durability: Durability) -> Gate {
-        Gate {
+        let mut gate = Gate {
             ledger: mind.shared.budgets.ledger(&mind.who.person),
             mind,
             function_calls: route.function_calls,
@@ -155,7 +158,10 @@ impl Gate {
             pieces: Pieces::default(),
             settings: 0,
             holds_role: false,
-        }
+            is_strange: false,
+        };
+        gate.arrive();
+        gate
     }
 
     /// What the session knows.
@@ -272,7 +278,10 @@ impl Gate {
         let mut execution = self.execution(known, understood, values, started);
         execution.piece = piece.or_else(|| fetched(&execution));
         if execution.exposure.is_plain() && self.durability == Durability::Sensitive {
-            return (Judgement::Forward(execution), verb);
+            return match self.look_around(&mut execution) {
+                Ok(()) => (Judgement::Forward(execution), verb),
+                Err(denial) => (Judgement::Refuse(self.refused(&mut execution, &denial)), verb),
+            };
         }
         if let Some(refusal) = self.no_room_for_copies(&mut execution) {
             return (Judgement::Refuse(refusal), verb);
@@ -321,6 +330,9 @@ impl Gate {
             piece: None,
             asks: None,
             questions: Vec::new(),
+            observed: None,
+            is_observed: false,
+            tenants: std::collections::BTreeSet::new(),
             takes_from: Vec::new(),
             reviewed: None,
             rows: 0,
@@ -360,6 +372,7 @@ impl Gate {
     /// Admits what the execution exposes and records it; returns the record to wait for, 0 for none.
     fn decide(&mut self, execution: &mut Execution) -> Result<Result<u64, StoreError>, Denial> {
         self.ask(execution)?;
+        self.observe_before(execution)?;
         let moment = self.mind.shared.budgets.clock().moment();
         let verdict = {
             let mut ledger = budgets::lock(&self.ledger);
@@ -400,6 +413,7 @@ impl Gate {
         }
         event.charged = words::charges(&charged);
         event.questions = std::mem::take(&mut execution.questions);
+        event.observed = execution.observed.take();
         event.basis = words::basis(&execution.basis);
         event.decision = Some(decided(&execution.basis));
         let urgency = if waits { Urgency::Durable } else { Urgency::Relaxed };
@@ -424,6 +438,7 @@ impl Gate {
         let mut event = self.mind.event(body, Some(execution));
         event.decision = Some(Decided::Deny);
         event.questions = std::mem::take(&mut execution.questions);
+        event.observed = execution.observed.take();
         event.extractions = self.standing(denial);
         event.basis = words::basis(&execution.basis);
         self.mind.shared.recorder.note(&event, Urgency::Durable);

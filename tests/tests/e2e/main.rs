@@ -3,6 +3,7 @@
 
 mod acts;
 mod bad_input;
+mod behaviour;
 mod copies;
 mod cut;
 mod door;

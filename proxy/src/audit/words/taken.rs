@@ -167,14 +167,14 @@ fn part(part: &Part) -> event::Part {
     }
 }
 
-fn engine(engine: Engine) -> &'static str {
+pub(super) fn engine(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "postgres",
         Engine::Mysql => "mysql",
     }
 }
 
-fn relation_id(engine: &str, database: &str, name: &str) -> RelationId {
+pub(super) fn relation_id(engine: &str, database: &str, name: &str) -> RelationId {
     // A relation whose schema has a dot in its name is told apart from itself at a restart, which costs a line.
     let (schema, name) = name.split_once('.').unwrap_or(("", name));
     let engine = if engine == "mysql" { Engine::Mysql } else { Engine::Postgres };

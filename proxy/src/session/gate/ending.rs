@@ -73,6 +73,7 @@ impl Gate {
     ) {
         let ended = if execution.cut.is_some() { Ended::Cut } else { ended };
         let charged = self.settle(execution);
+        self.observe_after(execution);
         for line in &execution.settled {
             execution.basis.extend(line.basis.iter().cloned());
             telemetry::records_released(&line.dataset, line.records);
@@ -95,6 +96,7 @@ impl Gate {
         let mut event = self.mind.event(body, Some(execution));
         event.extractions = self.taken(execution);
         event.questions = std::mem::take(&mut execution.questions);
+        event.observed = execution.observed.take();
         event.charged = charged;
         event.charged.append(&mut self.spent);
         event.basis = words::basis(&execution.basis);

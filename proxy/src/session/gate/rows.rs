@@ -92,7 +92,8 @@ impl Gate {
         if execution.meter.is_some() {
             let part = part(execution, index);
             let lanes = binding.lanes(&part, &origins);
-            execution.plan = KeyPlan::new(&lanes, shape, execution, &self.mind.shared.budgets);
+            let tenants = binding.tenant_places(&part, &origins);
+            execution.plan = KeyPlan::new(&lanes, &tenants, shape, execution, &self.mind.shared.budgets);
             if let Some(meter) = &mut execution.meter {
                 meter.set_lanes(lanes);
             }
@@ -126,6 +127,11 @@ impl Gate {
             execution.plan.keys_of(if reads { row } else { &[] }, &mut keys);
         }
         self.keys = keys;
+        let trapped = self.trap(execution);
+        if let Some((rows, _)) = &trapped {
+            self.row_bytes.truncate(*rows);
+            self.keys.truncate(rows.saturating_mul(execution.plan.width()));
+        }
         let Some(meter) = &mut execution.meter else { return Release::All };
         let now = self.mind.shared.budgets.clock().now();
         let batch = RowBatch { keys: &self.keys, row_bytes: &self.row_bytes };
@@ -141,11 +147,19 @@ impl Gate {
         let released: usize = self.row_bytes.iter().take(charge.rows).map(|bytes| *bytes as usize).sum();
         add(&mut execution.rows, charge.rows);
         add(&mut execution.bytes, released);
+        if execution.plan.has_tenants() {
+            for row in rows::<E>(bytes).take(charge.rows) {
+                execution.plan.tenants_of(row, &mut execution.tenants);
+            }
+        }
         for alert in &charge.alerts {
             self.tell(execution, alert);
         }
         match (charge.then, extended) {
-            (Then::All, _) => Release::All,
+            (Then::All, _) => match trapped {
+                Some((_, denial)) => self.cut(execution, released, denial),
+                None => Release::All,
+            },
             (Then::Cut(denial), _) | (Then::Extend, Some(Err(denial))) => self.cut(execution, released, denial),
             (Then::Extend, Some(Ok(leases))) => self.extended(execution, released, &leases),
             (Then::Extend, None) => self.cut_without_record(execution, released),
