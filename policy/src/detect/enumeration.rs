@@ -5,7 +5,7 @@
 //! - **jump**: today is more than `factor` times what is usual for the person and for the busiest tenth of the peers
 //!   (their medians; on a day when everybody has more to do, so much more);
 //! - **drift**: today and the days before lie above the person's usual by a little, again and again;
-//! - **beside**: the last days lie a quarter above those of the busiest tenth of the peers, whatever the person's own
+//! - **beside**: the last days lie a fifth above those of the busiest tenth of the peers, whatever the person's own
 //!   days were like.
 //!
 //! Records count by their keys: looking at one again is nothing new on that day.
@@ -26,7 +26,7 @@ use crate::verdict::Measure;
 /// Whole days that are compared with those of peers: a stretch that no single busy day makes.
 const RECENT_DAYS: usize = 4;
 /// How far above the busiest tenth of the peers these days must lie, in percent.
-const BESIDE: u64 = 125;
+const BESIDE: u64 = 120;
 /// Days for which it is told once that somebody is busier than all peers.
 const BESIDE_DAYS: u32 = 30;
 
