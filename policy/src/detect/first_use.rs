@@ -65,6 +65,9 @@ pub(super) fn word(access: Access) -> &'static str {
         Access::Ddl => "ddl",
         Access::Grant => "grant",
         Access::SetRole => "set-role",
+        Access::Definer => "definer",
+        Access::Configure => "configure",
+        Access::AuditOff => "audit-off",
     }
 }
 

@@ -113,7 +113,17 @@ fn reach(told: &Reached) -> Option<Reach> {
 }
 
 fn access(word: &str) -> Option<Access> {
-    let all = [Access::Read, Access::Export, Access::Write, Access::Ddl, Access::Grant, Access::SetRole];
+    let all = [
+        Access::Read,
+        Access::Export,
+        Access::Write,
+        Access::Ddl,
+        Access::Grant,
+        Access::SetRole,
+        Access::Definer,
+        Access::Configure,
+        Access::AuditOff,
+    ];
     all.into_iter().find(|access| super::access(*access) == word)
 }
 
