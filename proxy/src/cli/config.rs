@@ -63,8 +63,10 @@ fn files(config: &Config) -> Result<(), Failure> {
         let tls = listener.tls.as_ref().map(Certificate::load).transpose();
         let told = |reason| Failure::environment(format!("listener `{}`: {reason}", listener.name));
         tls.map_err(told)?;
-        if let Some(PasswordCheck::Verify { verifiers }) = &listener.auth.password {
-            Verifiers::load(verifiers).map_err(told)?;
+        match &listener.auth.password {
+            Some(PasswordCheck::Verify { verifiers }) => Verifiers::load(verifiers).map(|_| ()).map_err(told)?,
+            Some(PasswordCheck::Token(check)) => crate::run::token_keys(check).map(|_| ()).map_err(told)?,
+            Some(PasswordCheck::Relay) | None => {}
         }
     }
     for upstream in &config.upstreams {
