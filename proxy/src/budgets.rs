@@ -399,7 +399,7 @@ pub fn record_key(path: &Path) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
-    use weir_audit_store::event::{Completion, Lease, Leases, Outcome, Person, Statement};
+    use weir_audit_store::event::{Admin, Completion, Grant, Lease, Leases, Outcome, Person, Statement, Until};
     use weir_audit_store::{Options, Store, Urgency};
     use weir_policy::budget::{Unit, Window};
     use weir_policy::relation::Engine;
@@ -409,6 +409,72 @@ mod tests {
 
     fn relation(name: &str) -> RelationId {
         RelationId { engine: Engine::Postgres, database: "d".into(), schema: "public".into(), name: name.into() }
+    }
+
+    #[test]
+    fn the_clock_of_budgets_is_never_behind_the_log_and_never_goes_back() {
+        // The wall was set back by a year while Weir was down: windows go on where the log ended.
+        let high_water = wall_ms() + 365 * 24 * 3_600_000;
+        let clock = Clock::not_before(high_water);
+        let first = clock.now();
+        assert!(first.0 >= high_water && first.0 < high_water + 60_000);
+        assert!(clock.now() >= first);
+        // It was right: windows go on by the time that has passed.
+        let clock = Clock::not_before(wall_ms() - 5_000);
+        assert!(clock.now().0 >= wall_ms() - 1_000);
+    }
+
+    #[test]
+    fn acts_of_operators_are_taken_up_at_their_place_in_the_log() {
+        let budgets = Budgets::new(Clock::not_before(0), &[7; 32]);
+        let now = budgets.clock().now().0;
+        let mut open = HashMap::new();
+        let charge = |keys: std::ops::Range<u128>| {
+            let keys: Vec<RecordKey> = keys.map(RecordKey).collect();
+            let mut event = Event::new(now, now, "boot", Body::Lease(Leases::default()));
+            event.person = Some(Person { id: "alice".to_owned(), ..Person::default() });
+            event.charged =
+                vec![Charge { dataset: "customers".to_owned(), keys: encode_keys(&keys), ..Charge::default() }];
+            event
+        };
+        let admin = |act: Admin| Event::new(now, now, "boot", Body::Admin(act));
+        let reset = |outcome: &str| Admin {
+            action: RESET.to_owned(),
+            target: Some("alice".to_owned()),
+            outcome: outcome.to_owned(),
+            ..Admin::default()
+        };
+        let ledger = budgets.ledger(&"alice".into());
+        let used = || lock(&ledger).used("customers", Window::Hour, Unit::Records, budgets.clock().now());
+        budgets.replay(&charge(1..6), &mut open);
+        budgets.replay(&admin(reset("refused: by nobody")), &mut open);
+        assert_eq!(used(), 5);
+        budgets.replay(&admin(reset(DONE)), &mut open);
+        budgets.replay(&charge(10..13), &mut open);
+        assert_eq!(used(), 3, "what left before is forgotten, what left since is not");
+        let grant = |ledger_ms: u64, time_ms: u64, request: &str| Admin {
+            action: APPROVE.to_owned(),
+            target: Some(request.to_owned()),
+            outcome: DONE.to_owned(),
+            grant: Some(Grant {
+                request: request.to_owned(),
+                person: "alice".to_owned(),
+                rule: "hour".to_owned(),
+                dataset: "customers".to_owned(),
+                records: 20,
+                windows: window_words(&[Window::Hour, Window::Month]),
+            }),
+            until: Some(Until { ledger_ms, time_ms }),
+            ..Admin::default()
+        };
+        let later = now + 60_000;
+        budgets.replay(&admin(grant(later, wall_ms() - 1, "A-1")), &mut open);
+        budgets.replay(&admin(grant(now, later, "A-2")), &mut open);
+        let grace = || lock(&ledger).grace("customers", "hour", budgets.clock().now());
+        assert_eq!(grace(), 0, "either clock ends it");
+        budgets.replay(&admin(grant(later, later, "A-3")), &mut open);
+        budgets.replay(&charge(20..24), &mut open);
+        assert_eq!(grace(), 16, "what left since counts against it");
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::telemetry;
 /// Closing waits no longer than this for what is still to be written.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A pause before the start that is told: nobody can tell it from a clock that was set forward.
+const GAP_MS_TOLD: u64 = 3_600_000;
+
 /// Everybody's way into the audit log.
 pub struct Recorder {
     store: Store,
@@ -210,6 +213,13 @@ impl Recorder {
             clock_anomalies.push(format!(
                 "the wall clock is {} s behind the last record; budgets go on from there",
                 (recovery.high_water_ms - wall) / 1000
+            ));
+        }
+        let gap_ms = wall.saturating_sub(recovery.high_water_ms);
+        if recovery.last_sequence > 0 && gap_ms > GAP_MS_TOLD {
+            clock_anomalies.push(format!(
+                "the last record is {} s old: weir was down, or the clock was set forward, and windows went on by as much",
+                gap_ms / 1000
             ));
         }
         let boot = Boot {

@@ -17,7 +17,8 @@ pub(super) fn refusal(denial: &Denial, reference: &str, asking: Option<&Approval
             detail: None,
             hint: Some(format!(
                 "ask {} for more: weir approve {} --records COUNT --for 30m --reason TEXT",
-                request.approvers, request.id
+                request.approvers.replace("their manager", "your manager"),
+                request.id
             )),
         };
     }
