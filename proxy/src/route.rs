@@ -12,6 +12,7 @@ use weir_wire::mysql::handshake::Capabilities;
 use crate::config::{ListenerAuth, MappedAccount};
 use crate::identity::token_keys::TokenKeys;
 use crate::identity::verifiers::Verifiers;
+use crate::monitor::carried::{Carried, Held};
 use crate::session::gate::FunctionCalls;
 use crate::tls::Certificate;
 
@@ -82,6 +83,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// Accounts that stand for many people; the first that is for a login serves it.
     pub accounts: Vec<MappedAccount>,
+    /// Where its connections are listed, when somebody looks for others.
+    pub carried: Option<Arc<Carried>>,
 }
 
 /// TLS towards an upstream.
@@ -103,6 +106,15 @@ impl Upstream {
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         tune(&socket)?;
         Ok(socket)
+    }
+
+    /// Lists a socket to this server as Weir's, for as long as the answer lives.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn hold(&self, socket: &TcpStream) -> io::Result<Option<Held>> {
+        let Some(carried) = &self.carried else { return Ok(None) };
+        socket.local_addr().map(|local| Some(carried.hold(local)))
     }
 }
 

@@ -29,6 +29,7 @@ use crate::identity::token::TokenRules;
 use crate::identity::token_keys::{self, TokenKeys};
 use crate::identity::verifiers::Verifiers;
 use crate::listener::Workers;
+use crate::monitor::{self, CarriedBy, Monitor};
 use crate::policies::{LoadError, Policies};
 use crate::route::{self, Route};
 use crate::session::Shared;
@@ -46,11 +47,14 @@ const OBSERVE: Duration = Duration::from_secs(1);
 /// # Errors
 /// What keeps the process from starting, in words for the operator.
 pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
-    let (routes, files) = routes(config)?;
+    let carried = monitor::carried(&config.upstreams);
+    let (routes, files) = routes(config, &carried)?;
     let policies = Policies::load(config)?;
     let metrics = telemetry::install()?;
     let (phase, phases) = watch::channel(Phase::Running);
-    let shared = Arc::new(open(config, config_sha256, policies, phases.clone())?);
+    let shared = Arc::new(open(config, config_sha256, policies, phases.clone(), &carried)?);
+    let monitors = config.upstreams.iter().map(|upstream| Monitor::new(upstream, &carried, &shared));
+    let monitors: Vec<Monitor> = monitors.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let workers = Workers::start(config.workers, &shared).map_err(|error| format!("workers cannot start: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -98,6 +102,9 @@ pub fn run(config: &Config, config_sha256: String) -> Result<(), String> {
                 }
                 tokio::task::spawn_local(reload_files(reloads, files, Arc::clone(&shared)));
                 tokio::task::spawn_local(observe(Arc::clone(&shared.recorder)));
+                for monitor in monitors {
+                    tokio::task::spawn_local(monitor.watch());
+                }
                 tokio::select! {
                     () = accepting => {}
                     _ = stopping.wait_for(|phase| *phase != Phase::Running) => {}
@@ -125,6 +132,7 @@ fn open(
     config_sha256: String,
     policies: Policies,
     phase: watch::Receiver<Phase>,
+    carried: &CarriedBy,
 ) -> Result<Shared, String> {
     let state = config.state_dir.display();
     std::fs::create_dir_all(&config.state_dir)
@@ -163,7 +171,7 @@ fn open(
         copies,
         budgets,
         recorder: Arc::new(recorder),
-        catalogs: Catalogs::new(config)?,
+        catalogs: Catalogs::new(config, carried)?,
         durability: config.audit.durability,
         sessions: AtomicU64::new(0),
         backoff: Backoff::default(),
@@ -361,7 +369,7 @@ struct Files {
     tokens: Vec<(String, Arc<TokenKeys>)>,
 }
 
-fn routes(config: &Config) -> Result<(Vec<Arc<Route>>, Files), String> {
+fn routes(config: &Config, carried: &CarriedBy) -> Result<(Vec<Arc<Route>>, Files), String> {
     let mut routes = Vec::new();
     let mut files = Files::default();
     for listener in &config.listeners {
@@ -387,7 +395,7 @@ fn routes(config: &Config) -> Result<(Vec<Arc<Route>>, Files), String> {
             auth: listener.auth.clone(),
             verifiers,
             tokens,
-            upstream: Arc::new(target(upstream)?),
+            upstream: Arc::new(target(upstream, carried)?),
             frame_bytes_max: config.limits.frame_bytes_max,
             pipeline_max: config.limits.pipeline_max,
             session_bytes_max: config.limits.session_bytes_max,
@@ -405,7 +413,7 @@ fn routes(config: &Config) -> Result<(Vec<Arc<Route>>, Files), String> {
     Ok((routes, files))
 }
 
-fn target(upstream: &Upstream) -> Result<route::Upstream, String> {
+fn target(upstream: &Upstream, carried: &CarriedBy) -> Result<route::Upstream, String> {
     Ok(route::Upstream {
         name: upstream.name.clone(),
         engine: upstream.engine,
@@ -413,5 +421,6 @@ fn target(upstream: &Upstream) -> Result<route::Upstream, String> {
         tls: tls::client(&upstream.tls, upstream.engine)?,
         connect_timeout: CONNECT_TIMEOUT,
         accounts: upstream.accounts.clone(),
+        carried: carried.get(&upstream.name).cloned(),
     })
 }

@@ -54,6 +54,12 @@ const METRICS: &[(Kind, &str, &str)] = &[
         "duration of a comparison or load of a catalog, seconds (label upstream)",
     ),
     (Kind::Counter, "weir_reloads_total", "reloads asked for by SIGHUP (label outcome: ok, rejected)"),
+    (Kind::Gauge, "weir_monitor_works", "1 while sessions past weir would be noticed, else 0 (label upstream)"),
+    (
+        Kind::Counter,
+        "weir_bypass_sessions_total",
+        "sessions that were seen past weir and are not allowed (label upstream)",
+    ),
     (Kind::Gauge, "weir_build_info", "always 1 (label version)"),
 ];
 
@@ -181,6 +187,16 @@ pub fn reloaded(is_ok: bool) {
     counter!("weir_reloads_total", "outcome" => if is_ok { "ok" } else { "rejected" }).increment(1);
 }
 
+/// Whether an upstream's sessions can be looked at.
+pub fn monitor_works(upstream: &str, works: bool) {
+    gauge!("weir_monitor_works", "upstream" => upstream.to_owned()).set(if works { 1.0 } else { 0.0 });
+}
+
+/// A session was seen that reached the upstream past Weir.
+pub fn bypassed(upstream: &str) {
+    counter!("weir_bypass_sessions_total", "upstream" => upstream.to_owned()).increment(1);
+}
+
 fn float(count: u64) -> f64 {
     // Counts of things in this process stay far below 2^52, where a float stops being exact.
     #[allow(clippy::cast_precision_loss)]
@@ -214,6 +230,8 @@ mod tests {
             audit_synced(Duration::from_millis(1));
             catalog_read("db", "support", true, Duration::from_millis(30));
             reloaded(false);
+            monitor_works("db", true);
+            bypassed("db");
             gauge!("weir_build_info", "version" => "x").set(1.0);
         });
         let text = recorder.handle().render();

@@ -47,6 +47,8 @@ pub struct WeirOptions {
     pub upstream_accounts: String,
     /// Lines of the upstream about TLS.
     pub upstream_tls: Vec<String>,
+    /// Lines of `[upstream.monitor]`; no monitor when there are none.
+    pub monitor: Vec<String>,
     /// Where everything lasting goes; a folder beside the configuration when `None`.
     pub state_dir: Option<PathBuf>,
 }
@@ -69,6 +71,7 @@ impl WeirOptions {
             listener_auth: vec!["mode = \"relay\"".to_owned()],
             upstream_accounts: String::new(),
             upstream_tls: vec!["tls = \"off\"".to_owned()],
+            monitor: Vec::new(),
             state_dir: None,
         }
     }
@@ -335,12 +338,13 @@ address = \"{upstream}\"
 user = \"{}\"
 password_file = \"catalog.password\"
 refresh_secs = 1
-{}",
+{}{}",
             section("listener.tls", &options.listener_tls),
             section("listener.auth", &options.listener_auth),
             options.upstream_tls.join("\n"),
             fixture::CATALOG_ACCOUNT,
             options.upstream_accounts,
+            section("upstream.monitor", &options.monitor),
         )
     }
 }

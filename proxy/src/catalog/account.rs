@@ -1,12 +1,15 @@
-//! Weir's own account on an upstream, and the socket that every login begins with.
+//! An account of Weir's own on an upstream, and the socket that every login begins with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use weir_policy::relation::Engine;
 use zeroize::Zeroizing;
 
-use crate::config::{CatalogAccount, Upstream};
+use crate::config::{OwnAccount, Upstream};
+use crate::monitor::APPLICATION as MONITOR_APPLICATION;
+use crate::monitor::carried::{Carried, Held};
 use crate::route::{UpstreamTls, tune};
 use crate::tls;
 
@@ -16,16 +19,20 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const WORDS_CHARACTERS_MAX: usize = 500;
 
 /// Where to connect and as whom.
-pub(super) struct Account {
+pub(crate) struct Account {
     /// Name of the upstream.
-    pub(super) upstream: String,
+    pub(crate) upstream: String,
     /// What it speaks.
-    pub(super) engine: Engine,
+    pub(crate) engine: Engine,
     /// `host:port`.
     pub(super) address: String,
     /// TLS, verified, unless it is off.
     pub(super) tls: Option<UpstreamTls>,
-    catalog: CatalogAccount,
+    /// What the client is called towards the server.
+    pub(super) application: &'static str,
+    own: OwnAccount,
+    /// Where its connections are listed, when the server is watched.
+    carried: Option<Arc<Carried>>,
 }
 
 /// Whether the other end is known to be the server.
@@ -38,47 +45,67 @@ pub(super) enum Leg {
 }
 
 impl Account {
-    /// The account of an upstream, as configured.
+    /// The account for an upstream's catalog, as configured.
     ///
     /// # Errors
     /// Roots of trust that cannot be read, in words for the operator.
-    pub(super) fn new(upstream: &Upstream) -> Result<Account, String> {
+    pub(super) fn for_catalog(upstream: &Upstream, carried: Option<Arc<Carried>>) -> Result<Account, String> {
+        Account::new(upstream, "weir catalog", upstream.catalog.clone(), carried)
+    }
+
+    /// The account that looks at an upstream's sessions, as configured.
+    ///
+    /// # Errors
+    /// As for the catalog's.
+    pub(crate) fn for_monitor(upstream: &Upstream, own: &OwnAccount, held: Arc<Carried>) -> Result<Account, String> {
+        Account::new(upstream, MONITOR_APPLICATION, own.clone(), Some(held))
+    }
+
+    fn new(
+        upstream: &Upstream,
+        application: &'static str,
+        own: OwnAccount,
+        carried: Option<Arc<Carried>>,
+    ) -> Result<Account, String> {
         Ok(Account {
             upstream: upstream.name.clone(),
             engine: upstream.engine,
             address: upstream.address.clone(),
             tls: tls::client(&upstream.tls, upstream.engine)?,
-            catalog: upstream.catalog.clone(),
+            application,
+            own,
+            carried,
         })
     }
 
-    pub(super) fn user(&self) -> &str {
-        &self.catalog.user
+    pub(crate) fn user(&self) -> &str {
+        &self.own.user
     }
 
     /// Read each time, so that a changed password needs no restart.
     pub(super) fn password(&self) -> Result<Option<Zeroizing<String>>, String> {
-        self.catalog.password.read()
+        self.own.password.read()
     }
 
     pub(super) fn refresh(&self) -> Duration {
-        self.catalog.refresh
+        self.own.refresh
     }
 
-    /// Opens a socket, without TLS yet.
-    pub(super) async fn socket(&self) -> Result<TcpStream, String> {
+    /// Opens a socket, without TLS yet; what comes with it is to live as long as it is open.
+    pub(super) async fn socket(&self) -> Result<(TcpStream, Option<Held>), String> {
         let at = &self.address;
         let socket = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(at))
             .await
             .map_err(|_| format!("`{at}` does not answer"))?
             .map_err(|error| format!("`{at}` cannot be reached: {error}"))?;
         tune(&socket).map_err(|error| format!("`{at}`: {error}"))?;
-        Ok(socket)
+        let held = self.carried.as_ref().zip(socket.local_addr().ok()).map(|(carried, local)| carried.hold(local));
+        Ok((socket, held))
     }
 }
 
 /// A server's words, fit for a log and a terminal.
-pub(super) fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     text.chars()
         .map(|character| if character.is_control() { ' ' } else { character })
         .take(WORDS_CHARACTERS_MAX)

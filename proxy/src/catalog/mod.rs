@@ -8,11 +8,11 @@
 //! it [`Freshness::Stale`]; a database that was never read has an empty catalog, in which every name is `Missing`, and
 //! callers treat that as "unknown", never as "not sensitive".
 
-mod account;
+pub(crate) mod account;
 mod content;
 mod keeper;
-mod mysql;
-mod postgres;
+pub(crate) mod mysql;
+pub(crate) mod postgres;
 mod source;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -27,6 +27,7 @@ use weir_policy::catalog::Catalog;
 use weir_policy::relation::Engine;
 
 use crate::config::Config;
+use crate::monitor::CarriedBy;
 use account::Account;
 use content::Facts;
 pub use content::MysqlFacts;
@@ -126,10 +127,10 @@ impl Catalogs {
     ///
     /// # Errors
     /// Roots of trust that cannot be read, or a thread that cannot start, in words for the operator.
-    pub fn new(config: &Config) -> Result<Arc<Catalogs>, String> {
+    pub fn new(config: &Config, carried: &CarriedBy) -> Result<Arc<Catalogs>, String> {
         let mut upstreams = HashMap::new();
         for upstream in &config.upstreams {
-            let account = Arc::new(Account::new(upstream)?);
+            let account = Arc::new(Account::for_catalog(upstream, carried.get(&upstream.name).cloned())?);
             let killer = (upstream.engine == Engine::Mysql).then(|| mysql::Killer::new(Arc::clone(&account)));
             let places = Arc::new(Semaphore::new(LOADS_MAX));
             upstreams.insert(upstream.name.clone(), Upstream { account, places, killer });

@@ -20,7 +20,7 @@ mod relations;
 mod tests;
 mod view_text;
 
-pub(super) use connection::Connection;
+pub(crate) use connection::{Connection, Row};
 pub(super) use kill::Killer;
 pub(super) use relations::load;
 

@@ -18,8 +18,7 @@ use weir_policy::catalog::{Column, Function, Relation, RelationKind, Volatility}
 use weir_policy::relation::{Engine, RelationId};
 
 use super::content::{Content, Facts, Shared};
-pub(super) use connection::Connection;
-use connection::told;
+pub(crate) use connection::{Connection, told};
 pub(super) use search_path::SearchPaths;
 use search_path::Setting;
 pub(crate) use search_path::{of_options as search_path_of_options, parse as parse_search_path};

@@ -1,6 +1,7 @@
 //! The loader against a real PostgreSQL. `WEIR_TEST_PYTHON` is set where `tests/setup.sh` has run; there a missing server
 //! is a failure, elsewhere it is said and the tests have nothing to say.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -60,7 +61,7 @@ pub(super) fn catalogs_of(
     tls: &str,
 ) -> Read {
     let (config, folder) = config_of(engine, address, user, password, refresh_secs, tls);
-    Read { catalogs: Catalogs::new(&config).unwrap(), _folder: folder }
+    Read { catalogs: Catalogs::new(&config, &HashMap::new()).unwrap(), _folder: folder }
 }
 
 /// The configuration behind, and the folder that the password is in.

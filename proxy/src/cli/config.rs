@@ -1,5 +1,6 @@
 //! `weir config check`: everything that `weir run` would read, read without opening a port.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -84,7 +85,7 @@ fn files(config: &Config) -> Result<(), Failure> {
 }
 
 fn log_in<W: Write>(config: &Config, database: &str, output: &mut Output<W>) -> Result<(), Failure> {
-    let catalogs = Catalogs::new(config).map_err(Failure::environment)?;
+    let catalogs = Catalogs::new(config, &HashMap::new()).map_err(Failure::environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
     for upstream in &config.upstreams {
         let view = runtime.block_on(catalogs.snapshot(&upstream.name, database));

@@ -6,6 +6,7 @@ mod check;
 mod explain;
 mod trials;
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -95,7 +96,7 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn new(config: &Path) -> Result<Live, Failure> {
         let config = load(config)?;
-        let catalogs = Catalogs::new(&config).map_err(Failure::environment)?;
+        let catalogs = Catalogs::new(&config, &HashMap::new()).map_err(Failure::environment)?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::environment)?;
         Ok(Live { config, catalogs, runtime })

@@ -21,6 +21,8 @@ use crate::identity::secrets::read_private;
 
 pub use door::{KeySource, ListenerAuth, MappedAccount, PasswordCheck, RoleName, RolePart, Selector, TokenCheck};
 
+use crate::monitor::allow::Allowed;
+
 /// Longest file, bytes: hundreds of listeners fit.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest password, bytes.
@@ -105,9 +107,11 @@ pub struct Upstream {
     /// Capabilities of the MySQL protocol that are not used with it.
     pub withheld: Capabilities,
     /// Weir's own account for the catalog.
-    pub catalog: CatalogAccount,
+    pub catalog: OwnAccount,
     /// Accounts that stand for many people; the first that is for a login serves it.
     pub accounts: Vec<MappedAccount>,
+    /// What notices sessions past Weir.
+    pub monitor: Option<Monitor>,
 }
 
 /// Protection of the leg to an upstream.
@@ -124,15 +128,26 @@ pub enum UpstreamTls {
     },
 }
 
-/// The account that reads the catalog.
+/// An account of Weir's own on a server.
 #[derive(Clone, Debug)]
-pub struct CatalogAccount {
+pub struct OwnAccount {
     /// Its name.
     pub user: String,
     /// Where its password is.
     pub password: PasswordSource,
-    /// How often the catalog is compared with the server's.
+    /// How often it looks: the catalog's, whether anything has changed; the monitor's, who is there.
     pub refresh: Duration,
+}
+
+/// What notices sessions that reach a server past Weir.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    /// The account that sees everybody's sessions.
+    pub account: OwnAccount,
+    /// The database that it connects to, on PostgreSQL.
+    pub database: String,
+    /// Who is meant to be there.
+    pub allow: Vec<Allowed>,
 }
 
 /// Where a password is.

@@ -3,6 +3,7 @@
 //! Values that a check may refuse are `Spanned`, so that the refusal can name their line and column.
 
 mod door;
+mod monitor;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -15,8 +16,7 @@ use weir_policy::relation::Engine;
 use weir_wire::mysql::handshake::Capabilities;
 
 use super::{
-    Audit, CatalogAccount, Config, Control, Durability, Limits, Listener, ListenerTls, PasswordSource, Upstream,
-    UpstreamTls,
+    Audit, Config, Control, Durability, Limits, Listener, ListenerTls, OwnAccount, PasswordSource, Upstream, UpstreamTls,
 };
 
 /// Where Debian keeps the roots that it trusts.
@@ -122,6 +122,7 @@ struct RawUpstream {
     ca: Option<Spanned<PathBuf>>,
     server_name: Option<Spanned<String>>,
     catalog: RawCatalog,
+    monitor: Option<monitor::RawMonitor>,
     #[serde(default)]
     account: Vec<door::RawAccount>,
     #[serde(default)]
@@ -430,29 +431,36 @@ impl RawUpstream {
         };
         let withheld = withheld(self.withhold, engine, "upstream", &name)?;
         let accounts = door::accounts(self.account, &name, engine, base)?;
-        Ok(Upstream { catalog: self.catalog.check(&name, base)?, accounts, withheld, engine, name, address, tls })
+        let catalog = self.catalog.check(&name, base)?;
+        let monitor = self.monitor.map(|monitor| monitor.check(&name, engine, base)).transpose()?;
+        Ok(Upstream { catalog, accounts, monitor, withheld, engine, name, address, tls })
     }
 }
 
 impl RawCatalog {
-    fn check(self, upstream: &str, base: &Path) -> Result<CatalogAccount, Problem> {
-        let password = match (self.password_file, self.password_env) {
-            (Some(_), Some(variable)) => {
-                return Err(problem(
-                    Some(variable.span()),
-                    format!("upstream `{upstream}` has both password_file and password_env"),
-                    "keep one of them",
-                ));
-            }
-            (Some(path), None) => PasswordSource::File(base.join(path)),
-            (None, Some(name)) => PasswordSource::Environment(name.into_inner()),
-            (None, None) => PasswordSource::Absent,
-        };
-        Ok(CatalogAccount {
-            user: self.user,
-            password,
-            refresh: secs("upstream.catalog.refresh_secs", self.refresh_secs, 30, 1, 86_400)?,
-        })
+    fn check(self, upstream: &str, base: &Path) -> Result<OwnAccount, Problem> {
+        let password = own_account(upstream, self.password_file, self.password_env, base)?;
+        let refresh = secs("upstream.catalog.refresh_secs", self.refresh_secs, 30, 1, 86_400)?;
+        Ok(OwnAccount { user: self.user, password, refresh })
+    }
+}
+
+/// Where the password of an account of Weir's own is.
+fn own_account(
+    upstream: &str,
+    file: Option<PathBuf>,
+    variable: Option<Spanned<String>>,
+    base: &Path,
+) -> Result<PasswordSource, Problem> {
+    match (file, variable) {
+        (Some(_), Some(variable)) => Err(problem(
+            Some(variable.span()),
+            format!("upstream `{upstream}` has both password_file and password_env"),
+            "keep one of them",
+        )),
+        (Some(path), None) => Ok(PasswordSource::File(base.join(path))),
+        (None, Some(name)) => Ok(PasswordSource::Environment(name.into_inner())),
+        (None, None) => Ok(PasswordSource::Absent),
     }
 }
 

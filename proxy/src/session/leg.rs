@@ -12,6 +12,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::monitor::carried::Held;
+
 /// One read of a worker: large enough that a bulk result costs few system calls, small enough to stay in the cache.
 const READ_BYTES: usize = 128 * 1024;
 /// A kept beginning longer than this grows in place; a shorter one is copied in front of the next read.
@@ -139,12 +141,33 @@ pub struct Leg {
     need: usize,
     /// What the peer has not taken yet.
     unsent: Vec<u8>,
+    /// Lists an upstream's socket as Weir's.
+    held: Option<Held>,
 }
 
 impl Leg {
     /// A leg over an open socket.
     pub fn new(stream: Stream) -> Leg {
-        Leg { stream, kept: Vec::new(), need: 0, unsent: Vec::new() }
+        Leg { stream, kept: Vec::new(), need: 0, unsent: Vec::new(), held: None }
+    }
+
+    /// The same, listed as a connection of Weir's as long as it is open.
+    #[must_use]
+    pub fn held(mut self, held: Option<Held>) -> Leg {
+        self.held = held;
+        self
+    }
+
+    /// Takes out what lists it, to go with its socket.
+    pub fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
+    }
+
+    /// The server has said under which number it knows this connection.
+    pub fn numbered(&self, number: u64) {
+        if let Some(held) = &self.held {
+            held.numbered(number);
+        }
     }
 
     /// Takes the socket out, leaving a closed leg; `None` when bytes are buffered, which must not survive an upgrade

@@ -4,6 +4,7 @@
 mod acts;
 mod bad_input;
 mod behaviour;
+mod bypass;
 mod copies;
 mod cut;
 mod door;

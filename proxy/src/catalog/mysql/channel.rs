@@ -37,7 +37,7 @@ pub(super) struct Channel {
 
 /// Why an answer is not one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The server refused; the connection goes on.
     Server {
         /// Error number.

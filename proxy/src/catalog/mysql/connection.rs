@@ -10,6 +10,7 @@ use weir_wire::mysql::packet::Fields;
 use super::channel::{Channel, Failure, refused};
 use super::login;
 use crate::catalog::account::{Account, CONNECT_TIMEOUT};
+use crate::monitor::carried::Held;
 
 /// COM_QUERY.
 const QUERY: u8 = 0x03;
@@ -29,8 +30,10 @@ const VERSION_MIN_MARIADB: u32 = 101_100;
 const STATEMENT_SECS_MAX: u32 = 15;
 
 /// An open connection; closes when dropped.
-pub(in crate::catalog) struct Connection {
+pub(crate) struct Connection {
     channel: Channel,
+    /// For as long as it is open.
+    _held: Option<Held>,
     /// An answer was not read to its end, or never can be.
     unfinished: bool,
     /// Version as a number: 90704 for 9.7.4.
@@ -40,18 +43,22 @@ pub(in crate::catalog) struct Connection {
 }
 
 /// A row of text values.
-pub(super) struct Row<'b> {
+pub(crate) struct Row<'b> {
     values: Vec<Option<&'b [u8]>>,
 }
 
 impl Connection {
     /// Logs in.
-    pub(in crate::catalog) async fn open(account: &Account) -> Result<Connection, String> {
-        let socket = account.socket().await?;
+    pub(crate) async fn open(account: &Account) -> Result<Connection, String> {
+        let (socket, held) = account.socket().await?;
         let (channel, greeting) = tokio::time::timeout(CONNECT_TIMEOUT, login::log_in(account, socket))
             .await
             .map_err(|_| format!("the login of `{}` takes too long", account.user()))??;
-        let mut connection = Connection { channel, unfinished: false, version: 0, flavour: Flavour::MySql };
+        if let Some(held) = &held {
+            held.numbered(u64::from(greeting.thread_id));
+        }
+        let mut connection =
+            Connection { channel, _held: held, unfinished: false, version: 0, flavour: Flavour::MySql };
         tokio::time::timeout(CONNECT_TIMEOUT, connection.prepare(greeting))
             .await
             .map_err(|_| format!("the session of `{}` takes too long to prepare", account.user()))??;
@@ -86,7 +93,7 @@ impl Connection {
     }
 
     /// Whether it is of no more use.
-    pub(in crate::catalog) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.unfinished
     }
 
@@ -103,7 +110,7 @@ impl Connection {
     /// The rows of an answer, made into what is kept of them one by one.
     ///
     /// A failure to make one ends the connection. Not cancel safe: a connection whose question was dropped is closed.
-    pub(super) async fn rows<T>(
+    pub(crate) async fn rows<T>(
         &mut self,
         sql: &str,
         make: impl FnMut(&Row<'_>) -> Result<T, String>,
@@ -179,18 +186,18 @@ impl<'b> Row<'b> {
     }
 
     /// A name, exactly.
-    pub(super) fn name(&self, place: usize) -> Result<&'b str, String> {
+    pub(crate) fn name(&self, place: usize) -> Result<&'b str, String> {
         let bytes = self.value(place).ok_or_else(|| format!("column {place} of the catalog is NULL"))?;
         std::str::from_utf8(bytes).map_err(|_| format!("column {place} of the catalog is not UTF-8"))
     }
 
     /// A text, as far as it can be read; `None` for NULL.
-    pub(super) fn text(&self, place: usize) -> Option<String> {
+    pub(crate) fn text(&self, place: usize) -> Option<String> {
         self.value(place).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
     /// A number; `None` for NULL.
-    pub(super) fn number<T: std::str::FromStr>(&self, place: usize) -> Result<Option<T>, String> {
+    pub(crate) fn number<T: std::str::FromStr>(&self, place: usize) -> Result<Option<T>, String> {
         let Some(bytes) = self.value(place) else { return Ok(None) };
         let number = std::str::from_utf8(bytes).ok().and_then(|digits| digits.parse().ok());
         number.map(Some).ok_or_else(|| format!("column {place} of the catalog is not the number it should be"))

@@ -95,7 +95,7 @@ pub(super) async fn log_in(account: &Account, socket: TcpStream) -> Result<(Chan
         auth_response: Secret::new(login.proof(plugin, challenge(&greeting.nonce))?),
         database: None,
         plugin: Some(plugin.to_owned()),
-        attributes: attributes(),
+        attributes: attributes(account.application),
     };
     let mut agreed = agreed;
     if let Some(tls) = &account.tls {
@@ -218,9 +218,9 @@ fn str_of(name: &[u8]) -> &str {
 }
 
 /// What an administrator sees of the session.
-fn attributes() -> Attributes {
+fn attributes(application: &str) -> Attributes {
     let mut block = Vec::new();
     put_lenenc_bytes(&mut block, b"program_name");
-    put_lenenc_bytes(&mut block, b"weir catalog");
+    put_lenenc_bytes(&mut block, application.as_bytes());
     Attributes::read(&block).unwrap_or_default()
 }

@@ -17,6 +17,7 @@ use weir_wire::pg::scram::judge_server_first;
 use weir_wire::pg::startup::ssl_request;
 
 use crate::catalog::account::{Account, CONNECT_TIMEOUT, Leg, words};
+use crate::monitor::carried::Held;
 use crate::route::UpstreamTls;
 
 /// Longest message of a server: a row of the catalog with the longest function body that is asked for, many times over.
@@ -31,12 +32,13 @@ const SASL_CONTINUE: i32 = 11;
 const VERSION_MIN: i32 = 120_000;
 
 /// An open connection; closes when dropped.
-pub(in crate::catalog) struct Connection {
+pub(crate) struct Connection {
     /// Asks.
-    pub(super) client: tokio_postgres::Client,
+    pub(crate) client: tokio_postgres::Client,
     /// The server's version as a number.
-    pub(super) version: i32,
+    pub(crate) version: i32,
     driver: JoinHandle<()>,
+    held: Option<Held>,
 }
 
 impl Drop for Connection {
@@ -47,26 +49,35 @@ impl Drop for Connection {
 
 impl Connection {
     /// Logs in.
-    pub(in crate::catalog) async fn open(account: &Account, database: &str) -> Result<Connection, String> {
-        let socket = account.socket().await?;
+    pub(crate) async fn open(account: &Account, database: &str) -> Result<Connection, String> {
+        let (socket, held) = account.socket().await?;
         match &account.tls {
-            None => login(account, socket, Leg::Open, database).await,
-            Some(tls) => login(account, encrypt(socket, tls, &account.address).await?, Leg::Verified, database).await,
+            None => login(account, socket, held, Leg::Open, database).await,
+            Some(tls) => {
+                let socket = encrypt(socket, tls, &account.address).await?;
+                login(account, socket, held, Leg::Verified, database).await
+            }
         }
     }
 
     /// Whether it has ended.
-    pub(in crate::catalog) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 }
 
-async fn login<S>(account: &Account, stream: S, leg: Leg, database: &str) -> Result<Connection, String>
+async fn login<S>(
+    account: &Account,
+    stream: S,
+    held: Option<Held>,
+    leg: Leg,
+    database: &str,
+) -> Result<Connection, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut config = tokio_postgres::Config::new();
-    config.user(account.user()).dbname(database).application_name("weir catalog");
+    config.user(account.user()).dbname(database).application_name(account.application);
     // The stream is encrypted already where it should be.
     config.ssl_mode(tokio_postgres::config::SslMode::Disable);
     if let Some(password) = account.password()? {
@@ -82,7 +93,7 @@ where
         // Its error also reaches whoever waits for an answer.
         let _ = connection.await;
     });
-    let mut connection = Connection { client, version: 0, driver };
+    let mut connection = Connection { client, version: 0, driver, held };
     connection
         .client
         .batch_execute(
@@ -93,10 +104,14 @@ where
         .map_err(|error| told(&error))?;
     let row = connection
         .client
-        .query_one("select pg_catalog.current_setting('server_version_num')::int4", &[])
+        .query_one("select pg_catalog.current_setting('server_version_num')::int4, pg_catalog.pg_backend_pid()", &[])
         .await
         .map_err(|error| told(&error))?;
     connection.version = row.try_get(0).map_err(|error| told(&error))?;
+    let number: i32 = row.try_get(1).map_err(|error| told(&error))?;
+    if let (Some(held), Ok(number)) = (&connection.held, u64::try_from(number)) {
+        held.numbered(number);
+    }
     if connection.version < VERSION_MIN {
         return Err(format!(
             "the server's version is {}, and weir reads the catalog of PostgreSQL 12 and later",
@@ -107,7 +122,7 @@ where
 }
 
 /// The error in one line, with what the server said.
-pub(super) fn told(error: &tokio_postgres::Error) -> String {
+pub(crate) fn told(error: &tokio_postgres::Error) -> String {
     use std::error::Error;
     let text = match error.as_db_error() {
         Some(server) => format!("{} (SQLSTATE {})", server.message(), server.code().code()),

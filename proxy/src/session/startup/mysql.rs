@@ -71,8 +71,10 @@ impl Protocol for Mysql {
     ) -> Result<Opened<Self::Engine>, End> {
         relayed_only(route)?;
         let socket = route.upstream.connect().await.map_err(|error| unreachable(route, &error))?;
-        let mut upstream = Leg::new(Stream::Plain(socket));
+        let held = route.upstream.hold(&socket).map_err(|error| unreachable(route, &error))?;
+        let mut upstream = Leg::new(Stream::Plain(socket)).held(held);
         let greeting = greeting(route, client, &mut upstream).await?;
+        upstream.numbered(u64::from(greeting.thread_id));
         let terms = Terms {
             listener: protection(route.client_tls.is_some()),
             upstream: protection(route.upstream.tls.is_some()),
@@ -383,11 +385,12 @@ async fn encrypted(mut upstream: Leg, tls: &UpstreamTls, greeting: &Greeting) ->
         ));
     }
     upstream.drain().await?;
+    let held = upstream.take_held();
     let Some(Stream::Plain(socket)) = upstream.take_stream() else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the upstream sent bytes before TLS was set up"));
     };
     let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(tls.server_name.clone(), socket).await?;
-    Ok(Leg::new(Stream::Upstream(Box::new(stream))))
+    Ok(Leg::new(Stream::Upstream(Box::new(stream))).held(held))
 }
 
 /// Weir's own key, made when the first client needs it: beside the reactor, since that takes a while.

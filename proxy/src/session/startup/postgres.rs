@@ -192,7 +192,8 @@ async fn direct(client: &mut Leg, tls: &ClientTls) -> Result<Binding, End> {
 /// Connects to the upstream, with TLS as configured.
 async fn connect(route: &Route) -> io::Result<Leg> {
     let socket = route.upstream.connect().await?;
-    let Some(tls) = &route.upstream.tls else { return Ok(Leg::new(Stream::Plain(socket))) };
+    let held = route.upstream.hold(&socket)?;
+    let Some(tls) = &route.upstream.tls else { return Ok(Leg::new(Stream::Plain(socket)).held(held)) };
     let mut plain = Leg::new(Stream::Plain(socket));
     plain.queue(&ssl_request());
     plain.drain().await?;
@@ -208,7 +209,7 @@ async fn connect(route: &Route) -> io::Result<Leg> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the upstream sent bytes before TLS was set up"));
     };
     let stream = TlsConnector::from(tls.config.clone()).connect(tls.server_name.clone(), socket).await?;
-    Ok(Leg::new(Stream::Upstream(Box::new(stream))))
+    Ok(Leg::new(Stream::Upstream(Box::new(stream))).held(held))
 }
 
 /// Relays the authentication until the server is ready.
@@ -270,6 +271,7 @@ async fn authenticate(
                 settings.push((name, value));
             }
             AuthStep::Key { pid, key: secret, .. } => {
+                upstream.numbered(u64::from(pid));
                 server_key = Some((pid, secret));
                 let mut bytes = Vec::new();
                 auth::put_key(&mut bytes, key.pid, &key.secret);

@@ -79,7 +79,7 @@ fn numbered(seq: u8, payload: &[u8]) -> Vec<u8> {
 fn check(packets: Vec<Vec<u8>>, tls: &str) -> (String, Vec<u8>) {
     let (address, thread) = server(packets);
     let (config, _folder) = config_of("mysql", address, "weir_catalog", PASSWORD, 30, tls);
-    let account = Account::new(&config.upstreams[0]).unwrap();
+    let account = Account::for_catalog(&config.upstreams[0], None).unwrap();
     let reason = wait(Connection::open(&account)).err().expect("the server is believed");
     let heard = thread.join().unwrap();
     assert!(!contains(&heard, PASSWORD.as_bytes()), "the password was sent: {reason}");
