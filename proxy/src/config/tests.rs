@@ -153,6 +153,31 @@ fn mysql_listeners_may_withhold_capabilities() {
     assert_eq!(config.allow_commands, ["binlog-dump"]);
 }
 
+#[test]
+fn a_monitor_has_its_account_and_those_who_may_be_there() {
+    assert!(load(GOOD).unwrap().upstreams[0].monitor.is_none());
+    let with = |text: &str| load(&format!("{GOOD}[upstream.monitor]\nuser = \"watcher\"\n{text}"));
+    let monitor = with("").unwrap().upstreams.remove(0).monitor.unwrap();
+    assert_eq!((monitor.account.refresh, &*monitor.database), (Duration::from_secs(10), "postgres"));
+    let allowed = "[[upstream.monitor.allow]]\naccount = \"repl\"\naddress = \"10.0.0.0/8\"\n";
+    let monitor = with(&format!("interval_secs = 5\n{allowed}")).unwrap().upstreams.remove(0).monitor.unwrap();
+    assert_eq!((monitor.account.refresh.as_secs(), monitor.allow.len()), (5, 1));
+    for (text, wrong) in [
+        ("interval_secs = 61\n", "`upstream.monitor.interval_secs` is 61"),
+        ("[[upstream.monitor.allow]]\n", "allows everybody past weir"),
+        ("[[upstream.monitor.allow]]\naddress = \"10.0.0\"\n", "allows the address `10.0.0`"),
+        ("password_file = \"a\"\npassword_env = \"B\"\n", "has both password_file and password_env"),
+        ("application = \"psql\"\n", "unknown field `application`"),
+    ] {
+        let told = with(text).expect_err(wrong);
+        assert!(told.starts_with("weir.toml:1") && told.contains(wrong), "{told}");
+    }
+    let mysql = GOOD.replace("\"postgres\"", "\"mysql\"");
+    let told =
+        load(&format!("{mysql}[upstream.monitor]\nuser = \"watcher\"\ndatabase = \"shop\"\n")).expect_err("none");
+    assert!(told.contains("MySQL's needs none"), "{told}");
+}
+
 /// One change to a good file, and what is said of it.
 #[test]
 fn what_is_wrong_is_told_with_its_place() {

@@ -4,6 +4,7 @@
 mod acts;
 mod bad_input;
 mod behaviour;
+mod benign;
 mod bypass;
 mod copies;
 mod cut;

@@ -19,13 +19,17 @@ use weir_tests::target::{Target, direct_only};
 use weir_tests::tools;
 use weir_tests::weir::WeirOptions;
 
+/// One of a corpus.
 #[derive(Debug, Default)]
-struct Statement {
-    text: String,
-    runs: Vec<Vec<String>>,
+pub(crate) struct Statement {
+    /// Its text.
+    pub(crate) text: String,
+    /// Values of its parameters, run by run.
+    pub(crate) runs: Vec<Vec<String>>,
     simple_only: bool,
     shape_only: bool,
-    only: Option<String>,
+    /// The product that knows it.
+    pub(crate) only: Option<String>,
 }
 
 /// How statements without parameters are sent.
@@ -53,7 +57,7 @@ trait Play: Sized {
 }
 
 /// Statements by file; `resolve` puts names of this run in.
-fn corpus(folder: &str, resolve: &dyn Fn(&str) -> String) -> Vec<(String, Vec<Statement>)> {
+pub(crate) fn corpus(folder: &str, resolve: &dyn Fn(&str) -> String) -> Vec<(String, Vec<Statement>)> {
     let folder = tools::test_file("must_allow").join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
