@@ -476,6 +476,12 @@ pub trait Engine {
     /// Whether a message of the upstream has passed in part.
     fn is_in_mid_message(&self) -> bool;
 
+    /// The frame of a request that ends another session by a number of Weir's, with the server's number in its place;
+    /// `None` where it stays as it is, as every request of a protocol that has keys for it does.
+    fn renumbered(&self, _frame: &[u8], _known: &dyn Fn(u32) -> Option<u32>) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Whether the upstream owes no reply.
     fn is_quiet(&self) -> bool;
 }

@@ -9,7 +9,7 @@ use std::hint;
 
 use super::charset;
 use super::greeting::Flavour;
-use super::packet::Fields;
+use super::packet::{Fields, put_lenenc_bytes};
 use crate::refusal::Refusal;
 
 /// Longest block of connection attributes in bytes, MySQL's own bound.
@@ -67,6 +67,21 @@ impl Attributes {
             fields.lenenc_bytes()?;
         }
         Some(Attributes(block.to_vec()))
+    }
+
+    /// A block of these pairs, as many of the first as stay within [`ATTRIBUTES_BYTES_MAX`].
+    pub fn of<'b>(pairs: impl Iterator<Item = (&'b [u8], &'b [u8])>) -> Attributes {
+        let mut block = Vec::new();
+        for (name, value) in pairs {
+            let before = block.len();
+            put_lenenc_bytes(&mut block, name);
+            put_lenenc_bytes(&mut block, value);
+            if block.len() > ATTRIBUTES_BYTES_MAX {
+                block.truncate(before);
+                break;
+            }
+        }
+        Attributes(block)
     }
 
     /// The block without its length.
@@ -177,6 +192,15 @@ mod tests {
         assert_eq!(attributes.named("program_name"), None);
         assert!(Attributes::read(&[0; ATTRIBUTES_BYTES_MAX]).is_some());
         assert!(Attributes::read(&[0; ATTRIBUTES_BYTES_MAX + 2]).is_none());
+    }
+
+    #[test]
+    fn attributes_of_ones_own_are_bounded_too() {
+        let long = vec![b'x'; ATTRIBUTES_BYTES_MAX - 20];
+        let pairs = [(b"a".as_slice(), b"1".as_slice()), (b"b", &long), (b"c", b"0123456789abcdef"), (b"d", b"2")];
+        let attributes = Attributes::of(pairs.into_iter());
+        assert_eq!(attributes.pairs().map(|(name, _)| name).collect::<Vec<_>>(), [b"a", b"b"]);
+        assert_eq!(Attributes::read(attributes.raw()), Some(attributes));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What the client says: which commands pass, which change a statement, which need a decision.
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.html>
 
-use super::command::{Execute, Request, STMT_PREPARE, TextAnswer, malformed};
+use super::command::{Execute, Request, STMT_PREPARE, TextAnswer, malformed, query};
 use super::engine::{Entry, Kind, LocalFile, MysqlEngine, Reply, Voice, holds};
 use super::error::put_error;
+use super::kill;
 use super::packet::{HEADER_LEN, Header, Packet, Scan, put_packet};
 use super::prepared::{Binding, Bound, Found, LAST};
 use super::resultset::Format;
@@ -36,6 +37,9 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
             Request::Quit => Ok(ClientStep::Terminate(len)),
             Request::Text { text, .. } => judge(Run::Text { text }),
             Request::Prepare(text) => Ok(ClientStep::Prepare { len, text }),
+            Request::Command { command: Command::ResetConnection, .. } if self.resets_anew => {
+                Ok(if self.queue.is_empty() { ClientStep::ChangeUser(len) } else { ClientStep::Hold })
+            }
             Request::Command { command, .. } => judge(Run::Command(command)),
             Request::ChangeUser if self.queue.is_empty() => Ok(ClientStep::ChangeUser(len)),
             Request::ChangeUser => Ok(ClientStep::Hold),
@@ -289,6 +293,20 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
 }
 
 /// The packet that a step pointed at.
+/// Longest command that can be a KILL: with query attributes, and they are few.
+const KILL_BYTES_MAX: usize = 1024;
+
+impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
+    pub(super) fn kill_renumbered(&self, frame: &[u8], known: &dyn Fn(u32) -> Option<u32>) -> Option<Vec<u8>> {
+        if frame.len() > KILL_BYTES_MAX {
+            return None;
+        }
+        let packet = whole(frame).ok()?;
+        let text = query(&packet, self.dialect()).ok()?;
+        kill::renumbered(&packet, packet.payload().len() - text.len(), known)
+    }
+}
+
 fn whole(frame: &[u8]) -> Result<Packet<'_>, WireError> {
     match Packet::scan(frame, usize::MAX, WireSide::Client)? {
         Scan::Whole(packet) if packet.frame_len == frame.len() => Ok(packet),

@@ -207,7 +207,7 @@ impl<'b> Request<'b> {
 
 /// The text of a COM_QUERY, which with query attributes does not begin at its first byte.
 /// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query.html>
-fn query<'b>(packet: &Packet<'b>, dialect: Dialect) -> Result<Cow<'b, [u8]>, WireError> {
+pub(super) fn query<'b>(packet: &Packet<'b>, dialect: Dialect) -> Result<Cow<'b, [u8]>, WireError> {
     let payload = packet.payload();
     let mut fields = Fields::new(&payload);
     fields.u8();

@@ -215,6 +215,8 @@ pub struct MysqlEngine<S, X> {
     pub(super) farewell: bool,
     /// Somebody decides on what the server says besides rows.
     pub(super) listening: bool,
+    /// COM_RESET_CONNECTION begins the session anew, as COM_CHANGE_USER does.
+    pub(super) resets_anew: bool,
     /// What was decided on the packets that are next.
     pub(super) heard: Option<Heard>,
 }
@@ -238,8 +240,16 @@ impl<S: Prepared, X: Execution> MysqlEngine<S, X> {
             transaction: Transaction::Idle,
             farewell: false,
             listening: false,
+            resets_anew: false,
             heard: None,
         }
+    }
+
+    /// The same, with COM_RESET_CONNECTION as a session of its own ([`ClientStep::ChangeUser`]): whoever takes up a
+    /// session that was given back is looked up again, and what Weir had set for it is set again.
+    #[must_use]
+    pub fn resetting_anew(self) -> Self {
+        MysqlEngine { resets_anew: true, ..self }
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -322,6 +332,10 @@ impl<S: Prepared, X: Execution> Engine for MysqlEngine<S, X> {
 
     fn forward(&mut self, frame: &[u8], execution: X, to_upstream: &mut Vec<u8>) -> Result<(), WireError> {
         self.forward_run(frame, execution, to_upstream)
+    }
+
+    fn renumbered(&self, frame: &[u8], known: &dyn Fn(u32) -> Option<u32>) -> Option<Vec<u8>> {
+        self.kill_renumbered(frame, known)
     }
 
     fn refuse(

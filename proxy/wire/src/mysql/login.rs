@@ -10,7 +10,7 @@
 
 use super::auth::{FAST_OK, FULL, MORE_DATA, SWITCH};
 use super::error::{self, ErrPacket, read_error};
-use super::greeting::{Greeting, NONCE_LEN};
+use super::greeting::Greeting;
 use super::packet::Fields;
 use super::plugin::Plugin;
 use crate::refusal::{WireError, WireSide};
@@ -84,6 +84,11 @@ impl Login {
     /// Begins a change of the user. Servers answer it with a nonce of their own, so that nothing is proven before.
     pub fn again(plugin: Plugin) -> Login {
         Login { plugin, nonce: Vec::new(), state: State::Answered, rounds: 0 }
+    }
+
+    /// The login's first packet names this plugin, which hashes and shares the greeting's nonce.
+    pub fn names(&mut self, plugin: Plugin) {
+        self.plugin = plugin;
     }
 
     /// The plugin that is to be answered.

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod error;
 pub mod greeting;
 pub mod handshake;
+pub mod kill;
 pub mod login;
 #[cfg(test)]
 mod login_tests;
