@@ -9,6 +9,7 @@ mod bypass;
 mod copies;
 mod cut;
 mod door;
+mod door_mysql;
 mod drivers;
 mod evade;
 mod harness;

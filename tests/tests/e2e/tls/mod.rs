@@ -34,7 +34,7 @@ pub(crate) use certificates::trust;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Name that the good certificates bear.
-const NAME: &str = "localhost";
+pub(crate) const NAME: &str = "localhost";
 
 /// ALPN of PostgreSQL.
 const ALPN: &[u8] = b"postgresql";
@@ -55,7 +55,7 @@ fn tls_listener(mode: &str) -> WeirOptions {
 }
 
 /// What a byte-by-byte client trusts and offers.
-fn client_config(root: &Path, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+pub(crate) fn client_config(root: &Path, alpn: &[&[u8]]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(root).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
