@@ -10,6 +10,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use weir_wire::mysql::kill;
 use weir_wire::pg::startup::cancel_request;
 
 use crate::catalog::Catalogs;
@@ -17,6 +18,10 @@ use crate::route::Upstream;
 
 /// A cancellation that the server has not acknowledged by then is given up; the statement's own end is waited for.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Numbers that are tried for a session before one that may be another's: with ten thousand sessions a second try is
+/// rare.
+const NUMBER_TRIES: usize = 8;
 
 /// A key as the client holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,10 +111,27 @@ impl CancelKeys {
         Registered { sessions: Arc::clone(&self.sessions), pid }
     }
 
+    /// A number for a session of a MySQL server of which nobody knows yet which it will be.
+    pub fn new_number(&self) -> WeirKey {
+        let sessions = lock(&self.sessions);
+        let fresh = (0..NUMBER_TRIES).map(|_| kill::own(self.new_key(0).pid)).find(|pid| !sessions.contains_key(pid));
+        WeirKey { pid: fresh.unwrap_or_else(|| kill::own(0)), secret: Vec::new() }
+    }
+
+    /// The number by which a MySQL server knows the session that has this number of Weir's.
+    pub fn number_of(&self, upstream: &str, pid: u32) -> Option<u32> {
+        let sessions = lock(&self.sessions);
+        match &sessions.get(&pid)?.1.0 {
+            How::Kill(_, name, thread) if **name == *upstream => u32::try_from(*thread).ok(),
+            _ => None,
+        }
+    }
+
     /// The session of a key; the secret is compared in constant time.
     pub fn find(&self, pid: u32, secret: &[u8]) -> Option<CancelTarget> {
         let sessions = lock(&self.sessions);
-        let (key, target) = sessions.get(&pid)?;
+        // A number of MySQL's has no secret, and is no key.
+        let (key, target) = sessions.get(&pid).filter(|(key, _)| !key.secret.is_empty())?;
         verify_slices_are_equal(&key.secret, secret).ok()?;
         Some(target.clone())
     }

@@ -1,10 +1,11 @@
 //! An account of Weir's own on an upstream, and the socket that every login begins with.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use weir_policy::relation::Engine;
+use weir_wire::mysql::handshake::Greeting;
 use zeroize::Zeroizing;
 
 use crate::config::{OwnAccount, Upstream};
@@ -33,6 +34,8 @@ pub(crate) struct Account {
     own: OwnAccount,
     /// Where its connections are listed, when the server is watched.
     carried: Option<Arc<Carried>>,
+    /// What the server last greeted anybody of Weir's with (MySQL).
+    greeted: Mutex<Option<Greeting>>,
 }
 
 /// Whether the other end is known to be the server.
@@ -75,6 +78,7 @@ impl Account {
             application,
             own,
             carried,
+            greeted: Mutex::default(),
         })
     }
 
@@ -89,6 +93,16 @@ impl Account {
 
     pub(super) fn refresh(&self) -> Duration {
         self.own.refresh
+    }
+
+    /// What the server greets with; nothing of it is a secret but the nonce, which is spent.
+    pub(super) fn greeting(&self) -> Option<Greeting> {
+        self.greeted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The server greeted somebody.
+    pub(super) fn greeted(&self, greeting: &Greeting) {
+        *self.greeted.lock().unwrap_or_else(PoisonError::into_inner) = Some(greeting.clone());
     }
 
     /// Opens a socket, without TLS yet; what comes with it is to live as long as it is open.

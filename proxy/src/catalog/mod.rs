@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use weir_policy::catalog::Catalog;
 use weir_policy::relation::Engine;
+use weir_wire::mysql::handshake::Greeting;
 
 use crate::config::Config;
 use crate::monitor::CarriedBy;
@@ -207,6 +208,41 @@ impl Catalogs {
         match task.join_next().await {
             Some(Ok(told)) => told,
             Some(Err(_)) | None => Err("weir is stopping".to_owned()),
+        }
+    }
+
+    /// What a MySQL server greets with, from memory where it has greeted anybody of Weir's. Else Weir's own account
+    /// connects, so that the server does not count a connection that nobody logs in on.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// Why the server did not greet, in words for the operator.
+    pub async fn greeting(&self, upstream: &str) -> Result<Greeting, String> {
+        let account = self.upstreams.get(upstream).map(|upstream| Arc::clone(&upstream.account));
+        let account = account.ok_or_else(|| format!("there is no upstream `{upstream}`"))?;
+        if let Some(greeting) = account.greeting() {
+            return Ok(greeting);
+        }
+        let mut task = tokio::task::JoinSet::new();
+        let asked = Arc::clone(&account);
+        task.spawn_on(async move { mysql::Connection::open(&asked).await.map(drop) }, &self.runtime);
+        let opened = match task.join_next().await {
+            Some(Ok(opened)) => opened,
+            Some(Err(_)) | None => Err("weir is stopping".to_owned()),
+        };
+        // One that declines Weir's account has greeted all the same.
+        match (account.greeting(), opened) {
+            (Some(greeting), _) => Ok(greeting),
+            (None, Err(reason)) => Err(reason),
+            (None, Ok(())) => Err("the server did not greet".to_owned()),
+        }
+    }
+
+    /// A MySQL server greeted a session's login.
+    pub fn greeted(&self, upstream: &str, greeting: &Greeting) {
+        if let Some(upstream) = self.upstreams.get(upstream) {
+            upstream.account.greeted(greeting);
         }
     }
 

@@ -14,7 +14,6 @@ mod channel;
 mod connection;
 mod kill;
 mod login;
-mod password;
 mod relations;
 #[cfg(test)]
 mod tests;

@@ -430,7 +430,7 @@ impl RawUpstream {
             },
         };
         let withheld = withheld(self.withhold, engine, "upstream", &name)?;
-        let accounts = door::accounts(self.account, &name, engine, base)?;
+        let accounts = door::accounts(self.account, &name, base)?;
         let catalog = self.catalog.check(&name, base)?;
         let monitor = self.monitor.map(|monitor| monitor.check(&name, engine, base)).transpose()?;
         Ok(Upstream { catalog, accounts, monitor, withheld, engine, name, address, tls })

@@ -9,10 +9,12 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aws_lc_rs::hmac;
 use weir_wire::pg::scram;
 use zeroize::Zeroizing;
 
 use super::secrets::read_private;
+use crate::mysql::verifier as mysql;
 
 /// Longest file, bytes: a hundred thousand accounts fit.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -26,8 +28,8 @@ const ITERATIONS: NonZeroU32 = NonZeroU32::new(scram::ITERATIONS).unwrap();
 pub struct Entry {
     /// For PostgreSQL.
     pub scram: Option<scram::Verifier>,
-    /// For MySQL and MariaDB, as it is written.
-    pub mysql: Option<Zeroizing<String>>,
+    /// For MySQL and MariaDB.
+    pub mysql: Option<mysql::Verifier>,
 }
 
 /// All verifiers of a file.
@@ -35,6 +37,8 @@ pub struct Entry {
 pub struct Table {
     accounts: HashMap<String, Entry>,
     iterations: Option<NonZeroU32>,
+    /// Those for MySQL and MariaDB, as examples of what accounts have.
+    examples: Vec<mysql::Verifier>,
 }
 
 impl fmt::Debug for Table {
@@ -61,16 +65,17 @@ impl Table {
             };
             check_account(account).map_err(|reason| format!("line {number}: {reason}"))?;
             let entry = table.accounts.entry(account.to_owned()).or_default();
-            let is_second = match read(verifier).ok_or_else(|| {
-                format!(
-                    "line {number}: what `{account}` has is no verifier (docs/configuration.md lists those there are)"
-                )
+            let is_second = match read(verifier).map_err(|reason| {
+                format!("line {number}: what `{account}` has {reason} (docs/configuration.md lists those there are)")
             })? {
                 Read::Scram(verifier) => {
                     *counts.entry(verifier.iterations()).or_default() += 1;
                     entry.scram.replace(verifier).is_some()
                 }
-                Read::Mysql => entry.mysql.replace(Zeroizing::new(verifier.to_owned())).is_some(),
+                Read::Mysql(verifier) => {
+                    table.examples.push(verifier.clone());
+                    entry.mysql.replace(verifier).is_some()
+                }
             };
             if is_second {
                 return Err(format!("line {number}: `{account}` has a second verifier for the same kind of server"));
@@ -104,6 +109,24 @@ impl Table {
             None => (mock, false),
         }
     }
+
+    /// What a client of MySQL is judged by. An account that does not exist gets what another one has, with other bytes:
+    /// always the same, made up with `secret`, so that nobody can tell it apart.
+    pub fn mysql(&self, account: &str, secret: &[u8]) -> mysql::Verifier {
+        let made_up = |what: &[u8]| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+            let mut noise = hmac::Context::with_key(&key);
+            noise.update(what);
+            noise.update(account.as_bytes());
+            noise.sign()
+        };
+        let (choice, noise) = (made_up(b"mysql, which example\0"), made_up(b"mysql, which bytes\0"));
+        let choice =
+            choice.as_ref().iter().fold(0_usize, |sum, byte| sum.wrapping_mul(257).wrapping_add(usize::from(*byte)));
+        let example = choice.checked_rem(self.examples.len()).and_then(|index| self.examples.get(index));
+        let decoy = example.map_or_else(mysql::Verifier::usual, Clone::clone).decoy(noise.as_ref());
+        self.entry(account).and_then(|entry| entry.mysql.clone()).unwrap_or(decoy)
+    }
 }
 
 /// Whether a name can stand in the file.
@@ -125,7 +148,7 @@ pub fn check_account(account: &str) -> Result<(), String> {
 /// # Errors
 /// What is wrong with the text or a verifier.
 pub fn merged(text: &str, found: &[(String, Zeroizing<String>)]) -> Result<Zeroizing<String>, String> {
-    let is_scram = |verifier: &str| matches!(read(verifier), Some(Read::Scram(_)));
+    let is_scram = |verifier: &str| matches!(read(verifier), Ok(Read::Scram(_)));
     let replaced: HashSet<(&str, bool)> =
         found.iter().map(|(account, verifier)| (account.as_str(), is_scram(verifier))).collect();
     let mut after = Zeroizing::new(String::new());
@@ -150,18 +173,14 @@ pub fn merged(text: &str, found: &[(String, Zeroizing<String>)]) -> Result<Zeroi
 
 enum Read {
     Scram(scram::Verifier),
-    Mysql,
+    Mysql(mysql::Verifier),
 }
 
-fn read(verifier: &str) -> Option<Read> {
-    if let Some(verifier) = scram::Verifier::parse(verifier) {
-        return Some(Read::Scram(verifier));
+fn read(verifier: &str) -> Result<Read, String> {
+    match scram::Verifier::parse(verifier) {
+        Some(verifier) => Ok(Read::Scram(verifier)),
+        None => mysql::Verifier::parse(verifier).map(Read::Mysql),
     }
-    let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let native = verifier.strip_prefix('*').is_some_and(|digits| digits.len() == 40 && is_hex(digits));
-    // `$A$` in hex: the salt may be any bytes.
-    let caching = verifier.strip_prefix("0x244124").is_some_and(is_hex);
-    (native || caching).then_some(Read::Mysql)
 }
 
 /// A file of verifiers, and what it held when it was last good.
@@ -217,7 +236,7 @@ mod tests {
             "# made by hand\nalice\t{}\n\nalice\t*{}\r\nsvc app\t0x244124{}\n",
             scram("a"),
             "A1".repeat(20),
-            "30".repeat(66)
+            format_args!("30303524{}", "30".repeat(63))
         )
     }
 
@@ -251,6 +270,19 @@ mod tests {
         }
         let twice = Table::parse(&format!("{}alice\t{}\n", good(), scram("b"))).unwrap_err();
         assert_eq!(twice, "line 6: `alice` has a second verifier for the same kind of server");
+    }
+
+    /// An account that does not exist has a verifier of a kind that others have, always the same, and fits nobody.
+    #[test]
+    fn who_does_not_exist_is_judged_all_the_same() {
+        let table = Table::parse(&good()).unwrap();
+        assert_eq!(table.mysql("alice", b"s").method(), "mysql_native_password");
+        assert_eq!(table.mysql("svc app", b"s").method(), "caching_sha2_password");
+        let kind = |number: u32| table.mysql(&format!("nobody{number}"), b"s").method();
+        let kinds: Vec<&str> = (0..64).map(kind).collect();
+        assert!(kinds.contains(&"mysql_native_password") && kinds.contains(&"caching_sha2_password"), "{kinds:?}");
+        assert_eq!(kinds, (0..64).map(kind).collect::<Vec<_>>());
+        assert_eq!(Table::default().mysql("nobody", b"s").method(), "caching_sha2_password");
     }
 
     #[test]

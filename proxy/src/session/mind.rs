@@ -115,6 +115,11 @@ pub struct Opening<'a> {
 }
 
 impl Mind {
+    /// The number by which the server knows the session that has this number of Weir's.
+    pub fn number_of(&self, number: u32) -> Option<u32> {
+        self.shared.cancels.number_of(&self.session.upstream, number)
+    }
+
     /// The mind of a session that opens.
     pub fn new(shared: Arc<Shared>, who: Who, feed: Feed, id: String, opening: &Opening<'_>) -> Mind {
         let session = Session {

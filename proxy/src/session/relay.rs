@@ -251,7 +251,11 @@ impl<E: SessionEngine> Relay<E> {
                 ClientStep::Judge { len, run } => match self.gate.judge(&run, &self.engine) {
                     Judgement::Forward(execution) => {
                         used += len;
-                        self.engine.forward(&rest[..len], *execution, &mut self.to_upstream)
+                        let mind = &*self.gate.mind();
+                        let known = |number| mind.number_of(number);
+                        let anew = self.engine.renumbered(&rest[..len], &known);
+                        let frame = anew.as_deref().unwrap_or(&rest[..len]);
+                        self.engine.forward(frame, *execution, &mut self.to_upstream)
                     }
                     Judgement::Refuse(refusal) => {
                         used += len;

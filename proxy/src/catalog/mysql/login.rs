@@ -5,22 +5,23 @@
 //! came over the network unverified, which is no better against somebody who answers in the server's place.
 //!
 //! In this order: the greeting; TLS, where it is configured; the answer with a proof for the plugin that the greeting
-//! names; then whatever the server asks further, at most [`ROUNDS_MAX`] times.
+//! names; then whatever the server asks further ([`Conversation`]).
 
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use weir_wire::mysql::error::{EOF, OK};
-use weir_wire::mysql::greeting::{Greeting, PLUGIN_DEFAULT};
+use weir_wire::mysql::door::Plugin;
+use weir_wire::mysql::greeting::Greeting;
 use weir_wire::mysql::handshake::{Attributes, Capabilities, HandshakeResponse, Secret};
-use weir_wire::mysql::packet::{Fields, put_lenenc_bytes};
+use weir_wire::mysql::packet::put_lenenc_bytes;
+use weir_wire::refusal::WireError;
 
 use super::channel::{Channel, Failure, refused};
-use super::password::{CHALLENGE_LEN, caching_sha2, native, wrapped};
 use crate::catalog::account::{Account, Leg, words};
+use crate::mysql::login::{Conversation, Packets, Progress, Trouble, Trust};
+use crate::mysql::verifier::Proven;
 use crate::route::UpstreamTls;
-use crate::rsa;
 
 /// What Weir's own session speaks. Not in it, so that a server has no right to it: files of this machine
 /// (LOCAL_FILES), several results, compression.
@@ -38,26 +39,10 @@ const REQUIRED: Capabilities =
 const COLLATION: u8 = 45;
 /// Longest packet that is announced as welcome, bytes.
 const PACKET_BYTES_MAX: u32 = 16 * 1024 * 1024;
-/// More packets of a server than any login has: a switch of plugins, a request, a key, an end.
-const ROUNDS_MAX: usize = 8;
-
-const NATIVE: &str = PLUGIN_DEFAULT;
-const CACHING_SHA2: &str = "caching_sha2_password";
-const CLEAR: &str = "mysql_clear_password";
-
-/// First byte of a packet with more about an authentication.
-const MORE: u8 = 0x01;
-/// caching_sha2_password: the server knew the proof.
-const FAST_IS_ENOUGH: &[u8] = &[0x03];
-/// caching_sha2_password: the server needs the password itself.
-const FULL_IS_NEEDED: &[u8] = &[0x04];
-/// caching_sha2_password: asks for the server's public key.
-const PUBLIC_KEY_REQUEST: &[u8] = &[0x02];
-
 /// Who logs in, and what is known of the other end.
 pub(super) struct Login<'a> {
     pub(super) user: &'a str,
-    pub(super) password: Secret,
+    pub(super) proven: Proven,
     pub(super) leg: Leg,
     /// The other end is on this machine: nobody stands between.
     pub(super) is_local: bool,
@@ -76,15 +61,14 @@ pub(super) async fn log_in(account: &Account, socket: TcpStream) -> Result<(Chan
         }
         Greeting::read(&payload).map_err(|error| format!("`{at}` does not speak MySQL's protocol: {error}"))?
     };
+    account.greeted(&greeting);
     if !greeting.capabilities.has(REQUIRED) {
         return Err(format!("`{at}` speaks a protocol older than MySQL 5.7"));
     }
-    let plugin = match str_of(&greeting.plugin) {
-        CACHING_SHA2 => CACHING_SHA2,
-        // Where it is another one, the server says what it wants instead.
-        _ => NATIVE,
-    };
-    let mut login = Login { user: account.user(), password, leg: Leg::Open, is_local };
+    let leg = if account.tls.is_some() { Leg::Verified } else { Leg::Open };
+    let login = Login { user: account.user(), proven: Proven::Password(password), leg, is_local };
+    let mut talk = Conversation::begin(&greeting, login.trust());
+    let (plugin, auth_response) = talk.first(&login.proven)?;
     let agreed = CAPABILITIES.both(greeting.capabilities);
     let response = HandshakeResponse {
         len: 0,
@@ -92,9 +76,9 @@ pub(super) async fn log_in(account: &Account, socket: TcpStream) -> Result<(Chan
         packet_bytes_max: PACKET_BYTES_MAX,
         collation: COLLATION,
         user: account.user().to_owned(),
-        auth_response: Secret::new(login.proof(plugin, challenge(&greeting.nonce))?),
+        auth_response,
         database: None,
-        plugin: Some(plugin.to_owned()),
+        plugin: Some(plugin.name().to_owned()),
         attributes: attributes(account.application),
     };
     let mut agreed = agreed;
@@ -105,12 +89,11 @@ pub(super) async fn log_in(account: &Account, socket: TcpStream) -> Result<(Chan
         agreed = agreed.with(Capabilities::SSL);
         channel.send(&response.tls_request(agreed)).await?;
         channel = encrypt(channel, tls, at).await?;
-        login.leg = Leg::Verified;
     }
     let answer = response.rebuild(agreed).map_err(|refusal| refusal.message)?;
     channel.send(&answer).await?;
     login
-        .converse(&mut channel, plugin, &greeting.nonce)
+        .converse(&mut channel, &mut talk)
         .await
         .map_err(|failure| format!("`{}` cannot log in: {}", login.user, String::from(failure)))?;
     channel.open();
@@ -129,92 +112,58 @@ async fn encrypt(channel: Channel, tls: &UpstreamTls, at: &str) -> Result<Channe
     Ok(Channel::resumed(stream, seq))
 }
 
+impl Packets for Channel {
+    type Error = Failure;
+
+    async fn receive(&mut self) -> Result<Vec<u8>, Failure> {
+        Channel::receive(self).await.map(|payload| payload.into_owned())
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        Channel::send(self, payload).await
+    }
+}
+
 impl Login<'_> {
+    fn trust(&self) -> Trust {
+        match self.leg {
+            Leg::Verified => Trust::Verified,
+            Leg::Open if self.is_local => Trust::Way,
+            Leg::Open => Trust::Nobody,
+        }
+    }
+
     /// Answers what the server asks until it says yes or no.
-    pub(super) async fn converse(&self, channel: &mut Channel, first: &str, nonce: &[u8]) -> Result<(), Failure> {
-        let mut plugin = first.to_owned();
-        let mut nonce = nonce.to_vec();
-        let mut awaits_key = false;
-        for _ in 0..ROUNDS_MAX {
-            let payload = channel.receive().await?.into_owned();
-            if let Some(failure) = refused(&payload) {
-                return Err(failure);
+    pub(super) async fn converse(&self, channel: &mut Channel, talk: &mut Conversation) -> Result<(), Failure> {
+        match talk.go(channel, &self.proven).await {
+            Ok(Progress::In(_)) => Ok(()),
+            Ok(Progress::Denied { packet, .. }) => {
+                Err(refused(&packet).unwrap_or_else(|| Failure::broken("the server sent an error that cannot be read")))
             }
-            let answer = match payload.split_first() {
-                Some((&OK, _)) => return Ok(()),
-                Some((&EOF, [])) => return Err(self.unknown("mysql_old_password")),
-                Some((&EOF, switch)) => {
-                    let mut fields = Fields::new(switch);
-                    plugin = words(str_of(fields.cstr_or_rest()));
-                    let data = fields.take_rest();
-                    nonce = data.strip_suffix(&[0]).unwrap_or(data).to_vec();
-                    awaits_key = false;
-                    Some(self.proof(&plugin, challenge(&nonce)).map_err(Failure::Broken)?)
-                }
-                Some((&MORE, FAST_IS_ENOUGH)) if plugin == CACHING_SHA2 => None,
-                Some((&MORE, FULL_IS_NEEDED)) if plugin == CACHING_SHA2 => match self.leg {
-                    Leg::Verified => Some(self.in_clear()),
-                    Leg::Open if self.is_local => {
-                        awaits_key = true;
-                        Some(PUBLIC_KEY_REQUEST.to_vec())
-                    }
-                    Leg::Open => {
-                        return Err(Failure::broken(
-                            "the server wants the password itself, which weir gives to no server without verified TLS: \
-                             set tls = \"verify-full\" for this upstream",
-                        ));
-                    }
-                },
-                Some((&MORE, key)) if std::mem::take(&mut awaits_key) => {
-                    let wrapped = Secret::new(wrapped(self.password.bytes(), challenge(&nonce)));
-                    Some(rsa::encrypt(key, wrapped.bytes()).map_err(Failure::Broken)?)
-                }
-                _ => return Err(Failure::broken("the server's authentication cannot be followed")),
-            };
-            if let Some(answer) = answer {
-                let answer = Secret::new(answer);
-                channel.send(answer.bytes()).await?;
+            // The password is known from the start.
+            Ok(Progress::NeedsPassword) => Err(Failure::broken("the server's authentication cannot be followed")),
+            Err(Trouble::Carrier(failure)) => Err(failure),
+            Err(Trouble::Refused(reason)) => Err(Failure::Broken(reason)),
+            Err(Trouble::Unknown(plugin)) => Err(self.unknown(&plugin)),
+            Err(Trouble::Wire(WireError::TooMany { .. })) => {
+                Err(Failure::broken("the server's authentication does not end"))
             }
+            Err(Trouble::Wire(WireError::Malformed { what: "ERR packet", .. })) => {
+                Err(Failure::broken("the server sent an error that cannot be read"))
+            }
+            Err(Trouble::Wire(_)) => Err(Failure::broken("the server's authentication cannot be followed")),
         }
-        Err(Failure::broken("the server's authentication does not end"))
-    }
-
-    /// What a plugin is answered first.
-    fn proof(&self, plugin: &str, challenge: &[u8]) -> Result<Vec<u8>, String> {
-        let password = self.password.bytes();
-        if matches!(plugin, NATIVE | CACHING_SHA2) && challenge.len() < CHALLENGE_LEN {
-            return Err("the server's challenge is too short".to_owned());
-        }
-        match plugin {
-            NATIVE => Ok(native(password, challenge)),
-            CACHING_SHA2 => Ok(caching_sha2(password, challenge)),
-            CLEAR if self.leg == Leg::Verified => Ok(self.in_clear()),
-            CLEAR => Err("the server wants the password in clear, which weir does not send without verified TLS: set \
-                          tls = \"verify-full\" for this upstream, or give the account another plugin"
-                .to_owned()),
-            other => Err(self.unknown(other).into()),
-        }
-    }
-
-    fn in_clear(&self) -> Vec<u8> {
-        [self.password.bytes(), &[0]].concat()
     }
 
     fn unknown(&self, plugin: &str) -> Failure {
+        let plugin = words(plugin);
         Failure::broken(format!(
-            "the account's plugin is `{plugin}`, which weir's own login does not speak: give `{}` {CACHING_SHA2} or {NATIVE}",
-            self.user
+            "the account's plugin is `{plugin}`, which weir's own login does not speak: give `{}` {} or {}",
+            self.user,
+            Plugin::CachingSha2.name(),
+            Plugin::Native.name()
         ))
     }
-}
-
-/// The part of a nonce that counts.
-fn challenge(nonce: &[u8]) -> &[u8] {
-    nonce.get(..CHALLENGE_LEN).unwrap_or(nonce)
-}
-
-fn str_of(name: &[u8]) -> &str {
-    std::str::from_utf8(name).unwrap_or_default()
 }
 
 /// What an administrator sees of the session.

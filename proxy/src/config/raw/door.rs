@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
-use weir_policy::relation::Engine;
 
 use super::super::PasswordSource;
 use super::super::door::{
@@ -199,17 +198,12 @@ enum RawRole {
     Name(String),
 }
 
-pub(super) fn accounts(
-    raw: Vec<RawAccount>,
-    upstream: &str,
-    engine: Engine,
-    base: &Path,
-) -> Result<Vec<MappedAccount>, Problem> {
-    raw.into_iter().map(|raw| raw.check(upstream, engine, base)).collect()
+pub(super) fn accounts(raw: Vec<RawAccount>, upstream: &str, base: &Path) -> Result<Vec<MappedAccount>, Problem> {
+    raw.into_iter().map(|raw| raw.check(upstream, base)).collect()
 }
 
 impl RawAccount {
-    fn check(self, upstream: &str, engine: Engine, base: &Path) -> Result<MappedAccount, Problem> {
+    fn check(self, upstream: &str, base: &Path) -> Result<MappedAccount, Problem> {
         let place = self.user.span();
         let user = self.user.into_inner();
         let secret = match (self.secret_file, self.secret_env) {
@@ -237,13 +231,6 @@ impl RawAccount {
         };
         let set_role = match self.set_role {
             None => None,
-            Some(role) if engine == Engine::Mysql => {
-                return Err(problem(
-                    Some(role.span()),
-                    format!("account `{user}` of upstream `{upstream}` has set_role, which is for PostgreSQL"),
-                    "remove it: grant the account's rights on the server",
-                ));
-            }
             Some(role) => match (role.span(), role.into_inner()) {
                 (_, RawRole::Own(false)) => None,
                 (_, RawRole::Own(true)) => Some(RoleName(vec![RolePart::Account])),

@@ -91,15 +91,6 @@ pub(super) trait Protocol {
     fn put_refusal(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>);
 }
 
-/// Fails where a listener judges logins in a way that its protocol does not serve.
-fn relayed_only(route: &Route) -> Result<(), End> {
-    if route.auth.is_relayed() {
-        return Ok(());
-    }
-    tracing::error!(listener = %route.name, "this protocol serves mode = \"relay\" only");
-    Err(End::Refused(Refusal::new("28000", "nobody can log in here", "the operator finds the reason in weir's log")))
-}
-
 /// The end of a connection whose server cannot be reached.
 fn unreachable(route: &Route, error: &io::Error) -> End {
     tracing::warn!(upstream = %route.upstream.name, %error, "upstream cannot be reached");

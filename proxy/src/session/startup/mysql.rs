@@ -1,9 +1,17 @@
-//! MySQL and MariaDB: the server greets first, so its leg is opened before the client has said anything.
+//! MySQL and MariaDB. Whom Weir judges itself comes in by the [`door`]; what stands here is shared with the logins that
+//! are relayed.
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html>
 //!
-//! What happens in what order: the server's greeting passes with Weir's capabilities; the client's leg gets TLS; its
-//! login is read; the server's leg gets TLS; the login is rebuilt, and the exchange relayed until OK or ERR. The OK is
-//! held back until the session is identified.
+//! What happens in what order where logins are relayed: the server greets first, so its leg is opened before the client
+//! has said anything; its greeting passes with Weir's capabilities; the client's leg gets TLS; its login is read; the
+//! server's leg gets TLS; the login is rebuilt, and the exchange relayed until OK or ERR. The OK is held back until the
+//! session is identified.
+
+mod door;
+mod entry;
+mod upstream;
+
+use door::Entered;
 
 use std::io;
 use std::mem;
@@ -15,18 +23,19 @@ use weir_wire::mysql::auth::{AuthStep, Exchange, Legs, Start, Turn};
 use weir_wire::mysql::capability::Capabilities;
 use weir_wire::mysql::change_user::ChangeUser;
 use weir_wire::mysql::charset::character_set;
-use weir_wire::mysql::error::{Change, ERR, put_error};
+use weir_wire::mysql::door::Door;
+use weir_wire::mysql::error::{Change, ERR, OkPacket, put_error};
 use weir_wire::mysql::greeting::GREETING_BYTES_MAX;
 use weir_wire::mysql::handshake::{
-    First, Flavour, Greeting, HandshakeResponse, LOGIN_BYTES_MAX, LocalFiles, Protection, Secret, TLS_HANDSHAKE_BYTE,
-    Terms, read_first,
+    Attributes, First, Flavour, Greeting, HandshakeResponse, LOGIN_BYTES_MAX, LocalFiles, Protection, Secret,
+    TLS_HANDSHAKE_BYTE, Terms, read_first,
 };
 use weir_wire::mysql::packet::{Packet, Scan, put_packet};
 use weir_wire::mysql::{Facts, Limits, MysqlEngine};
 use weir_wire::{Refusal, WireError, WireSide};
 
-use super::{Open, Opened, Protocol, no_handshake, relayed_only, unreachable};
-use crate::cancel::CancelTarget;
+use super::{Open, Opened, Protocol, no_handshake, unreachable};
+use crate::cancel::{CancelTarget, WeirKey};
 use crate::identity;
 use crate::route::{ClientTls, Route, UpstreamTls};
 use crate::rsa;
@@ -40,6 +49,12 @@ pub(crate) struct Mysql {
     /// Number of the next packet to the client, before an exchange counts.
     client_seq: u8,
     exchange: Option<Exchange>,
+    /// The exchange with a client that Weir judges itself.
+    door: Option<Door>,
+    /// As whom Weir has logged in for a client that it judged itself.
+    entered: Option<Entered>,
+    /// The number that the client knows the session by, where it is not the server's.
+    number: Option<WeirKey>,
     /// What a change of user goes on from.
     known: Option<Known>,
 }
@@ -52,6 +67,7 @@ struct Known {
 }
 
 /// Who logged in, and how the session starts.
+#[derive(Clone)]
 struct Login {
     account: String,
     database: String,
@@ -66,21 +82,18 @@ impl Protocol for Mysql {
         &mut self,
         shared: &Shared,
         route: &Route,
-        _peer: SocketAddr,
+        peer: SocketAddr,
         client: &mut Leg,
     ) -> Result<Opened<Self::Engine>, End> {
-        relayed_only(route)?;
+        if !route.auth.is_relayed() {
+            return self.open_at_door(shared, route, peer, client).await.map(Opened::Session);
+        }
         let socket = route.upstream.connect().await.map_err(|error| unreachable(route, &error))?;
         let held = route.upstream.hold(&socket).map_err(|error| unreachable(route, &error))?;
         let mut upstream = Leg::new(Stream::Plain(socket)).held(held);
         let greeting = greeting(route, client, &mut upstream).await?;
         upstream.numbered(u64::from(greeting.thread_id));
-        let terms = Terms {
-            listener: protection(route.client_tls.is_some()),
-            upstream: protection(route.upstream.tls.is_some()),
-            local_files: if route.local_infile { LocalFiles::Offered } else { LocalFiles::Withheld },
-            withheld: route.withheld,
-        };
+        let terms = terms(route);
         let offered = Capabilities::offered(greeting.capabilities, &terms).map_err(End::Refused)?;
         let mut bytes = Vec::new();
         self.client_seq = put_packet(&mut bytes, 0, &greeting.rebuild(offered));
@@ -112,9 +125,8 @@ impl Protocol for Mysql {
         upstream.queue(&bytes);
         self.exchange = Some(exchange);
         self.known = Some(Known { greeting, agreed, legs });
-        let attribute = |name| response.attributes.named(name);
         let login = Login {
-            application: attribute("program_name").or_else(|| attribute("_client_name")).unwrap_or_default(),
+            application: application(Some(&response.attributes)),
             account: response.user,
             database: response.database.unwrap_or_default(),
             collation: Some(u16::from(response.collation)),
@@ -126,27 +138,21 @@ impl Protocol for Mysql {
         &mut self,
         shared: &Shared,
         route: &Route,
-        _peer: SocketAddr,
+        peer: SocketAddr,
         client: &mut Leg,
         mut upstream: Leg,
     ) -> Result<Box<Open<Self::Engine>>, End> {
+        if !route.auth.is_relayed() {
+            return self.change_at_door(shared, route, peer, client, upstream).await;
+        }
         let nonce = self.exchange.take().map_or_else(Vec::new, |exchange| exchange.nonce().to_vec());
         // Behind the command itself, should it be refused.
         self.client_seq = 1;
         let Some(known) = &self.known else {
             return Err(End::Refused(Refusal::new("08P01", "there was no login yet", "log in first")));
         };
-        let payload = client
-            .read_until(LOGIN_BYTES_MAX, |bytes| match Packet::scan(bytes, LOGIN_BYTES_MAX, WireSide::Client) {
-                Ok(Scan::More(_)) => None,
-                Ok(Scan::Whole(packet)) => Some((packet.frame_len, Ok(packet.payload().into_owned()))),
-                Err(error) => Some((0, Err(error))),
-            })
-            .await
-            .map_err(|_| End::ClientGone)?
-            .map_err(End::Broken)?;
-        let flavour = known.greeting.flavour();
-        let change = ChangeUser::read(&payload, known.agreed, flavour).map_err(End::Refused)?;
+        let payload = command_of(client).await?;
+        let change = ChangeUser::read(&payload, known.agreed, known.greeting.flavour()).map_err(End::Refused)?;
         let (exchange, first) = Exchange::begin(&Start {
             plugin: change.plugin.as_deref(),
             auth_response: change.auth_response.bytes(),
@@ -161,9 +167,8 @@ impl Protocol for Mysql {
         put_packet(&mut bytes, 0, &change.rebuild(first.bytes()).map_err(End::Refused)?);
         upstream.queue(&bytes);
         self.exchange = Some(exchange);
-        let attribute = |name| change.attributes.as_ref().and_then(|attributes| attributes.named(name));
         let login = Login {
-            application: attribute("program_name").or_else(|| attribute("_client_name")).unwrap_or_default(),
+            application: application(change.attributes.as_ref()),
             account: change.user,
             database: change.database.unwrap_or_default(),
             collation: change.collation,
@@ -172,9 +177,10 @@ impl Protocol for Mysql {
     }
 
     fn put_refusal(&mut self, refusal: &Refusal, to_client: &mut Vec<u8>) {
-        match &mut self.exchange {
-            Some(exchange) => exchange.put_refusal(refusal, to_client),
-            None => put_error(to_client, self.client_seq, refusal),
+        match (&mut self.door, &mut self.exchange) {
+            (Some(door), _) => door.put_refusal(refusal, to_client),
+            (None, Some(exchange)) => exchange.put_refusal(refusal, to_client),
+            (None, None) => put_error(to_client, self.client_seq, refusal),
         }
     }
 }
@@ -264,11 +270,23 @@ impl Mysql {
                     return Err(End::NotAdmitted { refusal: Box::new(refusal), account, database });
                 }
                 Seen::Authenticated { settings, packet } => {
-                    return Ok(Box::new(opened(shared, route, known, upstream, login, settings, packet)));
+                    let proved = identity::Login::relayed(&login.account);
+                    let reported = Reported { settings, welcome: packet };
+                    return Ok(Box::new(opened(shared, route, known, upstream, login, proved, reported)));
                 }
             }
         }
     }
+}
+
+/// A session of this protocol, as it opens.
+type OpenMysql = Open<MysqlEngine<Handle, Execution>>;
+
+/// What the server said when it let the account in.
+struct Reported {
+    settings: Vec<(String, String)>,
+    /// What the client is sent.
+    welcome: Vec<u8>,
 }
 
 /// The session that a login has opened.
@@ -278,9 +296,9 @@ fn opened(
     known: &Known,
     upstream: Leg,
     login: Login,
-    reported: Vec<(String, String)>,
-    welcome: Vec<u8>,
-) -> Open<MysqlEngine<Handle, Execution>> {
+    proved: identity::Login,
+    reported: Reported,
+) -> OpenMysql {
     let flavour = known.greeting.flavour();
     let limits = Limits { frame_bytes_max: route.frame_bytes_max, pipeline_max: route.pipeline_max };
     let facts = Facts { capabilities: known.agreed, mariadb: flavour == Flavour::MariaDb };
@@ -288,21 +306,59 @@ fn opened(
     if let Some(charset) = login.collation.and_then(|collation| character_set(collation, flavour)) {
         settings.push(("character_set_client".to_owned(), charset.to_owned()));
     }
-    settings.extend(reported);
+    settings.extend(reported.settings);
     let thread = u64::from(known.greeting.thread_id);
     Open {
         upstream,
         engine: MysqlEngine::new(limits, facts),
-        login: identity::Login::relayed(&login.account),
+        login: proved,
         database: login.database,
         application: login.application,
         parameters: Vec::new(),
         settings,
-        welcome,
+        welcome: reported.welcome,
         key: None,
         holder: None,
         cancel: CancelTarget::by_kill(Arc::clone(&shared.catalogs), &route.upstream.name, thread),
     }
+}
+
+/// What Weir adds to what a server has and a client takes.
+fn terms(route: &Route) -> Terms {
+    Terms {
+        listener: protection(route.client_tls.is_some()),
+        upstream: protection(route.upstream.tls.is_some()),
+        local_files: if route.local_infile { LocalFiles::Offered } else { LocalFiles::Withheld },
+        withheld: route.withheld,
+    }
+}
+
+/// What a client calls itself.
+fn application(attributes: Option<&Attributes>) -> String {
+    let attribute = |name| attributes.and_then(|attributes| attributes.named(name));
+    attribute("program_name").or_else(|| attribute("_client_name")).unwrap_or_default()
+}
+
+/// The client's COM_CHANGE_USER, or whatever else its leg begins with.
+async fn command_of(client: &mut Leg) -> Result<Vec<u8>, End> {
+    let read =
+        client.read_until(LOGIN_BYTES_MAX, |bytes| match Packet::scan(bytes, LOGIN_BYTES_MAX, WireSide::Client) {
+            Ok(Scan::More(_)) => None,
+            Ok(Scan::Whole(packet)) => Some((packet.frame_len, Ok(packet.payload().into_owned()))),
+            Err(error) => Some((0, Err(error))),
+        });
+    read.await.map_err(|_| End::ClientGone)?.map_err(End::Broken)
+}
+
+/// Settings that an OK reports.
+fn settings_of(ok: &OkPacket<'_>) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let settings = ok.known_changes().filter_map(|change| match change {
+        Change::Variable { name, value } => Some((text(name), text(value))),
+        Change::Schema(name) => Some(("database".to_owned(), text(name))),
+        _ => None,
+    });
+    settings.collect()
 }
 
 /// A step of the exchange that owes nothing to the bytes it came from.
@@ -325,13 +381,7 @@ fn seen(step: Result<AuthStep<'_>, WireError>) -> Option<(usize, Result<Seen, Wi
         Ok(AuthStep::Decrypt { len, ciphertext }) => (len, Seen::Decrypt(ciphertext)),
         Ok(AuthStep::Encrypt { len, public_key, plaintext }) => (len, Seen::Encrypt(public_key, plaintext)),
         Ok(AuthStep::Authenticated { len, ok, packet }) => {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            let settings = ok.known_changes().filter_map(|change| match change {
-                Change::Variable { name, value } => Some((text(name), text(value))),
-                Change::Schema(name) => Some(("database".to_owned(), text(name))),
-                _ => None,
-            });
-            (len, Seen::Authenticated { settings: settings.collect(), packet })
+            (len, Seen::Authenticated { settings: settings_of(&ok), packet })
         }
         Ok(AuthStep::Failed { len, sqlstate, .. }) => (len, Seen::Failed(sqlstate)),
         Ok(AuthStep::Refused(refusal)) => (0, Seen::Refused(refusal)),

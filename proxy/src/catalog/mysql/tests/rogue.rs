@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rsa::{KeySize, OAEP_SHA1_MGF1SHA1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use weir_wire::mysql::greeting::Greeting;
 use weir_wire::mysql::handshake::Secret;
 use weir_wire::mysql::packet::put_packet;
 
@@ -15,6 +16,8 @@ use super::super::channel::{Channel, Failure};
 use super::super::login::Login;
 use crate::catalog::account::{Account, Leg};
 use crate::catalog::tests::{config_of, wait};
+use crate::mysql::login::{Conversation, Trust};
+use crate::mysql::verifier::Proven;
 
 const PASSWORD: &str = "a-password-that-is-nobody-elses";
 const CHALLENGE: [u8; 20] = *b"abcdefghijklmnopqrst";
@@ -180,10 +183,20 @@ fn lies_are_told_of_and_cost_nothing() {
     }
 }
 
+fn greeted() -> Greeting {
+    Greeting::read(&greeting(EVERYTHING, "caching_sha2_password")).unwrap()
+}
+
 /// The conversation behind the login packet, with a server of the test's: what it is answered, and how it ends.
 async fn converse(leg: Leg, is_local: bool, says: Vec<Vec<u8>>) -> (Result<(), Failure>, Vec<Vec<u8>>) {
     let (near, mut far) = tokio::io::duplex(64 * 1024);
-    let login = Login { user: "weir_catalog", password: Secret::new(PASSWORD.into()), leg, is_local };
+    let login = Login { user: "weir_catalog", proven: Proven::Password(Secret::new(PASSWORD.into())), leg, is_local };
+    let trust = match (leg, is_local) {
+        (Leg::Verified, _) => Trust::Verified,
+        (Leg::Open, true) => Trust::Way,
+        (Leg::Open, false) => Trust::Nobody,
+    };
+    let mut conversation = Conversation::begin(&greeted(), trust);
     let mut channel = Channel::resumed(near, 2);
     let talk = async {
         let mut answers = Vec::new();
@@ -207,7 +220,7 @@ async fn converse(leg: Leg, is_local: bool, says: Vec<Vec<u8>>) -> (Result<(), F
         drop(far);
         answers
     };
-    tokio::join!(login.converse(&mut channel, "caching_sha2_password", &CHALLENGE), talk)
+    tokio::join!(login.converse(&mut channel, &mut conversation), talk)
 }
 
 #[test]
