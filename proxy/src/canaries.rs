@@ -34,11 +34,14 @@ pub struct Trap {
 /// Canaries of one relation, by the hash of their keys.
 pub type Traps = HashMap<RecordKey, Trap>;
 
+/// Canaries by dataset and relation.
+type Hashed = HashMap<(Arc<str>, RelationId), Arc<Traps>>;
+
 /// All canaries of one policy.
 #[derive(Default)]
 pub struct Canaries {
     planted: Vec<Planted>,
-    hashed: RwLock<HashMap<(Arc<str>, RelationId), Arc<Traps>>>,
+    hashed: RwLock<Hashed>,
 }
 
 impl std::fmt::Debug for Canaries {

@@ -8,6 +8,7 @@
 mod answer;
 mod question;
 
+use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 /// Answers until the input ends.
 fn serve(config: &Path, upstream: &str, database: &str) -> Result<(), String> {
     let config = Config::load(config).map_err(|error| error.to_string())?;
-    let catalogs = Catalogs::new(&config)?;
+    let catalogs = Catalogs::new(&config, &HashMap::new())?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let mut view = fresh(runtime.block_on(catalogs.snapshot(upstream, database)))?;

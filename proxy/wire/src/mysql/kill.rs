@@ -34,13 +34,13 @@ pub fn is_own(number: u32) -> bool {
 pub(super) fn renumbered(packet: &Packet<'_>, text_at: usize, known: &dyn Fn(u32) -> Option<u32>) -> Option<Vec<u8>> {
     let payload = packet.payload();
     let mut anew = Vec::new();
-    match payload.first()? {
-        &PROCESS_KILL => {
+    match *payload.first()? {
+        PROCESS_KILL => {
             let number = u32::from_le_bytes(payload.get(1..5)?.try_into().ok()?);
             let server = known(number).filter(|_| is_own(number))?;
             put_packet(&mut anew, packet.seq, &[&[PROCESS_KILL], server.to_le_bytes().as_slice()].concat());
         }
-        &QUERY => {
+        QUERY => {
             let (head, text) = payload.split_at_checked(text_at)?;
             let (before, number) = number_of(text)?;
             let server = known(number).filter(|_| is_own(number))?;
