@@ -16,7 +16,8 @@ use weir_policy::relation::Engine;
 use weir_wire::mysql::handshake::Capabilities;
 
 use super::{
-    Audit, Config, Control, Durability, Limits, Listener, ListenerTls, OwnAccount, PasswordSource, Upstream, UpstreamTls,
+    Audit, Config, Control, Durability, Limits, Listener, ListenerTls, OwnAccount, PasswordSource, Upstream,
+    UpstreamTls,
 };
 
 /// Where Debian keeps the roots that it trusts.
