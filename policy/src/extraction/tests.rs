@@ -58,9 +58,10 @@ fn an_extraction_ends_at_a_pause_after_a_month() {
 
 #[test]
 fn records_count_once_in_an_extraction_and_once_in_a_stretch() {
-    let since = Since { extraction: LedgerTime(100), stretch: LedgerTime(500) };
+    // Accounts remember seconds, rounded down: what was charged in the second in which it began is within it.
+    let since = Since { extraction: LedgerTime(100_700), stretch: LedgerTime(500_700) };
     let mut fresh = Fresh::default();
-    for charged in [None, Some(50), Some(100), Some(499), Some(500), Some(900)] {
+    for charged in [None, Some(50_000), Some(100_000), Some(499_000), Some(500_000), Some(900_000)] {
         fresh.add_key(charged.map(LedgerTime), since);
     }
     // Never read, or before it began; and before the stretch began.
