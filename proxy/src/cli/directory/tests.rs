@@ -1,3 +1,5 @@
+//! What the commands of the directory print, and how they end.
+
 use weir_tests::scratch::Scratch;
 
 use super::super::{BAD_INPUT, FINDING};

@@ -1,3 +1,5 @@
+//! Who logins resolve to, and what is told of a file that is wrong.
+
 use super::*;
 
 const GOOD: &str = "\

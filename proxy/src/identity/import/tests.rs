@@ -1,3 +1,5 @@
+//! What tables and exports become, and what is told of those that are broken.
+
 use super::*;
 use crate::identity::Directory;
 

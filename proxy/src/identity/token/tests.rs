@@ -1,3 +1,5 @@
+//! Tokens that are refused, each for its own reason, and signed ones that are not.
+
 use std::sync::OnceLock;
 
 use aws_lc_rs::rand::SystemRandom;

@@ -1,3 +1,5 @@
+//! Keys of tokens from files and addresses, and what is kept when they cannot be had.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

@@ -56,6 +56,7 @@ fn a_grant_lets_as_much_leave_as_it_says(engine: Engine) {
     let third = request(&page(&mut alice, 301, 302));
     assert_ne!(third, second);
 
+    weir.audit_event("the record of the third request", |event| event.to_string().contains(&third));
     weir.kill();
     weir.start_again();
     // Neither the budget nor the grant begins anew, and the request still waits.

@@ -69,7 +69,7 @@ fn kills_at_random_points_give_nobody_a_record(engine: Engine) {
             })
             .into();
         // A point in time and no condition: a crash waits for none.
-        let point = Instant::now() + Duration::from_micros(next(&mut state) % 60_000);
+        let point = Instant::now() + Duration::from_micros(next(&mut state) % 700_000);
         wait::until_true("the point of the crash", wait::SOON, || Instant::now() >= point);
         if round == KILLS / 2 {
             // The policy is read again in the middle of everything.
