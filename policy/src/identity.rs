@@ -38,7 +38,7 @@ pub struct Who {
     pub application: Arc<str>,
     /// How the session proved who it is.
     pub proof: Proof,
-    /// Others who may be behind it as well, since what it proved and what it says contradict each other. What leaves
-    /// is charged to each of them, too.
+    /// Others who may be behind it as well, since what it proved and what it says contradict each other. A hold on
+    /// one of them holds the session; the budget is that of `person` alone.
     pub also: Vec<Arc<str>>,
 }
